@@ -1,0 +1,39 @@
+//! # chr-node: the map of the house
+//!
+//! A relay node for small devices. Devices behind NAT hold one TLS session to
+//! the node ([`edge`]), publish local ports there and open each other's ports
+//! through it; the node copies bytes from one session's inbox to the other's
+//! outbox ([`ports`]) and is paid by signed [`ticket`]s, which it keeps in LMDB
+//! ([`store`]).
+//!
+//! | room | what lives there |
+//! | --- | --- |
+//! | [`cli`] | argument parsing, one file a subcommand |
+//! | [`node`] | wiring: builds the services in order, limits, health, `run.json` |
+//! | [`rpc`] | the HTTP door, tiny_http behind it, `/health`, JSON-RPC |
+//! | [`edge`] | device sessions: state machines of both sides, the server, the device-side client |
+//! | [`ports`] | the switchboard: who is online, who is connected to what, windows |
+//! | [`ticket`] | tickets, the validation steps, usage accounting |
+//! | [`store`] | LMDB: tables, records, the writer thread |
+//! | [`wire`] | codecs without I/O: EdgeV2 frames, RLP |
+//! | [`tls`] | rustls with secp256k1, and TLS without I/O |
+//! | [`identity`] | keys, addresses, signatures, certificates, the key file |
+//! | [`config`] | typed settings and where each value came from |
+//! | [`platform`] | what differs by OS and device: limits, CPU features, clocks |
+//! | [`time`] | the clock as an argument |
+//!
+//! Which room may use which is a rule (docs/architecture.md); `tests/house.rs` checks it.
+
+pub mod cli;
+pub mod config;
+pub mod edge;
+pub mod identity;
+pub mod node;
+pub mod platform;
+pub mod ports;
+pub mod rpc;
+pub mod store;
+pub mod ticket;
+pub mod time;
+pub mod tls;
+pub mod wire;
