@@ -1,1 +1,2 @@
-fn main(){}
+//! The `chr-node` program: parses, then calls the library.
+fn main() {}
