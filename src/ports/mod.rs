@@ -1,1 +1,24 @@
-//! (room under construction)
+//! The switchboard: who is online, who is connected to what, and how much of
+//! whose bytes may wait.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`queue`] | bytes that wait for one port, ready to be framed without a copy |
+//! | [`window`] | credit granted to a sender, and how it grows and shrinks |
+//! | [`link`] | one session's shared half: its ports, its out-queue |
+//! | [`local`] | a port that ends in this program (device side) |
+//! | [`switchboard`] | all sessions of a node; opening a port between two of them |
+//!
+//! Nothing here does I/O. A session's task locks its own [`link::Link`] and,
+//! for data that it received, the one link in which the port ends; never two at once.
+
+pub mod link;
+pub mod local;
+pub mod queue;
+pub mod switchboard;
+pub mod window;
+
+pub use link::{Link, LinkOptions, Output, Violation};
+pub use local::LocalPort;
+pub use switchboard::{Budget, Refusal, Registration, Switchboard};
+pub use window::Window;

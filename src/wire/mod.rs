@@ -1,1 +1,15 @@
-//! (room under construction)
+//! Codecs without I/O.
+//!
+//! | file | format |
+//! | --- | --- |
+//! | [`frame`] | EdgeV2 framing in our dialect: header, data and control frames |
+//! | [`control`] | what control frames carry (postcard) |
+//! | [`code`] | the numbers by which a refusal or an end is named |
+//! | [`rlp`] | Ethereum's RLP, canonical and bounded |
+//!
+//! Every decoder here is bounded before it allocates, and rejects trailing bytes.
+
+pub mod code;
+pub mod control;
+pub mod frame;
+// rlp

@@ -1,0 +1,270 @@
+//! All sessions of a node, and opening a port between two of them.
+
+use super::link::{violation, Far, Link, Violation};
+use crate::identity::Address;
+use crate::time::Moment;
+use crate::wire::code::Code;
+use crate::wire::control::{is_port_name, Close, Open};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Bytes that a whole program may hold beyond the first credit of its ports.
+#[derive(Debug)]
+pub struct Budget {
+    cap: usize,
+    used: AtomicUsize,
+}
+
+impl Budget {
+    /// A budget of `cap` bytes.
+    #[must_use]
+    pub fn new(cap: usize) -> Arc<Budget> {
+        Arc::new(Budget {
+            cap,
+            used: AtomicUsize::new(0),
+        })
+    }
+
+    /// Takes `n` bytes if they are there.
+    #[must_use]
+    pub fn reserve(&self, n: usize) -> bool {
+        self.used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(n).filter(|sum| *sum <= self.cap)
+            })
+            .is_ok()
+    }
+
+    /// Gives `n` bytes back.
+    pub fn release(&self, n: usize) {
+        let _ = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                Some(used.saturating_sub(n))
+            });
+    }
+
+    /// Bytes taken now.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+/// Why a port was not opened. The session goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// As a number.
+    pub code: Code,
+    /// In words, with what to do.
+    pub text: String,
+    /// The limit that was met, where it was one.
+    pub limit: Option<u64>,
+    /// Milliseconds after which trying again makes sense.
+    pub retry_after_ms: Option<u32>,
+}
+
+fn refusal(code: Code, text: impl Into<String>) -> Refusal {
+    Refusal {
+        code,
+        text: text.into(),
+        limit: None,
+        retry_after_ms: None,
+    }
+}
+
+/// Who is online, by device address: one session each.
+#[derive(Debug, Default)]
+pub struct Switchboard {
+    online: Mutex<HashMap<Address, Arc<Link>>>,
+    /// Port payload bytes that arrived from devices since start.
+    pub bytes_in: AtomicU64,
+    /// Port payload bytes that were sent to devices since start.
+    pub bytes_out: AtomicU64,
+    /// Ports opened since start.
+    pub opened: AtomicU64,
+}
+
+/// A device's place on the board; leaving scope takes it off and ends its ports.
+#[derive(Debug)]
+pub struct Registration {
+    board: Arc<Switchboard>,
+    link: Arc<Link>,
+}
+
+impl Registration {
+    /// The link that is registered.
+    #[must_use]
+    pub fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        {
+            let mut online = self.board.lock();
+            let mine = online
+                .get(&self.link.remote())
+                .is_some_and(|l| Arc::ptr_eq(l, &self.link));
+            if mine {
+                online.remove(&self.link.remote());
+            }
+            if online.len() * 4 < online.capacity() {
+                online.shrink_to_fit();
+            }
+        }
+        self.link
+            .dissolve(Code::PEER_LOST, "the other device's session ended");
+    }
+}
+
+impl Switchboard {
+    /// A board without devices. Its size is bounded by the cap of connections.
+    #[must_use]
+    pub fn new() -> Arc<Switchboard> {
+        Arc::new(Switchboard::default())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Address, Arc<Link>>> {
+        self.online.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts an authenticated device on the board. An older session of the same
+    /// device is told that it was replaced.
+    #[must_use]
+    pub fn register(self: &Arc<Self>, link: &Arc<Link>) -> Registration {
+        let older = self.lock().insert(link.remote(), link.clone());
+        if let Some(older) = older {
+            older.end(Close {
+                code: Code::REPLACED,
+                text: "another program connected with the same identity; give one of them its own with --identity FILE".into(),
+                retry_after_ms: None,
+            });
+        }
+        Registration {
+            board: self.clone(),
+            link: link.clone(),
+        }
+    }
+
+    /// The session of a device.
+    #[must_use]
+    pub fn find(&self, device: &Address) -> Option<Arc<Link>> {
+        self.lock().get(device).cloned()
+    }
+
+    /// Devices online.
+    #[must_use]
+    pub fn devices(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Open and opening ports of all sessions; a relayed port counts on both.
+    #[must_use]
+    pub fn ports(&self) -> usize {
+        let links: Vec<_> = self.lock().values().cloned().collect();
+        links.iter().map(|l| l.port_count()).sum()
+    }
+
+    /// All sessions, for shutdown.
+    #[must_use]
+    pub fn links(&self) -> Vec<Arc<Link>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// Carries out an Open that `opener` sent with request `id`. The answer goes
+    /// to `opener` when the publishing device has given its own.
+    ///
+    /// # Errors
+    /// `Err` ends the opener's session; `Ok(Some)` is the answer to its request.
+    pub fn open(
+        &self,
+        opener: &Arc<Link>,
+        id: u32,
+        open: &Open,
+        now: Moment,
+    ) -> Result<Option<Refusal>, Violation> {
+        if let Some(code) = opener.claim_remote_number(open.port)? {
+            return Ok(Some(match code {
+                Code::TOO_MANY_PORTS => Refusal {
+                    limit: Some(opener.max_ports() as u64),
+                    ..refusal(code, "this session has as many ports open as it may; close some")
+                },
+                _ => Refusal {
+                    limit: Some(super::link::OPENINGS_MAX as u64),
+                    retry_after_ms: Some(1_000),
+                    ..refusal(code, "too many openings wait for their answer")
+                },
+            }));
+        }
+        if !is_port_name(&open.name) {
+            return Err(violation(
+                Code::PROTOCOL,
+                "a port name is tls:N, tcp:N, udp:N or utls:N with N from 1 to 65535",
+            ));
+        }
+        if open.peer == opener.remote() {
+            return Ok(Some(refusal(
+                Code::OWN_PORT,
+                "that is this device itself; publish and forward need two identities",
+            )));
+        }
+        let Some(target) = self.find(&open.peer) else {
+            return Ok(Some(refusal(
+                Code::NOT_FOUND,
+                format!("device {} is not connected to this node", open.peer),
+            )));
+        };
+        if let Some(no) = check_published(&target, opener.remote(), &open.name) {
+            return Ok(Some(no));
+        }
+        let far = Far::Relay(opener.clone(), open.port);
+        let number = match target.ask_remote(&open.name, far, now) {
+            Ok(number) => number,
+            Err((code, text)) => {
+                return Ok(Some(Refusal {
+                    retry_after_ms: Some(1_000),
+                    ..refusal(code, text)
+                }))
+            }
+        };
+        opener.asked_by_remote(id, open, Far::Relay(target.clone(), number), now);
+        target.send_open(number, opener.remote(), &open.name);
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        Ok(None)
+    }
+}
+
+/// What the node can tell without asking the device.
+fn check_published(target: &Link, opener: Address, name: &str) -> Option<Refusal> {
+    let st = target.lock();
+    let Some(publication) = st.published.get(name).filter(|_| st.admitted) else {
+        let (kind, number) = name.split_once(':').unwrap_or_default();
+        let plain = match kind {
+            "tls" => "tcp",
+            "utls" => "udp",
+            "tcp" => "tls",
+            _ => "utls",
+        };
+        let twin = st.published.contains_key(&format!("{plain}:{number}"));
+        let text = match (twin, kind) {
+            (true, "tls" | "utls") => format!(
+                "port {number} is published plain only: use --plain here too, or publish it without --plain"
+            ),
+            (true, _) => format!(
+                "port {number} is published with end-to-end encryption: leave out --plain here, or publish it with --plain"
+            ),
+            (false, _) => format!("the device does not publish {name}"),
+        };
+        return Some(refusal(Code::NOT_PUBLISHED, text));
+    };
+    match &publication.allow {
+        Some(list) if list.binary_search(&opener).is_err() => Some(refusal(
+            Code::NOT_ALLOWED,
+            format!("the device does not allow {opener} to open {name}"),
+        )),
+        _ => None,
+    }
+}

@@ -1,0 +1,242 @@
+//! Credit granted to the sender of one direction of one port.
+//!
+//! The granting side never holds more than [`Window::size`] bytes of a port:
+//! what it granted and what it holds together stay within the window. Credit
+//! goes back as the bytes are drained. A window that is drained within one round
+//! trip is too small for the path and doubles; one that takes more than
+//! [`SLOW`] to drain is larger than its use and halves. (The rule of QUIC's
+//! receive window auto-tuning; BBR and others do without, at the price of
+//! memory that a router does not have.)
+
+use super::switchboard::Budget;
+use crate::time::Moment;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// First credit of a port.
+pub const INITIAL: u32 = 64 * 1024;
+/// First credit of a port in a session that has more than [`CROWDED`] ports open.
+pub const INITIAL_CROWDED: u32 = 16 * 1024;
+/// Open ports from which a session counts as crowded.
+pub const CROWDED: usize = 32;
+/// Largest window of a port: 100 Mbit/s at 100 ms needs 1.25 MB.
+pub const LARGEST: u32 = 2 * 1024 * 1024;
+/// What the ports of one session may hold beyond their first credit.
+pub const SESSION_GROWTH: usize = 4 * 1024 * 1024;
+/// Shortest round trip that the growth rule believes: on loopback and in a LAN
+/// the scheduler, not the path, decides how fast a window is drained.
+pub const RTT_FLOOR: Duration = Duration::from_millis(5);
+/// A window that takes longer than this to drain halves.
+pub const SLOW: Duration = Duration::from_secs(1);
+
+/// The granting side's view of one direction of one port.
+#[derive(Debug)]
+pub struct Window {
+    initial: u32,
+    size: u32,
+    /// Bytes that the sender may still send.
+    granted: u32,
+    /// Bytes received and not drained.
+    held: u32,
+    /// Bytes drained since `mark`.
+    drained: u32,
+    mark: Moment,
+}
+
+impl Window {
+    /// A window whose first `initial` bytes are granted by the frame that opens the port.
+    #[must_use]
+    pub fn new(initial: u32, now: Moment) -> Window {
+        Window {
+            initial,
+            size: initial,
+            granted: initial,
+            held: 0,
+            drained: 0,
+            mark: now,
+        }
+    }
+
+    /// The most bytes that this direction can hold.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// What the window has grown beyond its first credit.
+    #[must_use]
+    pub fn growth(&self) -> u32 {
+        self.size - self.initial
+    }
+
+    /// Starts the measure of a round trip anew: data could not flow before.
+    pub fn restart(&mut self, now: Moment) {
+        self.mark = now;
+    }
+
+    /// Bytes received and not drained.
+    #[must_use]
+    pub fn held(&self) -> u32 {
+        self.held
+    }
+
+    /// Counts `n` bytes in. False when the sender had no credit for them.
+    #[must_use]
+    pub fn receive(&mut self, n: usize) -> bool {
+        match u32::try_from(n) {
+            Ok(n) if n <= self.granted => {
+                self.granted -= n;
+                self.held += n;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Counts `n` held bytes out; resizes the window when a whole one went
+    /// through. `growth` is what the session's ports have grown together.
+    pub fn drain(
+        &mut self,
+        n: usize,
+        now: Moment,
+        rtt: Duration,
+        growth: &mut usize,
+        budget: &Arc<Budget>,
+    ) {
+        let n = u32::try_from(n).unwrap_or(u32::MAX).min(self.held);
+        self.held -= n;
+        self.drained = self.drained.saturating_add(n);
+        if self.drained < self.size {
+            return;
+        }
+        let took = now.since(self.mark);
+        self.drained = 0;
+        self.mark = now;
+        let size = self.size as usize;
+        if took <= rtt.max(RTT_FLOOR) {
+            let fits = self.size < LARGEST && *growth + size <= SESSION_GROWTH;
+            if fits && budget.reserve(size) {
+                *growth += size;
+                self.size *= 2;
+            }
+        } else if took > SLOW && self.size > self.initial {
+            let half = (self.size / 2).max(self.initial);
+            let freed = (self.size - half) as usize;
+            self.size = half;
+            *growth = growth.saturating_sub(freed);
+            budget.release(freed);
+        }
+    }
+
+    /// Whether enough credit has come free to be worth a frame: a quarter of the
+    /// window, or all of it when the sender has none left.
+    #[must_use]
+    pub fn grant_due(&self) -> bool {
+        let free = self.free();
+        free > 0 && (free >= self.size / 4 || self.granted == 0)
+    }
+
+    /// Takes what can be granted now; it counts as granted from here on.
+    pub fn take_grant(&mut self) -> u32 {
+        let free = self.free();
+        self.granted += free;
+        free
+    }
+
+    /// Gives the grown part back when the port goes.
+    pub fn dissolve(&mut self, growth: &mut usize, budget: &Arc<Budget>) {
+        let grown = self.growth() as usize;
+        self.size = self.initial;
+        *growth = growth.saturating_sub(grown);
+        budget.release(grown);
+    }
+
+    fn free(&self) -> u32 {
+        self.size.saturating_sub(self.granted + self.held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn a_sender_beyond_its_credit_is_noticed() {
+        let mut w = Window::new(100, Moment(0));
+        assert!(w.receive(100));
+        assert!(!w.receive(1));
+    }
+
+    #[test]
+    fn a_window_drained_within_a_round_trip_doubles_up_to_the_largest() {
+        let budget = Budget::new(usize::MAX);
+        let (mut w, mut growth, mut t) = (Window::new(INITIAL, Moment(0)), 0, 0);
+        for _ in 0..10 {
+            let n = w.granted as usize;
+            assert!(w.receive(n));
+            t += 50 * MS;
+            w.drain(n, Moment(t), Duration::from_millis(100), &mut growth, &budget);
+            w.take_grant();
+        }
+        assert_eq!(w.size(), LARGEST);
+        assert_eq!(growth, (LARGEST - INITIAL) as usize);
+    }
+
+    #[test]
+    fn growth_stops_at_the_sessions_and_at_the_nodes_bound() {
+        let budget = Budget::new(100 * 1024);
+        let (mut w, mut growth) = (Window::new(INITIAL, Moment(0)), 0);
+        for t in 1..20u64 {
+            let n = w.granted as usize;
+            assert!(w.receive(n));
+            w.drain(n, Moment(t), Duration::from_secs(1), &mut growth, &budget);
+            w.take_grant();
+        }
+        assert_eq!(w.size(), 2 * INITIAL, "64 of 100 KiB were to be had");
+        let mut full = SESSION_GROWTH;
+        let mut w = Window::new(INITIAL, Moment(0));
+        assert!(w.receive(INITIAL as usize));
+        w.drain(INITIAL as usize, Moment(1), Duration::from_secs(1), &mut full, &Budget::new(usize::MAX));
+        assert_eq!(w.size(), INITIAL);
+    }
+
+    #[test]
+    fn a_window_that_drains_slowly_gives_its_memory_back() {
+        let budget = Budget::new(usize::MAX);
+        let (mut w, mut growth) = (Window::new(INITIAL, Moment(0)), 0);
+        assert!(w.receive(INITIAL as usize));
+        w.drain(INITIAL as usize, Moment(1), RTT_FLOOR, &mut growth, &budget);
+        w.take_grant();
+        assert_eq!(w.size(), 2 * INITIAL);
+        assert!(w.receive(2 * INITIAL as usize));
+        w.drain(2 * INITIAL as usize, Moment(5_000 * MS), RTT_FLOOR, &mut growth, &budget);
+        assert_eq!((w.size(), growth), (INITIAL, 0));
+        assert_eq!(w.take_grant(), INITIAL);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_granted_and_held_never_exceeds_the_largest_window(
+            steps in proptest::collection::vec((0u8..3, 0usize..200_000, 0u64..3_000), 1..200),
+        ) {
+            let budget = Budget::new(10 << 20);
+            let (mut w, mut growth, mut t) = (Window::new(INITIAL, Moment(0)), 0usize, 0u64);
+            for (what, n, ms) in steps {
+                t += ms * MS;
+                match what {
+                    0 => { let before = w.granted; let ok = w.receive(n); prop_assert_eq!(ok, n as u64 <= u64::from(before)); }
+                    1 => w.drain(n, Moment(t), Duration::from_millis(40), &mut growth, &budget),
+                    _ => { w.take_grant(); }
+                }
+                prop_assert!(w.granted + w.held <= LARGEST);
+                prop_assert_eq!(growth, w.growth() as usize);
+                prop_assert_eq!(budget.used(), growth);
+            }
+            w.dissolve(&mut growth, &budget);
+            prop_assert_eq!((growth, budget.used()), (0, 0));
+        }
+    }
+}
