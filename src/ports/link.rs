@@ -160,7 +160,9 @@ pub(super) struct State {
     control: Vec<u8>,
     pub ports: BTreeMap<u32, Port>,
     ready: VecDeque<u32>,
+    /// The task that drains this link, and whether it waits for output.
     waker: Option<Waker>,
+    idle: bool,
     ending: Option<Close>,
     pub published: BTreeMap<String, Publication>,
     growth: usize,
@@ -193,6 +195,7 @@ impl Link {
                 ports: BTreeMap::new(),
                 ready: VecDeque::new(),
                 waker: None,
+                idle: false,
                 ending: None,
                 published: BTreeMap::new(),
                 growth: 0,
@@ -218,21 +221,18 @@ impl Link {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The task to wake when there is output. Call before returning `Pending`,
-    /// and ask [`Link::has_output`] afterwards.
-    pub fn set_waker(&self, waker: &Waker) {
+    /// Names the task that drains this link. `idle`: it found nothing to send
+    /// and wants to be woken by output; otherwise (its socket is full) only by
+    /// the end of the session. True when an idle task should look again at once.
+    #[must_use]
+    pub fn attend(&self, waker: &Waker, idle: bool) -> bool {
         let mut st = self.lock();
         match &mut st.waker {
             Some(w) => w.clone_from(waker),
             None => st.waker = Some(waker.clone()),
         }
-    }
-
-    /// Whether [`Link::poll_output`] would find something.
-    #[must_use]
-    pub fn has_output(&self) -> bool {
-        let st = self.lock();
-        !st.control.is_empty() || (!st.paused && !st.ready.is_empty())
+        st.idle = idle;
+        idle && (!st.control.is_empty() || (!st.paused && !st.ready.is_empty()))
     }
 
     /// Measured round trip of the session, for the windows.
@@ -271,8 +271,21 @@ impl Link {
 
     /// Asks the session's task to end with `close`; the first reason stays.
     pub fn end(&self, close: Close) {
-        self.change(|st| {
-            st.ending.get_or_insert(close);
+        let mut st = self.lock();
+        st.ending.get_or_insert(close);
+        let waker = st.waker.clone();
+        drop(st);
+        if let Some(w) = waker {
+            w.wake();
+        }
+    }
+
+    /// As [`Link::end`], with the reason's parts.
+    pub fn leave(&self, code: Code, text: &str) {
+        self.end(Close {
+            code,
+            text: short_text(text),
+            retry_after_ms: None,
         });
     }
 
@@ -287,11 +300,22 @@ impl Link {
         self.change(|st| st.control(id, message));
     }
 
+    /// Queues a request and returns its id, which shares the row of numbers with ports.
+    pub fn request<M: Message>(&self, message: &M) -> u32 {
+        self.change(|st| {
+            let id = st.local_next;
+            // At the end of the row ids repeat; ports are refused then (see `ask_remote`).
+            st.local_next = id.checked_add(2).unwrap_or(id);
+            st.control(id, message);
+            id
+        })
+    }
+
     /// Runs `f` under the lock and wakes the session's task.
     pub(super) fn change<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
         let mut st = self.lock();
         let r = f(&mut st);
-        let waker = st.waker.take();
+        let waker = st.to_wake();
         drop(st);
         if let Some(w) = waker {
             w.wake();
@@ -468,13 +492,13 @@ impl Link {
         true
     }
 
-    /// The other side refused our Open. False when we never asked.
+    /// The other side refused our Open. False when there is no such port (any more).
     pub fn answered_no(&self, id: u32, code: Code, text: &str) -> bool {
         let budget = &self.options.budget;
         let far = {
             let mut st = self.lock();
             match st.ports.get_mut(&id) {
-                None => return st.was_used(id, self.options.chooses_even),
+                None => return false,
                 Some(port) if port.stage != Stage::Asked => return false,
                 Some(port) => {
                     let far = port.relay();
@@ -491,6 +515,12 @@ impl Link {
             link.refuse(port, code, text);
         }
         true
+    }
+
+    /// Whether this id or port number was ever used in the session.
+    #[must_use]
+    pub fn knows(&self, number: u32) -> bool {
+        self.lock().was_used(number, self.options.chooses_even)
     }
 
     /// Bytes of a data frame arrived. Returns how many of them are port payload
@@ -582,7 +612,7 @@ impl Link {
     pub(super) fn drained(&self, number: u32, n: usize, now: Moment) {
         let mut st = self.lock();
         let due = st.drain(number, n, now, &self.options.budget);
-        let waker = if due && !st.paused { st.waker.take() } else { None };
+        let waker = if due && !st.paused { st.to_wake() } else { None };
         drop(st);
         if let Some(w) = waker {
             w.wake();
@@ -855,7 +885,16 @@ impl State {
         if self.paused {
             None
         } else {
-            self.waker.take()
+            self.to_wake()
+        }
+    }
+
+    /// The draining task, if it sleeps for want of output.
+    fn to_wake(&mut self) -> Option<Waker> {
+        if std::mem::take(&mut self.idle) {
+            self.waker.clone()
+        } else {
+            None
         }
     }
 

@@ -270,6 +270,50 @@ impl LocalPort {
         Poll::Ready(Ok(part.len()))
     }
 
+    /// Ready when there is room to write; otherwise wakes `cx` when half of the room is free.
+    pub fn poll_full(&self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let mut st = self.link.lock();
+        let Some(port) = st.ports.get_mut(&self.number) else {
+            return Poll::Ready(Err(gone()));
+        };
+        let full = port.out.bytes() > WRITE_AHEAD / 2;
+        let Far::Local(local) = &mut port.far else {
+            return Poll::Ready(Err(gone()));
+        };
+        if let Some(end) = &local.end {
+            return Poll::Ready(Err(end.clone()));
+        }
+        if !full {
+            return Poll::Ready(Ok(()));
+        }
+        local.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Queues all of `bytes`, for callers that asked for room first.
+    ///
+    /// # Errors
+    /// The port has ended.
+    pub fn write_all_now(&self, bytes: &[u8]) -> Result<(), End> {
+        let mut st = self.link.lock();
+        let Some(port) = st.ports.get_mut(&self.number) else {
+            return Err(gone());
+        };
+        let Far::Local(local) = &mut port.far else {
+            return Err(gone());
+        };
+        if let Some(end) = &local.end {
+            return Err(end.clone());
+        }
+        port.out.push_stream(bytes);
+        let waker = st.list(self.number);
+        drop(st);
+        if let Some(w) = waker {
+            w.wake();
+        }
+        Ok(())
+    }
+
     /// Queues one datagram; the oldest that waits is dropped when there is no room.
     ///
     /// # Errors

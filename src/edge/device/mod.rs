@@ -1,0 +1,392 @@
+//! The device side: keep a session with a node, publish ports, open others'.
+//!
+//! ```no_run
+//! use chr_node::edge::device::{Device, DeviceOptions};
+//! use chr_node::identity::{Address, SecretKey};
+//! use std::sync::Arc;
+//!
+//! let executor = Arc::new(smol::Executor::new());
+//! smol::block_on(executor.run(async {
+//!     let node = "127.0.0.1:41046".parse()?;
+//!     let options = DeviceOptions::new(SecretKey::generate()?, vec![node]);
+//!     let device = Device::start(options, &executor)?;
+//!     let peer: Address = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8".parse()?;
+//!     let mut stream = device.connect(peer, 8080).await?;
+//!     stream.write_all(b"hello").await?;
+//!     let answer = stream.read().await?;
+//!     println!("{} bytes", answer.len());
+//!     Ok::<(), Box<dyn std::error::Error>>(())
+//! }))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`session`] | the device's state machine, without I/O |
+//! | [`keeper`] | connects, fails over, reconnects for ever |
+//! | [`node_address`] | `[0xADDR@]HOST:PORT`, and which address was seen where |
+//! | [`tunnel`] | a port as a stream, TLS end to end inside |
+//! | [`stream`] | the same for library users, with `async` calls |
+//! | [`splice`] | a local TCP connection joined to a tunnel |
+//! | [`datagram`] | UDP flows over ports |
+//! | [`publisher`], [`forwarder`] | what `chr-node publish` and `chr-node forward` run |
+
+pub mod datagram;
+pub mod forwarder;
+pub mod keeper;
+pub mod node_address;
+pub mod publisher;
+pub mod session;
+pub mod splice;
+pub mod stream;
+pub mod tunnel;
+
+pub use keeper::{DeviceEvent, Offer};
+pub use node_address::{KnownNodes, NodeAddress};
+pub use stream::Stream;
+
+use crate::identity::{Address, SecretKey};
+use crate::platform::BootClock;
+use crate::ports::local::End;
+use crate::ports::{Budget, Link, LocalPort};
+use crate::time::Clock;
+use crate::tls::{client_config, Channel, ServerConfigs, TlsError, Versions};
+use crate::wire::code::Code;
+use rustls::ClientConfig;
+use smol::channel::{Receiver, Sender};
+use smol::Executor;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tunnel::Tunnel;
+
+/// Offered ports that may wait for the program; more are refused.
+const OFFERS_MAX: usize = 64;
+/// Events that may wait for the program; the oldest go first.
+const EVENTS_MAX: usize = 64;
+/// Ports a device takes at once, its own and offered ones.
+const PORTS_MAX: usize = 1024;
+/// Grown windows of a device together: two full sessions' worth.
+const BUDGET: usize = 8 * 1024 * 1024;
+/// How long [`Device::open`] waits for a session before it gives up.
+const SESSION_WAIT: Duration = Duration::from_secs(15);
+
+/// What a device is made of.
+pub struct DeviceOptions {
+    /// Its identity.
+    pub key: SecretKey,
+    /// Nodes to try, in order of preference.
+    pub nodes: Vec<NodeAddress>,
+    /// Fleet that tickets name; the node's when `None`.
+    pub fleet: Option<Address>,
+    /// Most bytes that this run will sign tickets for; `None`: no bound.
+    pub max_bytes: Option<u64>,
+    /// Which node address was seen behind which host; see [`KnownNodes`].
+    pub known_nodes: KnownNodes,
+    /// Name and version of the program, for the node's log.
+    pub agent: String,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl DeviceOptions {
+    /// Options with defaults: no bounds, nodes are not remembered.
+    #[must_use]
+    pub fn new(key: SecretKey, nodes: Vec<NodeAddress>) -> DeviceOptions {
+        DeviceOptions {
+            key,
+            nodes,
+            fleet: None,
+            max_bytes: None,
+            known_nodes: KnownNodes::in_memory(),
+            agent: concat!("chr-node/", env!("CARGO_PKG_VERSION")).into(),
+            clock: Arc::new(BootClock::new()),
+        }
+    }
+}
+
+/// Port payload carried by a device in this run.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Bytes sent.
+    pub sent: AtomicU64,
+    /// Bytes received.
+    pub received: AtomicU64,
+    /// Connections (ports) open now.
+    pub open: AtomicU64,
+}
+
+/// A published name and whether it stands at the node.
+#[derive(Debug)]
+struct Publication {
+    allow: Option<Vec<Address>>,
+    standing: Option<Result<(), End>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The admitted session.
+    link: Option<Arc<Link>>,
+    publications: BTreeMap<String, Publication>,
+    asked: BTreeMap<u32, String>,
+    events: VecDeque<DeviceEvent>,
+    wakers: Vec<Waker>,
+    ready_told: bool,
+    /// Ready or Back was told for this session.
+    settled: bool,
+    over: Option<End>,
+}
+
+/// The shared half of a device: its keeper's task and all handles hold it.
+pub(crate) struct Shared {
+    key: Arc<SecretKey>,
+    options: Options,
+    state: Mutex<State>,
+    offers: Sender<LocalPort>,
+    edge_tls: Arc<ClientConfig>,
+    inner_client: Arc<ClientConfig>,
+    inner_server: Arc<ServerConfigs>,
+    budget: Arc<Budget>,
+    /// What was carried.
+    pub traffic: Arc<Traffic>,
+}
+
+pub(crate) struct Options {
+    nodes: Vec<NodeAddress>,
+    fleet: Option<Address>,
+    max_bytes: Option<u64>,
+    known_nodes: Arc<KnownNodes>,
+    agent: String,
+    clock: Arc<dyn Clock>,
+}
+
+/// A device: a session that is kept up, and what goes through it. Clones are
+/// handles of the same device; when all are gone, it disconnects.
+#[derive(Clone)]
+pub struct Device {
+    shared: Arc<Shared>,
+    offers: Receiver<LocalPort>,
+    _keeper: Arc<smol::Task<()>>,
+}
+
+impl Device {
+    /// Starts to connect. Returns at once; [`Device::next_event`] tells how it goes.
+    ///
+    /// # Errors
+    /// TLS could not be configured.
+    pub fn start(
+        options: DeviceOptions,
+        executor: &Arc<Executor<'static>>,
+    ) -> Result<Device, TlsError> {
+        let (offers, offered) = smol::channel::bounded(OFFERS_MAX);
+        let key = options.key;
+        let shared = Arc::new(Shared {
+            edge_tls: client_config(&key, &[super::ALPN], Versions::Both)?,
+            inner_client: client_config(&key, &[], Versions::Both)?,
+            inner_server: ServerConfigs::new(&key, &[], Versions::Both)?,
+            key: Arc::new(key),
+            options: Options {
+                nodes: options.nodes,
+                fleet: options.fleet,
+                max_bytes: options.max_bytes,
+                known_nodes: Arc::new(options.known_nodes),
+                agent: options.agent,
+                clock: options.clock,
+            },
+            state: Mutex::default(),
+            offers,
+            budget: Budget::new(BUDGET),
+            traffic: Arc::default(),
+        });
+        let keeper = executor.spawn(keeper::keep(shared.clone()));
+        Ok(Device {
+            shared,
+            offers: offered,
+            _keeper: Arc::new(keeper),
+        })
+    }
+
+    /// The device's own address.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.shared.key.address()
+    }
+
+    /// What was carried so far.
+    #[must_use]
+    pub fn traffic(&self) -> &Traffic {
+        &self.shared.traffic
+    }
+
+    /// The node that this device is connected to and admitted by.
+    #[must_use]
+    pub fn node(&self) -> Option<Address> {
+        self.shared.lock().link.as_ref().map(|l| l.remote())
+    }
+
+    /// Offers `name` (`tls:N`, `tcp:N`, `udp:N`, `utls:N`) to others, now and
+    /// after every reconnect. `allow`: who may open it, as far as the node is
+    /// concerned; the program decides for itself in [`Device::accept`].
+    pub fn publish(&self, name: &str, allow: Option<Vec<Address>>) {
+        let mut st = self.shared.lock();
+        st.publications.insert(
+            name.to_owned(),
+            Publication {
+                allow,
+                standing: None,
+            },
+        );
+        if let Some(link) = st.link.clone() {
+            st.announce(&link, name);
+        }
+    }
+
+    /// The next event, in order.
+    pub async fn next_event(&self) -> DeviceEvent {
+        poll_fn(|cx| {
+            let mut st = self.shared.lock();
+            match st.events.pop_front() {
+                Some(event) => Poll::Ready(event),
+                None => st.wait(cx),
+            }
+        })
+        .await
+    }
+
+    /// The next port that somebody wants to open.
+    pub async fn accept(&self) -> Option<Offer> {
+        let port = self.offers.recv().await.ok()?;
+        Some(Offer {
+            port,
+            shared: self.shared.clone(),
+        })
+    }
+
+    /// Opens port `name` of `peer`, raw. Waits for a session if there is none.
+    ///
+    /// # Errors
+    /// There is no session in time, or the port was refused.
+    pub async fn open(&self, peer: Address, name: &str) -> Result<LocalPort, End> {
+        let link = self.session().await?;
+        let port = LocalPort::open(&link, peer, name, self.shared.options.clock.now())?;
+        poll_fn(|cx| port.poll_opened(cx)).await?;
+        Ok(port)
+    }
+
+    /// Opens port `tls:N` of `peer`, encrypted end to end.
+    ///
+    /// # Errors
+    /// As [`Device::open`], or the other device is not `peer`.
+    pub async fn connect(&self, peer: Address, port: u16) -> Result<Stream, End> {
+        let tunnel = self.tunnel(peer, &format!("tls:{port}")).await?;
+        Ok(Stream::new(tunnel))
+    }
+
+    /// Opens a port as a tunnel: end to end for `tls:` and `utls:`, else plain.
+    ///
+    /// # Errors
+    /// As [`Device::open`], or the other device is not `peer`.
+    pub async fn tunnel(&self, peer: Address, name: &str) -> Result<Tunnel, End> {
+        let port = self.open(peer, name).await?;
+        let clock = self.shared.options.clock.clone();
+        if !super::is_end_to_end(name) {
+            return Ok(Tunnel::plain(port, clock));
+        }
+        let mut greeting = Vec::new();
+        let channel = Channel::client(&self.shared.inner_client)
+            .and_then(|mut c| c.start(&mut greeting).map(|()| c))
+            .map_err(|e| End::new(Code::END_TO_END, e.to_string()))?;
+        Tunnel::secured(port, channel, greeting, clock, |who| {
+            if who == peer {
+                Ok(())
+            } else {
+                let text = format!("the other end is {who}, not {peer}: the node connected somebody else");
+                Err(End::new(Code::END_TO_END, text))
+            }
+        })
+        .await
+    }
+
+    async fn session(&self) -> Result<Arc<Link>, End> {
+        let found = poll_fn(|cx| {
+            let mut st = self.shared.lock();
+            if let Some(link) = &st.link {
+                return Poll::Ready(Ok(link.clone()));
+            }
+            match &st.over {
+                Some(end) => Poll::Ready(Err(end.clone())),
+                None => st.wait(cx),
+            }
+        });
+        let late = async {
+            async_io::Timer::after(SESSION_WAIT).await;
+            let text = "there is no session with a node";
+            Err(End::new(Code::PEER_LOST, text))
+        };
+        smol::future::or(found, late).await
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.shared.options.clock.clone()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<T> {
+        if !self.wakers.iter().any(|w| w.will_wake(cx.waker())) {
+            self.wakers.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn wake(&mut self) {
+        for w in self.wakers.drain(..) {
+            w.wake();
+        }
+    }
+
+    fn tell(&mut self, event: DeviceEvent) {
+        if self.events.len() >= EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+        self.wake();
+    }
+
+    /// Asks the node to publish `name`.
+    fn announce(&mut self, link: &Arc<Link>, name: &str) {
+        if let Some(publication) = self.publications.get_mut(name) {
+            publication.standing = None;
+            let id = link.request(&crate::wire::control::Publish {
+                name: name.to_owned(),
+                allow: publication.allow.clone(),
+            });
+            self.asked.insert(id, name.to_owned());
+        }
+    }
+}
+
+/// Keeps the number of open connections while it lives.
+pub(crate) struct OpenGuard(Arc<Shared>);
+
+impl OpenGuard {
+    pub(crate) fn new(device: &Device) -> OpenGuard {
+        device.shared.traffic.open.fetch_add(1, Ordering::Relaxed);
+        OpenGuard(device.shared.clone())
+    }
+}
+
+impl Drop for OpenGuard {
+    fn drop(&mut self) {
+        self.0.traffic.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}

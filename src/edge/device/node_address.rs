@@ -1,0 +1,232 @@
+//! Where a node is, and who it was.
+
+use crate::identity::Address;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+
+/// Nodes remembered beside one identity; an administrator's list is far shorter.
+const KNOWN_MAX: usize = 4096;
+/// Longest host name of DNS.
+const HOST_MAX: usize = 253;
+
+/// `[0xADDR@]HOST:PORT`; an IPv6 host stands in brackets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeAddress {
+    /// Who must answer there; without it, whoever answered first.
+    pub address: Option<Address>,
+    /// Name or IP address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl FromStr for NodeAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<NodeAddress, String> {
+        let (address, place) = match text.split_once('@') {
+            Some((address, place)) => {
+                let parsed = address
+                    .parse()
+                    .map_err(|e| format!("{address:?} is not an address: {e}"))?;
+                (Some(parsed), place)
+            }
+            None => (None, text),
+        };
+        let wrong = || format!("{place:?} is not HOST:PORT (an IPv6 host as [HOST]:PORT)");
+        let (host, port) = place.rsplit_once(':').ok_or_else(wrong)?;
+        let host = match host.strip_prefix('[') {
+            Some(v6) => v6.strip_suffix(']').ok_or_else(wrong)?,
+            None if host.contains(':') => return Err(wrong()),
+            None => host,
+        };
+        let port = port.parse().ok().filter(|p| *p != 0).ok_or_else(wrong)?;
+        if host.is_empty() || host.len() > HOST_MAX || host.contains(char::is_whitespace) {
+            return Err(wrong());
+        }
+        Ok(NodeAddress {
+            address,
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+impl NodeAddress {
+    /// `HOST:PORT`, the name under which the node is remembered.
+    #[must_use]
+    pub fn place(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Display for NodeAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(a) => write!(f, "{a}@{}", self.place()),
+            None => f.write_str(&self.place()),
+        }
+    }
+}
+
+/// Which address answered at which place: trust on first use, as in OpenSSH's
+/// `known_hosts`. The file has a line `HOST:PORT 0xADDR` for each place.
+#[derive(Debug)]
+pub struct KnownNodes {
+    file: Option<PathBuf>,
+    accept_change: bool,
+    places: Mutex<BTreeMap<String, Address>>,
+}
+
+impl KnownNodes {
+    /// Remembers for this run only.
+    #[must_use]
+    pub fn in_memory() -> KnownNodes {
+        KnownNodes {
+            file: None,
+            accept_change: false,
+            places: Mutex::default(),
+        }
+    }
+
+    /// Reads `file`, if it exists. `accept_change`: take a changed address over.
+    ///
+    /// # Errors
+    /// The file cannot be read or has a line that is not `HOST:PORT 0xADDR`.
+    pub fn load(file: PathBuf, accept_change: bool) -> Result<KnownNodes, String> {
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(format!("cannot read {}: {e}", file.display())),
+        };
+        let mut places = BTreeMap::new();
+        for (n, line) in text.lines().enumerate().take(KNOWN_MAX) {
+            let parsed = line
+                .split_once(' ')
+                .and_then(|(place, address)| Some((place.to_owned(), address.trim().parse().ok()?)));
+            match parsed {
+                Some((place, address)) => {
+                    places.insert(place, address);
+                }
+                None if line.trim().is_empty() || line.starts_with('#') => {}
+                None => {
+                    return Err(format!(
+                        "{}, line {}: expected HOST:PORT 0xADDR; mend or delete the line",
+                        file.display(),
+                        n + 1
+                    ))
+                }
+            }
+        }
+        Ok(KnownNodes {
+            file: Some(file),
+            accept_change,
+            places: Mutex::new(places),
+        })
+    }
+
+    /// Whether `found` may be the node at `node`. `Ok(true)`: it is new, and
+    /// [`KnownNodes::save`] should be called (where blocking is allowed).
+    ///
+    /// # Errors
+    /// Another address was given or remembered; the text says what to do.
+    pub fn check(&self, node: &NodeAddress, found: Address) -> Result<bool, String> {
+        let place = node.place();
+        if let Some(expected) = node.address {
+            if expected != found {
+                return Err(format!(
+                    "the node at {place} is {found}, not {expected}: correct --node, or find out who answers there"
+                ));
+            }
+            return Ok(false);
+        }
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        match places.get(&place) {
+            Some(known) if *known == found => return Ok(false),
+            Some(known) if !self.accept_change => {
+                return Err(format!(
+                    "the node at {place} is now {found}, before it was {known}: if that change is right, confirm it once with --accept-node"
+                ));
+            }
+            _ => {}
+        }
+        if places.len() < KNOWN_MAX {
+            places.insert(place.clone(), found);
+        }
+        log::info!("the node at {place} is {found}");
+        Ok(true)
+    }
+
+    /// Writes what is remembered to the file, if there is one.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self) -> std::io::Result<()> {
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        self.file.as_deref().map_or(Ok(()), |f| save(f, &places))
+    }
+}
+
+/// Replaces the file as a whole: a power cut leaves the old or the new one.
+fn save(file: &Path, places: &BTreeMap<String, Address>) -> std::io::Result<()> {
+    let fresh = file.with_extension("new");
+    let mut out = fs::File::create(&fresh)?;
+    for (place, address) in places {
+        writeln!(out, "{place} {address}")?;
+    }
+    out.sync_all()?;
+    fs::rename(&fresh, file)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_form_of_a_node_is_read_and_written_back() {
+        let a = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8";
+        for text in ["host:1", "127.0.0.1:41046", "[::1]:41046", &format!("{a}@h:2")] {
+            let node: NodeAddress = text.parse().unwrap();
+            assert_eq!(node.to_string(), text);
+        }
+        for bad in ["", "host", "host:", "host:0", "host:65536", "::1:80", "[::1:80", "0x12@h:1", "@h:1", "a b:1"] {
+            assert!(bad.parse::<NodeAddress>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_changed_node_is_an_error_until_confirmed_and_then_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("known_nodes");
+        let node: NodeAddress = "h:1".parse().unwrap();
+        let (one, two) = (Address([1; 20]), Address([2; 20]));
+        let known = KnownNodes::load(file.clone(), false).unwrap();
+        assert!(known.check(&node, one).unwrap());
+        known.save().unwrap();
+        assert!(known.check(&node, two).unwrap_err().contains("--accept-node"));
+        let again = KnownNodes::load(file.clone(), false).unwrap();
+        assert!(again.check(&node, two).is_err());
+        let confirmed = KnownNodes::load(file.clone(), true).unwrap();
+        assert!(confirmed.check(&node, two).unwrap());
+        confirmed.save().unwrap();
+        assert!(!KnownNodes::load(file, false).unwrap().check(&node, two).unwrap());
+    }
+
+    #[test]
+    fn a_damaged_line_is_named_and_not_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("known_nodes");
+        fs::write(&file, "h:1 0x70997970c51812dc3a010c7d01b50e0d17dc79c8\nrubbish\n").unwrap();
+        assert!(KnownNodes::load(file, false).unwrap_err().contains("line 2"));
+    }
+}

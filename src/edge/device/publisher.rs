@@ -1,0 +1,218 @@
+//! What `chr-node publish` runs: offers ports and joins those who may to their targets.
+
+use super::datagram::{carry, DatagramPort, LocalFlow};
+use super::keeper::Offer;
+use super::splice::Splice;
+use super::tunnel::Tunnel;
+use super::{Device, OpenGuard};
+use crate::edge::port_name;
+use crate::identity::Address;
+use crate::platform::socket::Tuning;
+use crate::ports::local::End;
+use crate::wire::code::Code;
+use crate::wire::control::allow_list_fits;
+use async_io::{Async, Timer};
+use smol::Executor;
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the target of a port may take to accept a connection.
+const TARGET_TIME: Duration = Duration::from_secs(10);
+
+/// Who may open a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everyone.
+    Public,
+    /// The addresses listed for this port.
+    Private(Vec<Address>),
+    /// The devices of the fleet, as listed in a file.
+    Protected(Vec<Address>),
+}
+
+impl Access {
+    /// The word for it on the command line.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Access::Public => "public",
+            Access::Private(_) => "private",
+            Access::Protected(_) => "protected",
+        }
+    }
+
+    fn check(&self, opener: Address, name: &str) -> Result<(), End> {
+        match self {
+            Access::Public => Ok(()),
+            Access::Private(list) | Access::Protected(list) if list.contains(&opener) => Ok(()),
+            _ => Err(End::new(
+                Code::NOT_ALLOWED,
+                format!("the device does not allow {opener} to open {name}"),
+            )),
+        }
+    }
+
+    /// What the node is told, so that it can refuse strangers by itself.
+    fn list(&self) -> Option<Vec<Address>> {
+        match self {
+            Access::Public => None,
+            Access::Private(list) | Access::Protected(list) => {
+                allow_list_fits(list).then(|| list.clone())
+            }
+        }
+    }
+}
+
+/// One published port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// The port number that openers name.
+    pub port: u16,
+    /// UDP instead of TCP.
+    pub udp: bool,
+    /// Without end-to-end encryption.
+    pub plain: bool,
+    /// Where the service is: `HOST:PORT`.
+    pub host: String,
+    /// The service's port.
+    pub target_port: u16,
+    /// Who may open it.
+    pub access: Access,
+}
+
+impl Publication {
+    /// The name on the wire.
+    #[must_use]
+    pub fn name(&self) -> String {
+        port_name(self.port, self.udp, self.plain)
+    }
+
+    /// The service, as people write it.
+    #[must_use]
+    pub fn target(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.target_port)
+        } else {
+            format!("{}:{}", self.host, self.target_port)
+        }
+    }
+}
+
+/// Publishes and serves until the device is over. Openings that fail are
+/// reported to `failed` as opener, port name and reason.
+pub async fn serve(
+    device: Device,
+    publications: Vec<Publication>,
+    executor: Arc<Executor<'static>>,
+    failed: impl Fn(Address, &str, &End) + Send + Sync + 'static,
+) {
+    let by_name: BTreeMap<String, Arc<Publication>> = publications
+        .into_iter()
+        .map(|p| (p.name(), Arc::new(p)))
+        .collect();
+    for (name, publication) in &by_name {
+        device.publish(name, publication.access.list());
+    }
+    let failed = Arc::new(failed);
+    while let Some(offer) = device.accept().await {
+        let Some(publication) = by_name.get(offer.name()).cloned() else {
+            offer.refuse(Code::NOT_PUBLISHED, "the device does not publish this port");
+            continue;
+        };
+        let (device, failed) = (device.clone(), failed.clone());
+        executor
+            .spawn(async move {
+                let (opener, name) = (offer.opener(), offer.name().to_owned());
+                if let Err(end) = join(&device, offer, &publication).await {
+                    failed(opener, &name, &end);
+                }
+            })
+            .detach();
+    }
+}
+
+async fn join(device: &Device, offer: Offer, publication: &Publication) -> Result<(), End> {
+    let name = offer.name().to_owned();
+    let tunnel = offer
+        .accept(|who| publication.access.check(who, &name))
+        .await?;
+    let _open = OpenGuard::new(device);
+    if publication.udp {
+        return join_udp(device, tunnel, publication).await;
+    }
+    match connect(publication).await {
+        Ok(socket) => Splice::new(socket, tunnel).await.map(|_| ()),
+        Err(text) => {
+            tunnel.give_up(Code::TARGET, &text);
+            Err(End::new(Code::TARGET, text))
+        }
+    }
+}
+
+async fn join_udp(device: &Device, tunnel: Tunnel, publication: &Publication) -> Result<(), End> {
+    let socket = match bind_towards(publication).await {
+        Ok(socket) => socket,
+        Err(text) => {
+            tunnel.give_up(Code::TARGET, &text);
+            return Err(End::new(Code::TARGET, text));
+        }
+    };
+    let port = if publication.plain {
+        DatagramPort::Plain(tunnel.into_port())
+    } else {
+        DatagramPort::sealed(tunnel)
+    };
+    carry(LocalFlow::Connected(socket), port, device.clock()).await
+}
+
+async fn addresses(publication: &Publication) -> Result<Vec<SocketAddr>, String> {
+    let (host, port) = (publication.host.clone(), publication.target_port);
+    if let Ok(ip) = host.parse() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    smol::unblock(move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter))
+        .await
+        .map_err(|e| format!("cannot find the target {}: {e}", publication.target()))
+}
+
+async fn connect(publication: &Publication) -> Result<Async<TcpStream>, String> {
+    let target = publication.target();
+    let mut last = format!("the target {target} has no address");
+    for address in addresses(publication).await? {
+        let late = async {
+            Timer::after(TARGET_TIME).await;
+            Err(std::io::ErrorKind::TimedOut.into())
+        };
+        match smol::future::or(Async::<TcpStream>::connect(address), late).await {
+            Ok(socket) => {
+                if let Err(e) = Tuning::LOCAL.apply(&socket) {
+                    log::debug!("socket options: {e}");
+                }
+                return Ok(socket);
+            }
+            Err(e) => last = format!("the target {target} of the port does not answer: {e}"),
+        }
+    }
+    Err(last)
+}
+
+async fn bind_towards(publication: &Publication) -> Result<Async<UdpSocket>, String> {
+    let target = publication.target();
+    let mut last = format!("the target {target} has no address");
+    for address in addresses(publication).await? {
+        let any: SocketAddr = if address.is_ipv4() {
+            ([0, 0, 0, 0], 0).into()
+        } else {
+            ([0u16; 8], 0).into()
+        };
+        let bound = Async::<UdpSocket>::bind(any)
+            .and_then(|s| s.get_ref().connect(address).map(|()| s));
+        match bound {
+            Ok(socket) => return Ok(socket),
+            Err(e) => last = format!("cannot send to the target {target}: {e}"),
+        }
+    }
+    Err(last)
+}

@@ -1,0 +1,403 @@
+//! The device's side of a session, without I/O.
+//!
+//! It greets, signs tickets when the node asks for them, hands offered ports to
+//! the program and pings. What the program asks of the node (publish, open) goes
+//! through the [`Link`]; answers come back as [`Event`]s.
+
+use super::Traffic;
+use crate::edge::pump::{Protocol, Stop};
+use crate::identity::{Address, SecretKey};
+use crate::ports::{Budget, Link, LinkOptions, LocalPort};
+use crate::ticket::{Ask, PayRefusal, Payer};
+use crate::time::{Clock, Moment};
+use crate::wire::code::Code;
+use crate::wire::control::{
+    decode, Abort, Close, Credit, ErrorAnswer, Finish, Hello, Message, Open, Opened, Ping, Pong,
+    Published, TicketAccepted, TicketAsk, Welcome,
+};
+use crate::wire::frame::{Decoder, Piece};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Context;
+use std::time::Duration;
+
+/// How often the device pings. Carrier NATs forget a silent TCP flow after about two minutes.
+pub const PING_INTERVAL: Duration = Duration::from_secs(100);
+/// How long the answer to a ping, and each step before the first ticket, may take.
+pub const ANSWER_TIME: Duration = Duration::from_secs(20);
+/// How far back the traffic rate looks that decides a ticket's size.
+const RATE_SPAN: Duration = Duration::from_secs(2);
+
+/// What the program learns from its session.
+#[derive(Debug)]
+pub enum Event {
+    /// The node answered the greeting.
+    Welcomed(Welcome),
+    /// Ports may be published and opened from here on.
+    Admitted,
+    /// A ticket is on the node's disk (or not, when its disk failed).
+    TicketStored {
+        /// Bytes paid for in the epoch.
+        total_bytes: u64,
+        /// On disk.
+        durable: bool,
+    },
+    /// The program will not or cannot pay what the node asks.
+    WontPay(PayRefusal),
+    /// The node refused a ticket.
+    TicketRefused(ErrorAnswer),
+    /// Somebody wants to open a published port.
+    Offered(LocalPort),
+    /// The answer to a publish request.
+    Published(u32, Result<(), ErrorAnswer>),
+}
+
+/// Where [`Event`]s go; returns false when the program cannot take more now.
+pub type EventSink = Box<dyn FnMut(Event) -> bool + Send>;
+/// Decides whether the node at the other end is the right one; the text says why not.
+pub type NodeCheck = Box<dyn Fn(Address) -> Result<(), String> + Send>;
+
+/// What a session is made of.
+pub struct SessionParts {
+    /// The device's key; it signs tickets.
+    pub key: Arc<SecretKey>,
+    /// Name and version of the program.
+    pub agent: String,
+    /// Checks the node's address.
+    pub check_node: NodeCheck,
+    /// Signs what the node asks for, within the limits.
+    pub payer: Payer,
+    /// Where events go.
+    pub events: EventSink,
+    /// Most ports open at once that this program takes.
+    pub max_ports: usize,
+    /// Where what was carried is counted.
+    pub traffic: Arc<Traffic>,
+    /// Where the link is put once there is one, for the receiver of the events.
+    pub link_slot: Arc<Mutex<Option<Arc<Link>>>>,
+    /// Memory for grown windows.
+    pub budget: Arc<Budget>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// See the module's text.
+pub struct DeviceSession {
+    decoder: Decoder,
+    core: Core,
+}
+
+struct Core {
+    parts: SessionParts,
+    link: Option<Arc<Link>>,
+    node: Address,
+    welcomed: bool,
+    admitted: bool,
+    ticket_id: Option<u32>,
+    /// Something must have come by then, else the node is gone.
+    answer_due: Option<Moment>,
+    last_heard: Moment,
+    ping: Option<(u32, Moment)>,
+    next_ping: Moment,
+    carried: u64,
+    rate_mark: (Moment, u64),
+    rate: u64,
+}
+
+impl DeviceSession {
+    /// A session that is about to connect.
+    #[must_use]
+    pub fn new(parts: SessionParts) -> DeviceSession {
+        let now = parts.clock.now();
+        DeviceSession {
+            decoder: Decoder::new(),
+            core: Core {
+                parts,
+                link: None,
+                node: Address::ZERO,
+                welcomed: false,
+                admitted: false,
+                ticket_id: None,
+                answer_due: Some(now + ANSWER_TIME),
+                last_heard: now,
+                ping: None,
+                next_ping: now + PING_INTERVAL,
+                carried: 0,
+                rate_mark: (now, 0),
+                rate: 0,
+            },
+        }
+    }
+}
+
+impl Drop for DeviceSession {
+    fn drop(&mut self) {
+        if let Some(link) = &self.core.link {
+            link.dissolve(Code::PEER_LOST, "the session with the node ended");
+        }
+    }
+}
+
+impl Protocol for DeviceSession {
+    fn secured(&mut self, peer: Address, _alpn: Option<&[u8]>, now: Moment) -> Result<(), Stop> {
+        let core = &mut self.core;
+        (core.parts.check_node)(peer).map_err(Stop::Lost)?;
+        core.node = peer;
+        let link = Link::new(LinkOptions {
+            remote: peer,
+            chooses_even: false,
+            max_ports: core.parts.max_ports,
+            budget: core.parts.budget.clone(),
+        });
+        link.request(&Hello {
+            capabilities: 0,
+            agent: core.parts.agent.clone(),
+        });
+        *core
+            .parts
+            .link_slot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(link.clone());
+        core.link = Some(link);
+        core.answer_due = Some(now + ANSWER_TIME);
+        Ok(())
+    }
+
+    fn receive(&mut self, plain: &[u8], now: Moment) -> Result<(), Stop> {
+        let DeviceSession { decoder, core } = self;
+        core.last_heard = now;
+        let mut input = plain;
+        while let Some(piece) = decoder
+            .next(&mut input)
+            .map_err(|e| Stop::say(Code::PROTOCOL, &e.to_string()))?
+        {
+            core.take(piece, now)?;
+        }
+        Ok(())
+    }
+
+    fn sent(&mut self, bytes: usize) {
+        self.core.carried += bytes as u64;
+        let sent = &self.core.parts.traffic.sent;
+        sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn tick(&mut self, _cx: &mut Context<'_>, now: Moment) -> Result<Option<Moment>, Stop> {
+        let core = &mut self.core;
+        if let Some(due) = core.answer_due {
+            if now >= due {
+                let waited = if core.link.is_none() {
+                    "the node did not finish the TLS handshake in time"
+                } else if !core.welcomed {
+                    "the node did not answer the greeting in time"
+                } else {
+                    "the node no longer answers"
+                };
+                return Err(Stop::Lost(waited.into()));
+            }
+        }
+        if core.welcomed && now >= core.next_ping {
+            core.send_ping(now);
+        }
+        core.measure_rate(now);
+        let wake = if core.welcomed {
+            Some(core.next_ping)
+        } else {
+            None
+        };
+        Ok(match (wake, core.answer_due) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        })
+    }
+
+    fn link(&self) -> Option<&Arc<Link>> {
+        self.core.link.as_ref()
+    }
+}
+
+impl Core {
+    fn take(&mut self, piece: Piece<'_>, now: Moment) -> Result<(), Stop> {
+        let Some(link) = self.link.clone() else {
+            return Ok(());
+        };
+        match piece {
+            Piece::Data {
+                port,
+                bytes,
+                first,
+                last,
+            } => {
+                let taken = link.receive(port, bytes, first, last, now)?;
+                self.carried += taken as u64;
+                let received = &self.parts.traffic.received;
+                received.fetch_add(taken as u64, Ordering::Relaxed);
+                Ok(())
+            }
+            Piece::Control { kind, id, body } => self.take_control(&link, kind, id, body, now),
+        }
+    }
+
+    fn take_control(
+        &mut self,
+        link: &Arc<Link>,
+        kind: u8,
+        id: u32,
+        body: &[u8],
+        now: Moment,
+    ) -> Result<(), Stop> {
+        match kind {
+            Welcome::KIND if !self.welcomed => {
+                self.welcomed = true;
+                self.answer_due = None;
+                let welcome: Welcome = parse(body)?;
+                self.parts.payer.welcomed(&welcome, self.node);
+                let free = !welcome.tickets_required;
+                self.tell(Event::Welcomed(welcome));
+                if free {
+                    self.admit(link);
+                }
+                self.send_ping(now);
+            }
+            _ if !self.welcomed => {
+                return Err(Stop::say(Code::PROTOCOL, "a node starts with Welcome"));
+            }
+            TicketAsk::KIND => self.pay(link, &parse::<TicketAsk>(body)?, now),
+            TicketAccepted::KIND => {
+                let accepted: TicketAccepted = parse(body)?;
+                self.ticket_id = None;
+                self.tell(Event::TicketStored {
+                    total_bytes: accepted.total_bytes,
+                    durable: accepted.durable,
+                });
+                self.admit(link);
+            }
+            Ping::KIND => {
+                parse::<Ping>(body)?;
+                link.push_control(id, &Pong {});
+            }
+            Pong::KIND => {
+                parse::<Pong>(body)?;
+                if let Some((_, at)) = self.ping.take_if(|(ping, _)| *ping == id) {
+                    link.set_rtt(now.since(at));
+                    self.answer_due = None;
+                }
+            }
+            Open::KIND => {
+                let open: Open = parse(body)?;
+                match LocalPort::offered(link, id, &open, now)? {
+                    // A program that takes no more offers drops the port, which refuses it.
+                    Ok(port) => {
+                        (self.parts.events)(Event::Offered(port));
+                    }
+                    Err(code) => link.push_control(
+                        id,
+                        &ErrorAnswer {
+                            code,
+                            text: "the device has as many ports open as it may".into(),
+                            limit: Some(link.max_ports() as u64),
+                            retry_after_ms: None,
+                        },
+                    ),
+                }
+            }
+            Opened::KIND => {
+                let opened: Opened = parse(body)?;
+                if !link.answered(id, opened.credit, now) {
+                    return Err(unasked());
+                }
+            }
+            Published::KIND => {
+                parse::<Published>(body)?;
+                self.tell(Event::Published(id, Ok(())));
+            }
+            ErrorAnswer::KIND => {
+                let error: ErrorAnswer = parse(body)?;
+                if self.ticket_id == Some(id) {
+                    self.ticket_id = None;
+                    self.tell(Event::TicketRefused(error));
+                } else if !link.answered_no(id, error.code, &error.text) {
+                    self.tell(Event::Published(id, Err(error)));
+                }
+            }
+            Credit::KIND => {
+                let credit: Credit = parse(body)?;
+                link.credit(credit.port, credit.bytes)?;
+            }
+            Finish::KIND => link.finish(parse::<Finish>(body)?.port)?,
+            Abort::KIND => {
+                let abort: Abort = parse(body)?;
+                link.aborted(abort.port, abort.code, &abort.text)?;
+            }
+            Close::KIND => return Err(Stop::Told(parse(body)?)),
+            other => {
+                let text = format!("frame type 0x{other:02x} is not for a device");
+                return Err(Stop::say(Code::PROTOCOL, &text));
+            }
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, link: &Arc<Link>) {
+        if !self.admitted {
+            self.admitted = true;
+            link.admit();
+            self.tell(Event::Admitted);
+        }
+    }
+
+    fn pay(&mut self, link: &Arc<Link>, ask: &TicketAsk, now: Moment) {
+        self.measure_rate(now);
+        let ask = Ask {
+            epoch: ask.epoch,
+            usage: ask.usage,
+            connections: ask.connections,
+        };
+        let clock = &self.parts.clock;
+        let unix = clock.trusted().then(|| clock.unix());
+        match self
+            .parts
+            .payer
+            .pay(&self.parts.key, &ask, self.carried, self.rate, unix)
+        {
+            Ok(ticket) => self.ticket_id = Some(link.request(&ticket)),
+            Err(refusal) => self.tell(Event::WontPay(refusal)),
+        }
+    }
+
+    fn send_ping(&mut self, now: Moment) {
+        if let Some(link) = &self.link {
+            let id = link.request(&Ping {});
+            self.ping = Some((id, now));
+            self.next_ping = now + PING_INTERVAL;
+            self.answer_due = Some(now + ANSWER_TIME);
+        }
+    }
+
+    fn measure_rate(&mut self, now: Moment) {
+        let (mark, carried) = self.rate_mark;
+        let passed = now.since(mark);
+        let fresh = self.carried - carried;
+        // Within the span the rate can only rise: a burst must be covered at once.
+        let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(100);
+        let rate = fresh.saturating_mul(1000) / millis;
+        if passed >= RATE_SPAN {
+            self.rate = rate;
+            self.rate_mark = (now, self.carried);
+        } else {
+            self.rate = self.rate.max(rate);
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        (self.parts.events)(event);
+    }
+}
+
+fn parse<M: Message>(body: &[u8]) -> Result<M, Stop> {
+    decode(body).map_err(|e| Stop::say(Code::PROTOCOL, &e.to_string()))
+}
+
+fn unasked() -> Stop {
+    Stop::say(Code::PROTOCOL, "an answer to a request that was never made")
+}

@@ -1,0 +1,510 @@
+//! The shell around a session: one TCP socket, TLS, and a state machine.
+//!
+//! One future serves both sides, device and node. It owns the socket, so that a
+//! session is one task; it keeps no buffer of its own while nothing is pending:
+//! reading, framing and encrypting happen in buffers that all sessions of a
+//! thread share ([`Scratch`]). Only ciphertext that the kernel did not take, and
+//! a TLS record that has not arrived whole, are kept with the session.
+
+use crate::identity::Address;
+use crate::ports::{Link, Violation};
+use crate::time::{Clock, Moment};
+use crate::tls::Channel;
+use crate::wire::code::Code;
+use crate::wire::control::{encode, short_text, Close};
+use async_io::{Async, Timer};
+use std::cell::RefCell;
+use std::future::Future;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Bytes read from a socket at once: four full TLS records. Smaller reads cost
+/// more system calls, larger ones no longer fit in a small CPU's second cache.
+const READ_SIZE: usize = 68 * 1024;
+/// Ciphertext gathered before it is written.
+const WRITE_SIZE: usize = 64 * 1024;
+/// Frames up to this size are gathered in one TLS record.
+const SMALL_FRAME: usize = 2 * 1024;
+/// Gathered small frames are sealed when they reach this size.
+const STAGING_SIZE: usize = 14 * 1024;
+/// Reads and writes of one session before the others get their turn.
+const TURNS: usize = 4;
+/// Ciphertext that may wait in one session: a write's rest and the answers of
+/// TLS itself. More means that the other side makes TLS answer without reading.
+const PENDING_MAX: usize = 4 * WRITE_SIZE;
+/// How long the reason for an end may take to leave.
+const CLOSING_TIME: Duration = Duration::from_secs(1);
+/// Deadlines further away than this are rounded up to whole seconds, so that
+/// the timers of many sessions fire together.
+const COARSE: Duration = Duration::from_secs(10);
+
+/// Why a session ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// This side ends it and tells the other why.
+    Say(Close),
+    /// The other side said that it ends, and why.
+    Told(Close),
+    /// The connection broke, or TLS did not come about; in words.
+    Lost(String),
+    /// Bytes of another dialect: these go out as they are, then the end.
+    Foreign(Vec<u8>, String),
+}
+
+impl Stop {
+    /// An end that this side decided on.
+    #[must_use]
+    pub fn say(code: Code, text: &str) -> Stop {
+        Stop::Say(Close {
+            code,
+            text: short_text(text),
+            retry_after_ms: None,
+        })
+    }
+}
+
+impl From<Violation> for Stop {
+    fn from(v: Violation) -> Stop {
+        Stop::say(v.code, &v.text)
+    }
+}
+
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Stop::Say(c) => write!(f, "ended here: {} ({})", c.text, c.code),
+            Stop::Told(c) => write!(f, "ended by the other side: {} ({})", c.text, c.code),
+            Stop::Lost(text) | Stop::Foreign(_, text) => f.write_str(text),
+        }
+    }
+}
+
+/// A session's state machine, as the pump drives it.
+pub trait Protocol: Send + Unpin {
+    /// TLS stands; `peer` has proven its key.
+    ///
+    /// # Errors
+    /// The session ends.
+    fn secured(&mut self, peer: Address, alpn: Option<&[u8]>, now: Moment) -> Result<(), Stop>;
+
+    /// Plaintext arrived.
+    ///
+    /// # Errors
+    /// The session ends.
+    fn receive(&mut self, plain: &[u8], now: Moment) -> Result<(), Stop>;
+
+    /// Port payload is about to leave.
+    fn sent(&mut self, bytes: usize);
+
+    /// Called in every turn: deadlines, answers of other rooms. Returns when it
+    /// wants to be called again even if nothing happens.
+    ///
+    /// # Errors
+    /// The session ends.
+    fn tick(&mut self, cx: &mut Context<'_>, now: Moment) -> Result<Option<Moment>, Stop>;
+
+    /// The out-queue, once there is one.
+    fn link(&self) -> Option<&Arc<Link>>;
+}
+
+/// Buffers that the sessions of one thread share; nothing in them outlives a turn.
+#[derive(Default)]
+struct Scratch {
+    read: Vec<u8>,
+    staging: Vec<u8>,
+    cipher: Vec<u8>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+enum Phase {
+    Running,
+    /// The reason is on its way; what arrives is thrown away.
+    Closing(Stop),
+}
+
+/// A session in progress; resolves when it has ended.
+pub struct Pump<P> {
+    socket: Async<TcpStream>,
+    channel: Channel,
+    secured: bool,
+    pending: Vec<u8>,
+    pending_at: usize,
+    timer: Timer,
+    armed: Option<Moment>,
+    clock: Arc<dyn Clock>,
+    phase: Phase,
+    protocol: P,
+}
+
+impl<P: Protocol> Pump<P> {
+    /// A session over a connected socket. A client's channel must have been
+    /// started, its first flight is `greeting` (empty for a server).
+    pub fn new(
+        socket: Async<TcpStream>,
+        channel: Channel,
+        greeting: Vec<u8>,
+        clock: Arc<dyn Clock>,
+        protocol: P,
+    ) -> Pump<P> {
+        Pump {
+            socket,
+            channel,
+            secured: false,
+            pending: greeting,
+            pending_at: 0,
+            timer: Timer::never(),
+            armed: None,
+            clock,
+            phase: Phase::Running,
+            protocol,
+        }
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<bool, Stop> {
+        let now = self.clock.now();
+        let mut again = self.read(cx, scratch, now)?;
+        self.keep_time(cx, now)?;
+        again |= self.write(cx, scratch, now)?;
+        Ok(again)
+    }
+
+    /// Reads until the socket is empty or the turn is over (true).
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+        now: Moment,
+    ) -> Result<bool, Stop> {
+        if scratch.read.len() < READ_SIZE {
+            scratch.read.resize(READ_SIZE, 0);
+        }
+        let mut turns = 0;
+        loop {
+            let mut drained = false;
+            match self.socket.get_ref().read(&mut scratch.read) {
+                Ok(0) => return Err(Stop::Lost("the other side closed the connection".into())),
+                Ok(n) => {
+                    drained = n < scratch.read.len();
+                    if let Some(input) = scratch.read.get_mut(..n) {
+                        self.take_in(input, now)?;
+                    }
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => drained = true,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(broken(&e)),
+            }
+            if drained {
+                match self.socket.poll_readable(cx) {
+                    Poll::Pending => return Ok(false),
+                    Poll::Ready(Err(e)) => return Err(broken(&e)),
+                    Poll::Ready(Ok(())) => {}
+                }
+            }
+            turns += 1;
+            if turns >= TURNS {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Ciphertext to frames.
+    fn take_in(&mut self, input: &mut [u8], now: Moment) -> Result<(), Stop> {
+        let mut outcome = Ok(());
+        let mut early = Vec::new();
+        let secured = self.secured;
+        let protocol = &mut self.protocol;
+        let progress = self.channel.receive(input, &mut self.pending, &mut |plain| {
+            if !secured {
+                // The last flight of the handshake can carry the first frames.
+                early.extend_from_slice(plain);
+            } else if outcome.is_ok() {
+                outcome = protocol.receive(plain, now);
+            }
+        });
+        let progress = match progress {
+            Ok(p) => p,
+            Err(e) => return Err(Stop::Lost(e.to_string())),
+        };
+        outcome?;
+        if !self.secured && !self.channel.is_handshaking() {
+            self.secured = true;
+            let Some(peer) = self.channel.peer_address() else {
+                return Err(Stop::Lost("the other side showed no certificate".into()));
+            };
+            self.protocol.secured(peer, self.channel.alpn(), now)?;
+            if !early.is_empty() {
+                self.protocol.receive(&early, now)?;
+            }
+        }
+        if self.pending.len() - self.pending_at > PENDING_MAX {
+            return Err(Stop::Lost("TLS answers are not read".into()));
+        }
+        if progress.closed {
+            return Err(Stop::Lost("the other side ended TLS".into()));
+        }
+        Ok(())
+    }
+
+    fn keep_time(&mut self, cx: &mut Context<'_>, now: Moment) -> Result<(), Stop> {
+        let mut next = self.protocol.tick(cx, now)?;
+        if let Some(close) = self.protocol.link().and_then(|l| l.ending()) {
+            return Err(Stop::Say(close));
+        }
+        loop {
+            let Some(due) = next else {
+                return Ok(());
+            };
+            if self.armed.is_none_or(|armed| due < armed) {
+                let wait = coarse(due.since(now));
+                self.armed = Some(now + wait);
+                self.timer.set_after(wait);
+            }
+            if Pin::new(&mut self.timer).poll(cx).is_pending() {
+                return Ok(());
+            }
+            self.armed = None;
+            next = self.protocol.tick(cx, self.clock.now())?;
+        }
+    }
+
+    /// Sends what is pending and what the link has. True when the turn is over
+    /// and there is more.
+    fn write(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+        now: Moment,
+    ) -> Result<bool, Stop> {
+        for _ in 0..TURNS {
+            if self.flush(cx)?.is_pending() {
+                if let Some(link) = self.protocol.link() {
+                    let _ = link.attend(cx.waker(), false);
+                }
+                return Ok(false);
+            }
+            scratch.cipher.clear();
+            self.seal_output(scratch, now)?;
+            if scratch.cipher.is_empty() {
+                let Some(link) = self.protocol.link() else {
+                    return Ok(false);
+                };
+                return Ok(link.attend(cx.waker(), true));
+            }
+            let mut sent = 0;
+            loop {
+                let rest = scratch.cipher.get(sent..).unwrap_or_default();
+                if rest.is_empty() {
+                    break;
+                }
+                match self.socket.get_ref().write(rest) {
+                    Ok(0) => return Err(Stop::Lost("the connection takes no more bytes".into())),
+                    Ok(n) => sent += n,
+                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                        self.pending.extend_from_slice(rest);
+                        break;
+                    }
+                    Err(e) => return Err(broken(&e)),
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Encrypts the link's output up to one write's worth.
+    fn seal_output(&mut self, scratch: &mut Scratch, now: Moment) -> Result<(), Stop> {
+        if !self.secured {
+            return Ok(());
+        }
+        let Some(link) = self.protocol.link().cloned() else {
+            return Ok(());
+        };
+        let Scratch {
+            staging, cipher, ..
+        } = scratch;
+        staging.clear();
+        while cipher.len() < WRITE_SIZE {
+            let output = link.poll_output(staging, now);
+            let done = output.is_none();
+            let mut large = None;
+            if let Some(mut output) = output {
+                self.protocol.sent(output.chunk.len());
+                if output.chunk.len() <= SMALL_FRAME {
+                    staging.extend_from_slice(output.chunk.frame(output.port));
+                } else {
+                    large = Some(output);
+                }
+            }
+            if !staging.is_empty() && (done || large.is_some() || staging.len() >= STAGING_SIZE) {
+                self.seal(staging, cipher)?;
+                staging.clear();
+            }
+            if let Some(mut output) = large {
+                self.seal(output.chunk.frame(output.port), cipher)?;
+            }
+            if done {
+                return Ok(());
+            }
+        }
+        if !staging.is_empty() {
+            self.seal(staging, cipher)?;
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self, plain: &[u8], cipher: &mut Vec<u8>) -> Result<(), Stop> {
+        self.channel
+            .send(plain, cipher)
+            .map_err(|e| Stop::Lost(e.to_string()))
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Stop> {
+        loop {
+            let rest = self.pending.get(self.pending_at..).unwrap_or_default();
+            if rest.is_empty() {
+                if self.pending.capacity() > 0 {
+                    self.pending = Vec::new();
+                }
+                self.pending_at = 0;
+                return Ok(Poll::Ready(()));
+            }
+            match self.socket.get_ref().write(rest) {
+                Ok(0) => return Err(Stop::Lost("the connection takes no more bytes".into())),
+                Ok(n) => self.pending_at += n,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    match self.socket.poll_writable(cx) {
+                        Poll::Pending => return Ok(Poll::Pending),
+                        Poll::Ready(Err(e)) => return Err(broken(&e)),
+                        Poll::Ready(Ok(())) => {}
+                    }
+                }
+                Err(e) => return Err(broken(&e)),
+            }
+        }
+    }
+
+    /// Sends the last words and waits until the other side has hung up: closing
+    /// with unread bytes would make the kernel reset the connection, and the
+    /// reason would be lost with it.
+    fn finish_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let lost = matches!(self.phase, Phase::Closing(Stop::Lost(_) | Stop::Told(_)));
+        match self.flush(cx) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(())) if !lost => {}
+            _ => return Poll::Ready(()),
+        }
+        let _ = self.socket.get_ref().shutdown(Shutdown::Write);
+        let mut sink = [0; 4096];
+        for _ in 0..TURNS {
+            match self.socket.get_ref().read(&mut sink) {
+                Ok(0) => return Poll::Ready(()),
+                Ok(_) => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    match self.socket.poll_readable(cx) {
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    }
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Prepares the last words.
+    fn begin_closing(&mut self, stop: Stop) {
+        let now = self.clock.now();
+        let mut last = Vec::new();
+        match &stop {
+            Stop::Say(close) => {
+                if let Some(link) = self.protocol.link() {
+                    // Answers that were queued come first: they tell why.
+                    link.set_paused(true);
+                    link.poll_output(&mut last, now);
+                }
+                encode(0, close, &mut last);
+            }
+            Stop::Foreign(bytes, _) => last.extend_from_slice(bytes),
+            Stop::Told(_) | Stop::Lost(_) => {}
+        }
+        if self.secured {
+            let mut sealed = Vec::new();
+            if self.channel.send(&last, &mut sealed).is_ok() {
+                self.pending.append(&mut sealed);
+            }
+            self.channel.close(&mut self.pending);
+        }
+        self.timer.set_after(CLOSING_TIME);
+        self.phase = Phase::Closing(stop);
+    }
+}
+
+/// Deadlines that are far away share wake-ups.
+fn coarse(wait: Duration) -> Duration {
+    if wait < COARSE {
+        wait
+    } else {
+        Duration::from_secs(wait.as_secs() + 1)
+    }
+}
+
+fn broken(e: &std::io::Error) -> Stop {
+    Stop::Lost(match e.kind() {
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+            "the connection was reset by the other side".into()
+        }
+        ErrorKind::TimedOut => "the other side no longer answers".into(),
+        _ => format!("the connection broke: {e}"),
+    })
+}
+
+impl<P: Protocol> Future for Pump<P> {
+    type Output = Stop;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Stop> {
+        let this = &mut *self;
+        if matches!(this.phase, Phase::Running) {
+            // Taken out, not borrowed: a panic in a turn must not poison the thread's buffers.
+            let mut scratch = SCRATCH.with(RefCell::take);
+            let outcome = this.turn(cx, &mut scratch);
+            SCRATCH.with(|s| *s.borrow_mut() = scratch);
+            match outcome {
+                Ok(again) => {
+                    if again {
+                        cx.waker().wake_by_ref();
+                    }
+                    return Poll::Pending;
+                }
+                Err(stop) => this.begin_closing(stop),
+            }
+        }
+        let late = Pin::new(&mut this.timer).poll(cx).is_ready();
+        let left = !late && this.finish_closing(cx).is_pending();
+        let Phase::Closing(stop) = &this.phase else {
+            return Poll::Pending;
+        };
+        if left {
+            Poll::Pending
+        } else {
+            Poll::Ready(stop.clone())
+        }
+    }
+}
+
+impl<P> Pump<P> {
+    /// The state machine, after the end.
+    pub fn protocol(&self) -> &P {
+        &self.protocol
+    }
+}

@@ -1,0 +1,328 @@
+//! How many may connect, how fast, and from where.
+//!
+//! A handshake costs a fifth of a millisecond of CPU and a session 10 KB, so a
+//! stranger's connections are counted before the first byte is read. Counters
+//! fall by the guard's drop: reservations equal live sessions whatever happens.
+
+use crate::time::Moment;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The bounds, from the settings and the descriptor limit.
+#[derive(Clone, Copy, Debug)]
+pub struct AdmissionLimits {
+    /// Sessions in total, handshakes included.
+    pub sessions: usize,
+    /// Sessions of one address (IPv6: of one /64).
+    pub sessions_per_address: usize,
+    /// Handshakes in progress in total.
+    pub half_open: usize,
+    /// Handshakes in progress of one address.
+    pub half_open_per_address: usize,
+    /// Connections taken a second, with a burst of as many; 0: no bound.
+    pub accepts_per_second: u32,
+    /// The same for one address; 0: no bound.
+    pub accepts_per_second_per_address: u32,
+}
+
+/// Addresses whose rate is remembered. When more come at once, all start afresh:
+/// the total rate holds in any case.
+const RATES_MAX: usize = 4096;
+
+/// Why a connection was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// The node is full.
+    Full,
+    /// This address has as many sessions as it may.
+    AddressFull,
+    /// Too many handshakes are in progress.
+    HalfOpen,
+    /// This address has as many handshakes in progress as it may.
+    AddressHalfOpen,
+    /// This address connects too often.
+    AddressRate,
+}
+
+impl std::fmt::Display for Denied {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Denied::Full => "performance.max_connections is reached",
+            Denied::AddressFull => "the address has as many sessions as it may",
+            Denied::HalfOpen => "too many handshakes are in progress",
+            Denied::AddressHalfOpen => "the address has too many handshakes in progress",
+            Denied::AddressRate => "the address connects too often",
+        })
+    }
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Count {
+    sessions: usize,
+    half_open: usize,
+}
+
+/// A token bucket that holds one second's worth.
+#[derive(Debug, Default, Clone, Copy)]
+struct Bucket {
+    /// In thousandths.
+    tokens: u64,
+    filled: Moment,
+}
+
+impl Bucket {
+    fn full(rate: u32, now: Moment) -> Bucket {
+        Bucket {
+            tokens: u64::from(rate) * 1000,
+            filled: now,
+        }
+    }
+
+    fn take(&mut self, rate: u32, now: Moment) -> bool {
+        let rate = u64::from(rate);
+        let passed = u64::try_from(now.since(self.filled).as_millis()).unwrap_or(u64::MAX);
+        if passed > 0 {
+            self.filled = now;
+        }
+        let fresh = passed.saturating_mul(rate);
+        self.tokens = self.tokens.saturating_add(fresh).min(rate * 1000);
+        let there = self.tokens >= 1000;
+        if there {
+            self.tokens -= 1000;
+        }
+        there
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    total: Count,
+    by_address: HashMap<IpAddr, Count>,
+    rates: HashMap<IpAddr, Bucket>,
+    all: Option<Bucket>,
+}
+
+/// Counts connections; shared by all listeners.
+#[derive(Debug)]
+pub struct Admission {
+    limits: AdmissionLimits,
+    state: Mutex<State>,
+}
+
+/// A connection's place; gone when it is dropped.
+#[derive(Debug)]
+pub struct Slot {
+    admission: Arc<Admission>,
+    address: IpAddr,
+    half_open: bool,
+}
+
+impl Admission {
+    /// With nobody connected.
+    #[must_use]
+    pub fn new(limits: AdmissionLimits) -> Arc<Admission> {
+        Arc::new(Admission {
+            limits,
+            state: Mutex::default(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the total rate allows one more connection now. If not, the caller
+    /// waits: connections stay in the kernel's backlog, which is bounded and cheap.
+    pub fn pace(&self, now: Moment) -> bool {
+        let rate = self.limits.accepts_per_second;
+        if rate == 0 {
+            return true;
+        }
+        let mut st = self.lock();
+        let bucket = st.all.get_or_insert_with(|| Bucket::full(rate, now));
+        bucket.take(rate, now)
+    }
+
+    /// Takes a place for a connection from `address`.
+    ///
+    /// # Errors
+    /// Which bound is met.
+    pub fn admit(self: &Arc<Self>, address: IpAddr, now: Moment) -> Result<Slot, Denied> {
+        let address = prefix(address);
+        let limits = &self.limits;
+        let mut st = self.lock();
+        let rate = limits.accepts_per_second_per_address;
+        if rate > 0 {
+            if st.rates.len() >= RATES_MAX {
+                st.rates = HashMap::new();
+            }
+            let bucket = st
+                .rates
+                .entry(address)
+                .or_insert_with(|| Bucket::full(rate, now));
+            if !bucket.take(rate, now) {
+                return Err(Denied::AddressRate);
+            }
+        }
+        if st.total.sessions >= limits.sessions {
+            return Err(Denied::Full);
+        }
+        if st.total.half_open >= limits.half_open {
+            return Err(Denied::HalfOpen);
+        }
+        let own = st.by_address.get(&address).copied().unwrap_or_default();
+        if own.sessions >= limits.sessions_per_address {
+            return Err(Denied::AddressFull);
+        }
+        if own.half_open >= limits.half_open_per_address {
+            return Err(Denied::AddressHalfOpen);
+        }
+        st.total.sessions += 1;
+        st.total.half_open += 1;
+        let own = st.by_address.entry(address).or_default();
+        own.sessions += 1;
+        own.half_open += 1;
+        Ok(Slot {
+            admission: self.clone(),
+            address,
+            half_open: true,
+        })
+    }
+
+    /// Sessions now, handshakes included.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.lock().total.sessions
+    }
+
+    /// Handshakes in progress now.
+    #[must_use]
+    pub fn half_open(&self) -> usize {
+        self.lock().total.half_open
+    }
+}
+
+impl Slot {
+    /// The handshake is done.
+    pub fn established(&mut self) {
+        if std::mem::take(&mut self.half_open) {
+            let mut st = self.admission.lock();
+            st.total.half_open -= 1;
+            if let Some(own) = st.by_address.get_mut(&self.address) {
+                own.half_open -= 1;
+            }
+        }
+    }
+
+    /// Where the connection comes from (IPv6: the /64).
+    #[must_use]
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.established();
+        let mut st = self.admission.lock();
+        st.total.sessions -= 1;
+        if let Some(own) = st.by_address.get_mut(&self.address) {
+            own.sessions -= 1;
+            if own.sessions == 0 {
+                st.by_address.remove(&self.address);
+            }
+        }
+        if st.by_address.len() * 4 < st.by_address.capacity() {
+            st.by_address.shrink_to_fit();
+        }
+    }
+}
+
+/// One customer has at least a /64 of IPv6: all of it counts as one address.
+fn prefix(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::time::Duration;
+
+    fn limits() -> AdmissionLimits {
+        AdmissionLimits {
+            sessions: 4,
+            sessions_per_address: 3,
+            half_open: 3,
+            half_open_per_address: 2,
+            accepts_per_second: 10,
+            accepts_per_second_per_address: 0,
+        }
+    }
+
+    fn ip(n: u8) -> IpAddr {
+        [10, 0, 0, n].into()
+    }
+
+    #[test]
+    fn one_address_cannot_take_all_handshakes_nor_all_sessions() {
+        let a = Admission::new(limits());
+        let mut one = a.admit(ip(1), Moment(0)).unwrap();
+        let mut two = a.admit(ip(1), Moment(0)).unwrap();
+        assert_eq!(a.admit(ip(1), Moment(0)).unwrap_err(), Denied::AddressHalfOpen);
+        one.established();
+        two.established();
+        let mut three = a.admit(ip(1), Moment(0)).unwrap();
+        three.established();
+        assert_eq!(a.admit(ip(1), Moment(0)).unwrap_err(), Denied::AddressFull);
+        let _other = a.admit(ip(2), Moment(0)).unwrap();
+        assert_eq!(a.admit(ip(3), Moment(0)).unwrap_err(), Denied::Full);
+        drop(three);
+        assert_eq!((a.sessions(), a.half_open()), (3, 1));
+    }
+
+    #[test]
+    fn places_are_given_back_whatever_happens() {
+        let a = Admission::new(limits());
+        for _ in 0..1000 {
+            let mut s = a.admit(ip(1), Moment(0)).unwrap();
+            s.established();
+        }
+        assert_eq!((a.sessions(), a.half_open(), a.lock().by_address.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_customers_whole_v6_network_counts_as_one_address() {
+        let a = Admission::new(limits());
+        let _one = a.admit("2001:db8::1".parse(, Moment(0)).unwrap()).unwrap();
+        let _two = a.admit("2001:db8::ffff:2".parse(, Moment(0)).unwrap()).unwrap();
+        assert_eq!(a.admit("2001:db8::3".parse(, Moment(0)).unwrap()).unwrap_err(), Denied::AddressHalfOpen);
+    }
+
+    #[test]
+    fn accepts_are_paced_to_the_rate() {
+        let a = Admission::new(limits());
+        let start = Moment(5_000_000_000);
+        let burst = (0..50).filter(|_| a.pace(start)).count();
+        assert_eq!(burst, 10);
+        let at = |i: u64| start + Duration::from_millis(i * 20);
+        let later = (1..=100u64).filter(|i| a.pace(at(*i))).count();
+        assert_eq!(later, 20, "ten a second for two seconds");
+    }
+
+    #[test]
+    fn an_address_that_connects_too_often_does_not_use_up_the_others_rate() {
+        let a = Admission::new(AdmissionLimits {
+            accepts_per_second_per_address: 2,
+            ..limits()
+        });
+        let took = (0..100).filter(|_| a.admit(ip(1), Moment(1)).is_ok()).count();
+        assert_eq!(took, 2);
+        assert_eq!(a.admit(ip(1), Moment(1)).unwrap_err(), Denied::AddressRate);
+        assert!(a.admit(ip(2), Moment(1)).is_ok());
+    }
+}

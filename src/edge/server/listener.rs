@@ -1,0 +1,103 @@
+//! Accepts connections and starts their sessions.
+
+use super::admission::Admission;
+use super::session::{ServerSession, Services};
+use crate::edge::pump::{Pump, Stop};
+use crate::platform::socket::Tuning;
+use crate::tls::{Channel, ServerConfigs};
+use async_io::{Async, Timer};
+use smol::Executor;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Pause after an accept that failed: out of descriptors or memory, spinning
+/// would make it worse.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often a listener above its rate looks again; several connections go
+/// through each time.
+const PACE: Duration = Duration::from_millis(20);
+
+/// What all listeners of a node share.
+pub struct Server {
+    /// Board, accounts, terms.
+    pub services: Arc<Services>,
+    /// Who may connect.
+    pub admission: Arc<Admission>,
+    /// TLS for both dialects.
+    pub tls: Arc<ServerConfigs>,
+    /// Connections that were not taken.
+    pub denied: AtomicU64,
+    /// Sessions that ended.
+    pub ended: AtomicU64,
+}
+
+/// Accepts for ever. Never ends by itself, whatever the network does.
+pub async fn listen(
+    server: Arc<Server>,
+    listener: Async<TcpListener>,
+    executor: Arc<Executor<'static>>,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, from)) => {
+                if server.take(socket, from, &executor) {
+                    while !server.admission.pace(server.services.clock.now()) {
+                        Timer::after(PACE).await;
+                    }
+                }
+            }
+            Err(e) => {
+                log::warn!("cannot accept a connection: {e}; waiting a moment");
+                Timer::after(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Server {
+    fn take(
+        self: &Arc<Self>,
+        socket: Async<TcpStream>,
+        from: SocketAddr,
+        executor: &Arc<Executor<'static>>,
+    ) -> bool {
+        let now = self.services.clock.now();
+        let slot = match self.admission.admit(from.ip(), now) {
+            Ok(slot) => slot,
+            Err(denied) => {
+                // Closed without a word: TLS would cost what the bound protects.
+                if self.denied.fetch_add(1, Ordering::Relaxed) % 1000 == 0 {
+                    log::warn!("connection from {from} not taken: {denied}");
+                }
+                return false;
+            }
+        };
+        if let Err(e) = Tuning::SESSION.apply(&socket) {
+            log::debug!("socket options of {from}: {e}");
+        }
+        let clock = self.services.clock.clone();
+        let session = ServerSession::new(self.services.clone(), slot);
+        let pump = Pump::new(
+            socket,
+            Channel::server(&self.tls),
+            Vec::new(),
+            clock,
+            session,
+        );
+        let server = self.clone();
+        executor
+            .spawn(async move {
+                let stop = pump.await;
+                server.ended.fetch_add(1, Ordering::Relaxed);
+                match stop {
+                    Stop::Say(c) => log::info!("session of {from} ended: {} ({})", c.text, c.code),
+                    stop => log::debug!("session of {from}: {stop}"),
+                }
+            })
+            .detach();
+        true
+    }
+}

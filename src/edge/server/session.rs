@@ -1,0 +1,582 @@
+//! The node's side of a session, without I/O.
+//!
+//! In order: TLS (done by the pump), the choice of the dialect, Hello, Ticket,
+//! ports. Each step before the first ticket has a deadline; afterwards the
+//! session lives as long as frames come and tickets pay.
+
+use super::admission::Slot;
+use crate::edge::pump::{Protocol, Stop};
+use crate::edge::ALPN;
+use crate::identity::Address;
+use crate::ports::{Budget, Link, LinkOptions, Refusal, Registration, Switchboard};
+use crate::store::{Receipt, Store};
+use crate::ticket::{AccountHandle, Book, Rules, Ticket};
+use crate::time::{Clock, Moment};
+use crate::wire::code::Code;
+use crate::wire::control::{
+    decode, is_port_name, short_text, Abort, Close, Credit, ErrorAnswer, Finish, Hello, Message,
+    Open, Opened, Ping, Pong, Publish, Published, TicketAccepted, TicketAsk, Welcome, ALLOW_MAX,
+};
+use crate::wire::frame::{starts_our_dialect, Decoder, Piece, HEADER_LEN};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// How long the first bytes may take after TLS.
+pub const FIRST_BYTES: Duration = Duration::from_secs(5);
+/// How often the node measures the round trip, when the device pings.
+const RTT_EVERY: Duration = Duration::from_secs(60);
+/// Ports are asked to come back so much later when a limit was met.
+const RETRY_MS: u32 = 1_000;
+
+/// What every session of a node is told or held to.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The node's address.
+    pub node: Address,
+    /// Name and version, for the device's log.
+    pub agent: String,
+    /// Chain that tickets name.
+    pub chain_id: u64,
+    /// Fleet that tickets name unless the device has its own.
+    pub fleet: Address,
+    /// Whether ports need a ticket.
+    pub tickets_required: bool,
+    /// Bytes beyond a ticket's total.
+    pub grace_bytes: u64,
+    /// From accept to the end of Hello.
+    pub handshake_time: Duration,
+    /// Without a frame for this long a session is closed.
+    pub idle_timeout: Duration,
+    /// Most ports of a session.
+    pub max_ports: usize,
+}
+
+/// What all sessions of a node share.
+pub struct Services {
+    /// What sessions are held to.
+    pub terms: Terms,
+    /// Who is online.
+    pub board: Arc<Switchboard>,
+    /// Whose traffic is paid.
+    pub book: Arc<Book>,
+    /// Which tickets pass.
+    pub rules: Rules,
+    /// Where tickets are kept.
+    pub store: Store,
+    /// Memory for grown windows.
+    pub budget: Arc<Budget>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Services {
+    /// The present epoch, while the clock can be believed.
+    fn epoch(&self) -> Option<u64> {
+        let clock = &self.clock;
+        clock
+            .trusted()
+            .then(|| crate::ticket::epoch_of(clock.unix()))
+    }
+}
+
+/// See the module's text.
+pub struct ServerSession {
+    decoder: Decoder,
+    core: Core,
+}
+
+enum Phase {
+    /// TLS and the dialect; the bytes seen so far.
+    Meeting(Vec<u8>),
+    /// Our dialect, before Hello.
+    Greeting,
+    /// After Hello.
+    Serving(Box<Serving>),
+}
+
+struct Serving {
+    registration: Registration,
+    account: AccountHandle,
+    admitted: bool,
+    paused: bool,
+    /// Tickets whose commit is awaited: the request's id and the answer's numbers.
+    storing: Vec<(u32, Receipt, TicketAccepted)>,
+    ping: Option<(u32, Moment)>,
+    measured: Moment,
+    /// Bytes and ports not yet charged.
+    bytes: u64,
+    ports: u64,
+}
+
+/// Tickets of one session that may wait for the disk; each is a step of at least 4 MiB.
+const STORING_MAX: usize = 8;
+
+struct Core {
+    services: Arc<Services>,
+    slot: Slot,
+    phase: Phase,
+    link: Option<Arc<Link>>,
+    device: Address,
+    /// The step before Hello must be done by then.
+    due: Moment,
+    last_heard: Moment,
+}
+
+impl ServerSession {
+    /// A session whose connection was just accepted.
+    #[must_use]
+    pub fn new(services: Arc<Services>, slot: Slot) -> ServerSession {
+        let now = services.clock.now();
+        ServerSession {
+            decoder: Decoder::new(),
+            core: Core {
+                due: now + services.terms.handshake_time,
+                last_heard: now,
+                services,
+                slot,
+                phase: Phase::Meeting(Vec::new()),
+                link: None,
+                device: Address::ZERO,
+            },
+        }
+    }
+}
+
+impl Protocol for ServerSession {
+    fn secured(&mut self, peer: Address, alpn: Option<&[u8]>, now: Moment) -> Result<(), Stop> {
+        let core = &mut self.core;
+        core.device = peer;
+        if alpn == Some(ALPN) {
+            core.phase = Phase::Greeting;
+        }
+        core.due = core.due.min(now + FIRST_BYTES);
+        Ok(())
+    }
+
+    fn receive(&mut self, plain: &[u8], now: Moment) -> Result<(), Stop> {
+        let ServerSession { decoder, core } = self;
+        core.last_heard = now;
+        let mut met = Vec::new();
+        let mut input = plain;
+        if let Phase::Meeting(seen) = &mut core.phase {
+            seen.extend_from_slice(plain);
+            if !is_our_dialect(seen)? {
+                return Ok(());
+            }
+            met = std::mem::take(seen);
+            core.phase = Phase::Greeting;
+        }
+        if !met.is_empty() {
+            input = &met;
+        }
+        while let Some(piece) = decoder
+            .next(&mut input)
+            .map_err(|e| Stop::say(Code::PROTOCOL, &e.to_string()))?
+        {
+            core.take(piece, now)?;
+        }
+        Ok(())
+    }
+
+    fn sent(&mut self, bytes: usize) {
+        let core = &mut self.core;
+        if let Phase::Serving(serving) = &mut core.phase {
+            serving.bytes += bytes as u64;
+            let total = &core.services.board.bytes_out;
+            total.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+    }
+
+    fn tick(&mut self, cx: &mut Context<'_>, now: Moment) -> Result<Option<Moment>, Stop> {
+        self.core.tick(cx, now)
+    }
+
+    fn link(&self) -> Option<&Arc<Link>> {
+        self.core.link.as_ref()
+    }
+}
+
+/// Decides by the first bytes. False: more are needed.
+fn is_our_dialect(seen: &[u8]) -> Result<bool, Stop> {
+    if let [_, _, third, ..] = seen {
+        if *third >= 0xc0 {
+            // What the Go client understands as an end with a reason.
+            let words = crate::wire::diode::goodbye("dialect", "this node does not speak Diode's EdgeV2 yet");
+            return Err(Stop::Foreign(
+                words,
+                "a Diode client: this node speaks the chr-edge/2 dialect only".into(),
+            ));
+        }
+    }
+    match seen.first_chunk::<HEADER_LEN>() {
+        None => Ok(false),
+        Some(first) if starts_our_dialect(first) => Ok(true),
+        Some(_) => Err(Stop::Lost(
+            "the first bytes are neither EdgeV2 nor Diode's".into(),
+        )),
+    }
+}
+
+impl Core {
+    fn take(&mut self, piece: Piece<'_>, now: Moment) -> Result<(), Stop> {
+        match piece {
+            Piece::Data {
+                port,
+                bytes,
+                first,
+                last,
+            } => self.take_data(port, bytes, first, last, now),
+            Piece::Control { kind, id, body } => match &self.phase {
+                Phase::Serving(_) => self.take_control(kind, id, body, now),
+                _ if kind == Hello::KIND => self.greet(id, &parse(body)?, now),
+                _ => Err(Stop::say(Code::PROTOCOL, "a session starts with Hello")),
+            },
+        }
+    }
+
+    fn take_data(
+        &mut self,
+        port: u32,
+        bytes: &[u8],
+        first: bool,
+        last: bool,
+        now: Moment,
+    ) -> Result<(), Stop> {
+        let (Phase::Serving(serving), Some(link)) = (&mut self.phase, &self.link) else {
+            return Err(Stop::say(Code::PROTOCOL, "a session starts with Hello"));
+        };
+        let taken = link.receive(port, bytes, first, last, now)? as u64;
+        serving.bytes += taken;
+        let total = &self.services.board.bytes_in;
+        total.fetch_add(taken, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn greet(&mut self, id: u32, hello: &Hello, now: Moment) -> Result<(), Stop> {
+        let services = &self.services;
+        let terms = &services.terms;
+        let link = Link::new(LinkOptions {
+            remote: self.device,
+            chooses_even: true,
+            max_ports: terms.max_ports,
+            budget: services.budget.clone(),
+        });
+        let trusted = services.clock.trusted();
+        link.push_control(
+            id,
+            &Welcome {
+                capabilities: 0,
+                agent: terms.agent.clone(),
+                chain_id: terms.chain_id,
+                epoch: services.epoch().unwrap_or(0),
+                unix_time: if trusted { services.clock.unix() } else { 0 },
+                fleet: terms.fleet,
+                tickets_required: terms.tickets_required,
+                grace_bytes: terms.grace_bytes,
+                idle_timeout: u32::try_from(terms.idle_timeout.as_secs()).unwrap_or(u32::MAX),
+                max_ports: u32::try_from(terms.max_ports).unwrap_or(u32::MAX),
+            },
+        );
+        log::debug!("device {} says hello ({})", self.device, hello.agent);
+        let account = services.book.open(self.device);
+        self.phase = Phase::Serving(Box::new(Serving {
+            registration: services.board.register(&link),
+            account,
+            admitted: false,
+            paused: false,
+            storing: Vec::new(),
+            ping: None,
+            measured: now,
+            bytes: 0,
+            ports: 0,
+        }));
+        self.link = Some(link);
+        if !terms.tickets_required {
+            self.admit(now);
+        }
+        Ok(())
+    }
+
+    fn take_control(&mut self, kind: u8, id: u32, body: &[u8], now: Moment) -> Result<(), Stop> {
+        let (Phase::Serving(serving), Some(link)) = (&mut self.phase, &self.link) else {
+            return Ok(());
+        };
+        match kind {
+            Ticket::KIND => self.take_ticket(id, parse(body)?, now)?,
+            Ping::KIND => {
+                parse::<Ping>(body)?;
+                link.push_control(id, &Pong {});
+                if now.since(serving.measured) >= RTT_EVERY {
+                    serving.ping = Some((link.request(&Ping {}), now));
+                    serving.measured = now;
+                }
+            }
+            Pong::KIND => {
+                parse::<Pong>(body)?;
+                if let Some((_, at)) = serving.ping.take_if(|(ping, _)| *ping == id) {
+                    link.set_rtt(now.since(at));
+                }
+            }
+            Open::KIND => {
+                let open: Open = parse(body)?;
+                if !serving.admitted {
+                    link.push_control(id, &no_ticket());
+                    return Ok(());
+                }
+                match self.services.board.open(link, id, &open, now)? {
+                    None => serving.ports += 1,
+                    Some(no) => link.push_control(id, &error_answer(no)),
+                }
+            }
+            Opened::KIND => {
+                let opened: Opened = parse(body)?;
+                if !link.answered(id, opened.credit, now) {
+                    return Err(unasked());
+                }
+            }
+            ErrorAnswer::KIND => {
+                let error: ErrorAnswer = parse(body)?;
+                if !link.answered_no(id, error.code, &error.text) && !link.knows(id) {
+                    return Err(unasked());
+                }
+            }
+            Publish::KIND => {
+                let publish: Publish = parse(body)?;
+                if !serving.admitted {
+                    link.push_control(id, &no_ticket());
+                    return Ok(());
+                }
+                if !is_port_name(&publish.name) {
+                    let text = "a port name is tls:N, tcp:N, udp:N or utls:N with N from 1 to 65535";
+                    return Err(Stop::say(Code::PROTOCOL, text));
+                }
+                if publish.allow.as_ref().is_some_and(|a| a.len() > ALLOW_MAX) {
+                    let text = format!("a list of openers has at most {ALLOW_MAX} addresses");
+                    return Err(Stop::say(Code::PROTOCOL, &text));
+                }
+                match link.publish(&publish.name, publish.allow) {
+                    Ok(()) => link.push_control(id, &Published {}),
+                    Err(v) => link.push_control(
+                        id,
+                        &ErrorAnswer {
+                            code: v.code,
+                            text: short_text(&v.text),
+                            limit: Some(crate::ports::link::PUBLISHED_MAX as u64),
+                            retry_after_ms: None,
+                        },
+                    ),
+                }
+            }
+            Credit::KIND => {
+                let credit: Credit = parse(body)?;
+                link.credit(credit.port, credit.bytes)?;
+            }
+            Finish::KIND => link.finish(parse::<Finish>(body)?.port)?,
+            Abort::KIND => {
+                let abort: Abort = parse(body)?;
+                link.aborted(abort.port, abort.code, &abort.text)?;
+            }
+            Close::KIND => return Err(Stop::Told(parse(body)?)),
+            Hello::KIND => return Err(Stop::say(Code::PROTOCOL, "a second Hello")),
+            other => {
+                let text = format!("frame type 0x{other:02x} is not for a node");
+                return Err(Stop::say(Code::PROTOCOL, &text));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_ticket(&mut self, id: u32, ticket: Ticket, now: Moment) -> Result<(), Stop> {
+        let (Phase::Serving(serving), Some(link)) = (&mut self.phase, &self.link) else {
+            return Ok(());
+        };
+        if serving.storing.len() >= STORING_MAX {
+            let text = "too many tickets wait for the disk";
+            return Err(Stop::say(Code::OVERFLOW, text));
+        }
+        serving.settle();
+        let services = &self.services;
+        let mut account = serving.account.lock();
+        let valid = match services
+            .rules
+            .validate(ticket, self.device, services.epoch(), &account)
+        {
+            Ok(valid) => valid,
+            Err(refusal) => {
+                log::info!("ticket of {} refused: {refusal}", self.device);
+                link.push_control(
+                    id,
+                    &ErrorAnswer {
+                        code: Code(refusal.code()),
+                        text: short_text(&refusal.to_string()),
+                        limit: None,
+                        retry_after_ms: None,
+                    },
+                );
+                return Ok(());
+            }
+        };
+        let row = account.accept(&valid, now);
+        let accepted = TicketAccepted {
+            epoch: valid.epoch(),
+            total_bytes: valid.total_bytes(),
+            usage: account.usage(),
+            durable: true,
+        };
+        drop(account);
+        let receipt = services.store.put(&row);
+        serving.storing.push((id, receipt, accepted));
+        // Relaying does not wait for the disk.
+        self.admit(now);
+        Ok(())
+    }
+
+    /// Ports may be published and opened from here on.
+    fn admit(&mut self, now: Moment) {
+        let (Phase::Serving(serving), Some(link)) = (&mut self.phase, &self.link) else {
+            return;
+        };
+        self.slot.established();
+        if serving.admitted {
+            return;
+        }
+        serving.admitted = true;
+        link.admit();
+        serving.ping = Some((link.request(&Ping {}), now));
+        serving.measured = now;
+    }
+
+    fn tick(&mut self, cx: &mut Context<'_>, now: Moment) -> Result<Option<Moment>, Stop> {
+        let (Phase::Serving(serving), Some(link)) = (&mut self.phase, &self.link) else {
+            if now >= self.due {
+                let text = "TLS and Hello took longer than allowed";
+                return Err(Stop::say(Code::TOO_SLOW, text));
+            }
+            return Ok(Some(self.due));
+        };
+        let terms = &self.services.terms;
+        let idle = self.last_heard + terms.idle_timeout;
+        if now >= idle {
+            let text = format!("nothing was heard for {} s", terms.idle_timeout.as_secs());
+            return Err(Stop::say(Code::IDLE, &text));
+        }
+        let mut next = idle;
+        if let Some(due) = link.expire(now) {
+            next = next.min(due);
+        }
+        serving.await_disk(cx, link);
+        if terms.tickets_required {
+            if let Some(due) = serving.keep_accounts(&self.services, link, now)? {
+                next = next.min(due);
+            }
+        }
+        Ok(Some(next))
+    }
+}
+
+impl Serving {
+    /// Charges what was carried since the last time.
+    fn settle(&mut self) {
+        let (bytes, ports) = (
+            std::mem::take(&mut self.bytes),
+            std::mem::take(&mut self.ports),
+        );
+        if bytes > 0 || ports > 0 {
+            self.account.lock().charge(bytes, ports);
+        }
+    }
+
+    /// Answers tickets whose commit is done.
+    fn await_disk(&mut self, cx: &mut Context<'_>, link: &Arc<Link>) {
+        self.storing.retain_mut(|(id, receipt, accepted)| {
+            match Pin::new(receipt).poll(cx) {
+                Poll::Pending => true,
+                Poll::Ready(outcome) => {
+                    if let Err(e) = outcome {
+                        log::warn!("a ticket could not be stored: {e}");
+                        accepted.durable = false;
+                    }
+                    link.push_control(*id, accepted);
+                    false
+                }
+            }
+        });
+        if self.storing.is_empty() {
+            self.storing = Vec::new();
+        }
+    }
+
+    /// Asks for tickets, pauses and resumes, writes checkpoints.
+    fn keep_accounts(
+        &mut self,
+        services: &Services,
+        link: &Arc<Link>,
+        now: Moment,
+    ) -> Result<Option<Moment>, Stop> {
+        self.settle();
+        let mut account = self.account.lock();
+        let steps = account.advance(now, services.epoch());
+        let due = account.deadline();
+        drop(account);
+        if let Some(ask) = steps.ask {
+            link.push_control(
+                0,
+                &TicketAsk {
+                    epoch: ask.epoch,
+                    usage: ask.usage,
+                    connections: ask.connections,
+                },
+            );
+        }
+        if let Some(row) = steps.checkpoint {
+            // A failed checkpoint shows in the store's health; the next one tries again.
+            drop(services.store.put(&row));
+        }
+        if steps.paused != self.paused {
+            self.paused = steps.paused;
+            link.set_paused(steps.paused);
+        }
+        if steps.cut_off {
+            let text = "no acceptable ticket came in time: send one that covers the usage";
+            return Err(Stop::say(Code::UNPAID, text));
+        }
+        Ok(due)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.settle();
+        log::debug!("device {} left", self.registration.link().remote());
+    }
+}
+
+fn no_ticket() -> ErrorAnswer {
+    ErrorAnswer {
+        code: Code::NO_TICKET,
+        text: "send a ticket first; the node asked for one after Hello".into(),
+        limit: None,
+        retry_after_ms: Some(RETRY_MS),
+    }
+}
+
+fn error_answer(no: Refusal) -> ErrorAnswer {
+    ErrorAnswer {
+        code: no.code,
+        text: short_text(&no.text),
+        limit: no.limit,
+        retry_after_ms: no.retry_after_ms,
+    }
+}
+
+fn parse<M: Message>(body: &[u8]) -> Result<M, Stop> {
+    decode(body).map_err(|e| Stop::say(Code::PROTOCOL, &e.to_string()))
+}
+
+fn unasked() -> Stop {
+    Stop::say(Code::PROTOCOL, "an answer to a request that was never made")
+}
