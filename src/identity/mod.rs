@@ -10,6 +10,8 @@
 //! | `address.rs` | 20 bytes and their text form `0x…` |
 //! | `key.rs` | secret and public keys, signing, checking |
 //! | `signature.rs` | the 65-byte recoverable form and the 64-byte form of EIP-2098 |
+//! | `certificate.rs` | the X.509 envelope of a key, and what we read in those of others |
+//! | `keyfile.rs` | the identity on disk: made once, locked, never replaced |
 //! | `hash.rs` | keccak-256 (Ethereum's) and SHA-256 |
 //! | `hex.rs` | hexadecimal text |
 //!
@@ -17,9 +19,11 @@
 //! EIP-2098 (compact signatures). Vectors: docs/vectors.json.
 
 mod address;
+pub mod certificate;
 mod hash;
 pub mod hex;
 mod key;
+pub mod keyfile;
 mod signature;
 
 pub use address::{Address, AddressError};
