@@ -227,15 +227,7 @@ impl Opened {
         // the folder is 0700. It is not opened twice in this process: the same
         // flock, which is one an open file, and heed's own table. No flag that
         // weakens syncing or locking is set.
-        let env = unsafe { options.open(folder.path()) }.map_err(|error| {
-            match named(folder, &error) {
-                StoreError::Damaged { text, .. } => StoreError::Damaged {
-                    path: data.clone(),
-                    text,
-                },
-                other => other,
-            }
-        })?;
+        let env = unsafe { options.open(folder.path()) }.map_err(|error| named(folder, &error))?;
         let (len, needed) = (folder.data_len()?, needed_len(&env));
         if len < needed {
             // Before any page is read: past the end of a mapped file, reading is
@@ -256,11 +248,15 @@ fn needed_len(env: &heed::Env<WithoutTls>) -> u64 {
     pages.saturating_mul(u64::from(env.stat().page_size))
 }
 
-/// `error` as one of ours. A disk that fills up in the middle of a write is an
+/// `error` as one of ours, naming the file where the file is to blame. A disk that fills up in the middle of a write is an
 /// "input/output error" to LMDB; the free space tells the two apart.
 fn named(folder: &Folder, error: &heed::Error) -> StoreError {
     match StoreError::from_heed(folder.path(), error) {
         StoreError::Io { path, .. } if folder.is_full() => StoreError::DiskFull { path },
+        StoreError::Damaged { text, .. } => StoreError::Damaged {
+            path: folder.data_path(),
+            text,
+        },
         other => other,
     }
 }
@@ -268,7 +264,7 @@ fn named(folder: &Folder, error: &heed::Error) -> StoreError {
 /// Checks the schema, and makes what is missing only if it is ours to change.
 fn open_tables(env: &heed::Env<WithoutTls>, folder: &Folder) -> Result<Tables, StoreError> {
     let data = folder.data_path();
-    let named = |error: heed::Error| StoreError::from_heed(&data, &error);
+    let named = |error: heed::Error| named(folder, &error);
     let damaged = |text: String| StoreError::Damaged {
         path: data.clone(),
         text,
@@ -308,18 +304,15 @@ fn open_tables(env: &heed::Env<WithoutTls>, folder: &Folder) -> Result<Tables, S
     if let (true, Some(meta), Some(tickets)) = (has_schema, meta, tickets) {
         return Ok(Tables { meta, tickets });
     }
-    create_tables(env, &data).inspect(|_| {
+    create_tables(env, folder).inspect(|_| {
         if let Err(error) = folder.sync_names() {
             log::warn!("store: {error}");
         }
     })
 }
 
-fn create_tables(
-    env: &heed::Env<WithoutTls>,
-    data: &std::path::Path,
-) -> Result<Tables, StoreError> {
-    let named = |error: heed::Error| StoreError::from_heed(data, &error);
+fn create_tables(env: &heed::Env<WithoutTls>, folder: &Folder) -> Result<Tables, StoreError> {
+    let named = |error: heed::Error| named(folder, &error);
     let (key, value) = record::encode(&Schema {
         version: SCHEMA_VERSION,
     })?;
