@@ -6,10 +6,12 @@
 //! | [`control`] | what control frames carry (postcard) |
 //! | [`code`] | the numbers by which a refusal or an end is named |
 //! | [`rlp`] | Ethereum's RLP, canonical and bounded |
+//! | [`diode`] | the one frame of Diode's dialect that this node can say |
 //!
 //! Every decoder here is bounded before it allocates, and rejects trailing bytes.
 
 pub mod code;
 pub mod control;
+pub mod diode;
 pub mod frame;
-// rlp
+pub mod rlp;

@@ -1,0 +1,190 @@
+//! What can go wrong with the store, and what to do about it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why the store cannot be opened, read or written. `Clone`, because one
+/// failed commit fails many receipts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The path, or a part of it, is a file.
+    NotAFolder {
+        /// What was to be the folder.
+        path: PathBuf,
+    },
+    /// The operating system forbids it.
+    Permission {
+        /// The folder or file.
+        path: PathBuf,
+    },
+    /// The file system is mounted read-only.
+    ReadOnly {
+        /// The folder or file.
+        path: PathBuf,
+    },
+    /// Another process (or another store of this process) has it open.
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// No space or quota is left on the device.
+    DiskFull {
+        /// The folder or file.
+        path: PathBuf,
+    },
+    /// The store has reached the largest size that it may have.
+    MapFull {
+        /// The folder.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The file is not a store of ours, or not whole.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was seen.
+        text: String,
+    },
+    /// A newer program has written it; it was not touched.
+    Newer {
+        /// The folder.
+        path: PathBuf,
+        /// Schema version found.
+        found: u32,
+        /// Newest schema version that this program knows.
+        known: u32,
+    },
+    /// A row or batch is larger than the store takes.
+    TooBig {
+        /// What it is.
+        what: &'static str,
+        /// Its size.
+        size: usize,
+        /// The largest allowed.
+        limit: usize,
+    },
+    /// More rows wait for the disk than the queue may hold.
+    Busy {
+        /// Rows that may wait.
+        rows: usize,
+    },
+    /// The store was closed.
+    Closed,
+    /// Any other error of the operating system or of LMDB.
+    Io {
+        /// The folder or file.
+        path: PathBuf,
+        /// The operating system's words.
+        text: String,
+    },
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::NotAFolder { path } => write!(
+                f,
+                "{} is not a folder: choose another storage.data_dir (--data-dir) or move the file away",
+                path.display()
+            ),
+            StoreError::Permission { path } => write!(
+                f,
+                "no permission to write {}: give it to the user that runs this program (chown, chmod u+rwx) or choose another storage.data_dir (--data-dir)",
+                path.display()
+            ),
+            StoreError::ReadOnly { path } => write!(
+                f,
+                "{} is on a read-only file system: remount it writable or choose another storage.data_dir (--data-dir)",
+                path.display()
+            ),
+            StoreError::InUse { path } => write!(
+                f,
+                "the store in {} is in use by another process: stop that one, or give this one another storage.data_dir (--data-dir)",
+                path.display()
+            ),
+            StoreError::DiskFull { path } => write!(
+                f,
+                "the disk of {} is full: free some space",
+                path.display()
+            ),
+            StoreError::MapFull { path, limit } => write!(
+                f,
+                "the store in {} has reached its limit of {limit} bytes: rows are not kept until some are removed",
+                path.display()
+            ),
+            StoreError::Damaged { path, text } => write!(
+                f,
+                "{} is damaged ({text}): restore it from a copy, or move it away to start with an empty store",
+                path.display()
+            ),
+            StoreError::Newer { path, found, known } => write!(
+                f,
+                "the store in {} was written by a newer version (schema {found}, this program knows {known}): install that version or choose another storage.data_dir (--data-dir); nothing was changed",
+                path.display()
+            ),
+            StoreError::TooBig { what, size, limit } => {
+                write!(f, "a {what} of {size} is not stored: the limit is {limit}")
+            }
+            StoreError::Busy { rows } => write!(
+                f,
+                "the disk is too slow: {rows} rows wait already; this one is not stored, try again in a second"
+            ),
+            StoreError::Closed => f.write_str("the store is closed"),
+            StoreError::Io { path, text } => write!(f, "{}: {text}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl StoreError {
+    /// Names an error of the operating system that happened at `path`.
+    pub(super) fn from_io(path: &Path, error: &io::Error) -> StoreError {
+        let path = path.to_path_buf();
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => StoreError::Permission { path },
+            io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                StoreError::DiskFull { path }
+            }
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                StoreError::NotAFolder { path }
+            }
+            _ => StoreError::Io {
+                path,
+                text: error.to_string(),
+            },
+        }
+    }
+
+    /// Names an error of LMDB that happened at `path`.
+    pub(super) fn from_heed(path: &Path, error: &heed::Error) -> StoreError {
+        use heed::MdbError;
+        match error {
+            heed::Error::Io(error) => StoreError::from_io(path, error),
+            heed::Error::Mdb(MdbError::Other(code)) => {
+                StoreError::from_io(path, &io::Error::from_raw_os_error(*code))
+            }
+            heed::Error::Mdb(
+                kind @ (MdbError::Invalid
+                | MdbError::VersionMismatch
+                | MdbError::Corrupted
+                | MdbError::PageNotFound
+                | MdbError::Incompatible),
+            ) => StoreError::Damaged {
+                path: path.to_path_buf(),
+                text: kind.to_string(),
+            },
+            heed::Error::EnvAlreadyOpened => StoreError::InUse {
+                path: path.to_path_buf(),
+            },
+            other => StoreError::Io {
+                path: path.to_path_buf(),
+                text: other.to_string(),
+            },
+        }
+    }
+}
