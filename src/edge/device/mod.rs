@@ -46,7 +46,7 @@ pub use node_address::{KnownNodes, NodeAddress};
 pub use stream::Stream;
 
 use crate::identity::{Address, SecretKey};
-use crate::platform::BootClock;
+use crate::platform::clock::BootClock;
 use crate::ports::local::End;
 use crate::ports::{Budget, Link, LocalPort};
 use crate::time::Clock;

@@ -9,7 +9,7 @@ use crate::identity::Address;
 use crate::ports::local::{End, WRITE_AHEAD};
 use crate::ports::LocalPort;
 use crate::time::Clock;
-use crate::tls::Channel;
+use crate::tls::{Channel, Version};
 use crate::wire::code::Code;
 use crate::wire::frame::RECORD_BYTES;
 use std::future::poll_fn;
@@ -105,7 +105,7 @@ impl Tunnel {
                 return Poll::Ready(Ok(()));
             };
             if !inner.channel.is_handshaking() {
-                if inner.channel.is_tls13() {
+                if inner.channel.version() == Some(Version::Tls13) {
                     inner.record = RECORD_BYTES - SEAL_13;
                 }
                 return Poll::Ready(Ok(()));

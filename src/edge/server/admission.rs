@@ -298,9 +298,9 @@ mod tests {
     #[test]
     fn a_customers_whole_v6_network_counts_as_one_address() {
         let a = Admission::new(limits());
-        let _one = a.admit("2001:db8::1".parse(, Moment(0)).unwrap()).unwrap();
-        let _two = a.admit("2001:db8::ffff:2".parse(, Moment(0)).unwrap()).unwrap();
-        assert_eq!(a.admit("2001:db8::3".parse(, Moment(0)).unwrap()).unwrap_err(), Denied::AddressHalfOpen);
+        let _one = a.admit("2001:db8::1".parse().unwrap(), Moment(0)).unwrap();
+        let _two = a.admit("2001:db8::ffff:2".parse().unwrap(), Moment(0)).unwrap();
+        assert_eq!(a.admit("2001:db8::3".parse().unwrap(), Moment(0)).unwrap_err(), Denied::AddressHalfOpen);
     }
 
     #[test]
