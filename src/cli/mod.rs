@@ -1,1 +1,109 @@
-//! (room under construction)
+//! The command line: what was asked for ([`args`]), one file a subcommand, and
+//! how an error ends the program.
+//!
+//! `main.rs` calls [`parse`] and [`dispatch`] and prints the [`Failure`]. Every
+//! subcommand first turns its arguments into a plan (settings resolved, files
+//! found), which tests look at, and then carries the plan out.
+
+pub mod args;
+pub mod device;
+pub mod forward;
+pub mod help;
+pub mod identity;
+pub mod logging;
+pub mod publish;
+pub mod run;
+pub mod spec;
+
+pub use args::{parse, Command};
+
+use crate::config::ConfigError;
+use std::fmt;
+use std::io::{self, Write};
+
+/// Why the program ends without success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// What was asked for cannot be: exit code 2.
+    Usage(String),
+    /// It could have been, and did not work: exit code 1.
+    Failed(String),
+}
+
+impl Failure {
+    /// What the process returns.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Usage(_) => 2,
+            Failure::Failed(_) => 1,
+        }
+    }
+}
+
+/// One line that says what, where and what to do. Arguments and file names are
+/// quoted in it, so control characters come out escaped.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Failure::Usage(message) | Failure::Failed(message)) = self;
+        for c in message.chars() {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                fmt::Write::write_char(f, c)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Failure::Usage(error.to_string())
+    }
+}
+
+/// Carries a command out; returns when it is done or was told to stop.
+///
+/// # Errors
+/// What the subcommand says.
+pub fn dispatch(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Run(args) => run::execute(args),
+        Command::Publish(args) => publish::execute(args),
+        Command::Forward(args) => forward::execute(args),
+        Command::Identity(args) => identity::execute(args),
+        Command::Help(topic) => print(&help::text(*topic)),
+        Command::Version => print(&help::version()),
+    }
+}
+
+/// Writes to standard output. A reader that went away (`| head`) is no error.
+///
+/// # Errors
+/// When the output cannot be written for another reason, such as a full disk.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_whatever_the_file_is_called() {
+        let failure = Failure::Failed("a\nb\r\x1b[2Jc: é".to_owned());
+        assert_eq!(failure.to_string(), "a\\nb\\r\\u{1b}[2Jc: é");
+        assert_eq!(failure.exit_code(), 1);
+        assert_eq!(Failure::Usage(String::new()).exit_code(), 2);
+    }
+}

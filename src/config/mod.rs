@@ -1,1 +1,227 @@
-//! (room under construction)
+//! The settings: their types, their defaults, and where each value came from.
+//!
+//! A setting is one row of [`KEYS`]; everything else here works on rows. Text
+//! becomes a typed value in [`value`], sources are put on top of each other in
+//! [`sources`] (command line over environment over default), and a value that
+//! cannot be is an error that names key, value, source and what is allowed.
+//!
+//! A key is here because something acts on it.
+
+mod keys;
+pub mod slip;
+pub mod sources;
+pub mod value;
+
+pub use keys::{Key, KEYS};
+pub use sources::{load, Assignment, ConfigError, Loaded, Source};
+
+use crate::platform::memory::Memory;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+use value::TlsVersions;
+
+/// Every setting, valid as it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `[node]`
+    pub node: Node,
+    /// `[network]`
+    pub network: Network,
+    /// `[storage]`
+    pub storage: Storage,
+    /// `[performance]`
+    pub performance: Performance,
+    /// `[security]`
+    pub security: Security,
+    /// `[tickets]`
+    pub tickets: Tickets,
+    /// `[log]`
+    pub log: Log,
+}
+
+impl Settings {
+    /// The memory that the node may use, in bytes: the setting, else what fits
+    /// the machine.
+    #[must_use]
+    pub fn memory_budget(&self, machine: &Memory) -> u64 {
+        self.node.memory_limit.unwrap_or_else(|| machine.budget())
+    }
+}
+
+/// `[node]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// A name for people, shown by `chr_node_info`; empty when there is none.
+    pub name: String,
+    /// Memory in bytes; `None` fits it to the machine.
+    pub memory_limit: Option<u64>,
+}
+
+/// `[network]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Ports for devices; 0 is any free one, empty is none at all.
+    pub edge_ports: Vec<u16>,
+    /// Port for HTTP; 0 is any free one, `None` is off.
+    pub rpc_port: Option<u16>,
+    /// Addresses that the device ports listen on.
+    pub bind: Vec<IpAddr>,
+    /// Addresses that the HTTP port listens on.
+    pub rpc_bind: Vec<IpAddr>,
+    /// Names (lower case) that the Host header may carry besides IP addresses
+    /// and `localhost`.
+    pub rpc_hosts: Vec<String>,
+    /// Address or name that others are told to reach this node by.
+    pub host: Option<String>,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            edge_ports: vec![41046, 41047],
+            rpc_port: Some(8545),
+            bind: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+            rpc_bind: vec![Ipv4Addr::LOCALHOST.into()],
+            rpc_hosts: Vec::new(),
+            host: None,
+        }
+    }
+}
+
+/// `[storage]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// Folder of everything that the node keeps.
+    pub data_dir: PathBuf,
+    /// First size of the store's map in bytes; `None` fits it to the device.
+    pub map_size: Option<u64>,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./data"),
+            map_size: None,
+        }
+    }
+}
+
+/// `[performance]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Performance {
+    /// Device connections at once, before descriptors and memory lower it.
+    pub max_connections: usize,
+    /// From accept to the end of TLS handshake and Hello.
+    pub connection_timeout: Duration,
+    /// A session without a frame for this long is closed.
+    pub idle_timeout: Duration,
+    /// Open ports that one session may have.
+    pub max_ports_per_session: u32,
+}
+
+impl Default for Performance {
+    fn default() -> Self {
+        Self {
+            max_connections: 1000,
+            connection_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(300),
+            max_ports_per_session: 1024,
+        }
+    }
+}
+
+/// `[security]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Security {
+    /// TLS versions that devices may use.
+    pub tls_versions: TlsVersions,
+    /// Whether a device must pay with tickets.
+    pub require_tickets: bool,
+    /// Whether the two accept rates hold.
+    pub rate_limiting: bool,
+    /// `0xFLEET` or `0xFLEET/0xDEVICE` in lower case; empty admits everyone.
+    pub fleet_allowlist: Vec<String>,
+    /// Sessions that one IPv4 address or IPv6 /64 may hold.
+    pub max_sessions_per_address: u32,
+    /// Connections that may be in the handshake at once.
+    pub max_handshakes: u32,
+    /// The same for one IPv4 address or IPv6 /64.
+    pub max_handshakes_per_address: u32,
+    /// New connections a second.
+    pub accept_rate: u32,
+    /// The same for one IPv4 address or IPv6 /64.
+    pub accept_rate_per_address: u32,
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        Self {
+            tls_versions: TlsVersions {
+                tls12: true,
+                tls13: true,
+            },
+            require_tickets: true,
+            rate_limiting: true,
+            fleet_allowlist: Vec::new(),
+            max_sessions_per_address: 250,
+            max_handshakes: 64,
+            max_handshakes_per_address: 16,
+            accept_rate: 200,
+            accept_rate_per_address: 50,
+        }
+    }
+}
+
+/// `[tickets]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tickets {
+    /// Chain that tickets are written for.
+    pub chain_id: u64,
+    /// Fleet contract that tickets are written for, `0x` and 40 lower-case digits.
+    pub fleet: String,
+    /// Bytes that a device may use beyond its ticket before its ports pause.
+    pub grace_bytes: u64,
+}
+
+impl Default for Tickets {
+    fn default() -> Self {
+        Self {
+            chain_id: 1284,
+            fleet: value::ZERO_ADDRESS.to_owned(),
+            grace_bytes: 40 << 20,
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least important message that is written.
+    pub level: log::LevelFilter,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: log::LevelFilter::Info,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memory_limit_that_was_set_is_not_overruled_by_the_machine() {
+        let machine = Memory {
+            available: Some(1 << 34),
+            ..Memory::default()
+        };
+        let mut settings = Settings::default();
+        assert_eq!(settings.memory_budget(&machine), machine.budget());
+        settings.node.memory_limit = Some(48 << 20);
+        assert_eq!(settings.memory_budget(&machine), 48 << 20);
+    }
+}

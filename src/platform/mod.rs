@@ -1,1 +1,21 @@
-//! (room under construction)
+//! What differs by operating system and device.
+//!
+//! Everything here answers one question about the machine that the program
+//! runs on and decides nothing else: how many descriptors there are
+//! ([`limits`]), how much memory ([`memory`]), whether the CPU has AES
+//! ([`cpu`]), what time it is and whether that can be believed ([`clock`]),
+//! how a socket is set up ([`socket`], [`listen`]), when to stop ([`signals`]) and where a
+//! user's files belong ([`folders`]).
+//!
+//! Files under `/proc` and `/sys` are read below a root that tests replace, so
+//! that a 64 MB router or a container is a folder in a test.
+
+pub mod clock;
+pub mod cpu;
+pub mod folders;
+pub mod limits;
+pub mod listen;
+pub mod memory;
+pub mod signals;
+pub mod socket;
+mod sys;

@@ -1,0 +1,172 @@
+//! What was asked for: the words of the command line as types.
+//!
+//! Everything that can be judged without looking at files, the environment or
+//! the network is judged here, so that a slip is answered at once and with
+//! exit code 2.
+
+mod device;
+mod node;
+mod reader;
+
+use super::help::Topic;
+use super::spec::{Listen, Mode, NodeSpec, Protocol, Target};
+use super::Failure;
+use crate::config::slip::nearest;
+use crate::config::value::shown;
+use crate::config::Assignment;
+use crate::identity::Address;
+use lexopt::Parser;
+use reader::Reader;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// A subcommand with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Serve as a node.
+    Run(RunArgs),
+    /// Offer local ports to other devices.
+    Publish(PublishArgs),
+    /// Reach a port of another device.
+    Forward(ForwardArgs),
+    /// Show or make a key.
+    Identity(IdentityArgs),
+    /// Print a help text.
+    Help(Topic),
+    /// Print name and version.
+    Version,
+}
+
+/// How much is logged, in steps above (`-v`) or below (`-q`) the base.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verbosity(pub i8);
+
+/// `chr-node run`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunArgs {
+    /// `--set` and `--data-dir`, in their order.
+    pub assignments: Vec<Assignment>,
+    /// Identity for this run only, nothing written.
+    pub ephemeral: bool,
+    /// `-v`, `-q`
+    pub verbosity: Verbosity,
+}
+
+/// What `publish` and `forward` have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceArgs {
+    /// Nodes in order of preference, at least one.
+    pub nodes: Vec<NodeSpec>,
+    /// Key file; `None` is the default one.
+    pub identity: Option<PathBuf>,
+    /// The most that tickets may promise, in bytes; `None` is no bound.
+    pub max_bytes: Option<u64>,
+    /// Fleet to write tickets for; `None` is the node's.
+    pub fleet: Option<Address>,
+    /// Without end-to-end TLS (the other device must agree).
+    pub plain: bool,
+    /// Accept that a node's address is another than the remembered one.
+    pub accept_node: bool,
+    /// Events as JSON, one object a line.
+    pub json: bool,
+    /// `-v`, `-q`
+    pub verbosity: Verbosity,
+}
+
+/// A port to publish, with nothing left open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedPort {
+    /// Name or address (without brackets) of the service.
+    pub host: String,
+    /// The service's port.
+    pub local: u16,
+    /// The port that others ask for.
+    pub port: u16,
+    /// What it carries.
+    pub protocol: Protocol,
+    /// Who may open it.
+    pub mode: Mode,
+}
+
+/// `chr-node publish`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishArgs {
+    /// Nodes, identity and the like.
+    pub device: DeviceArgs,
+    /// What is offered, at least one; no two of the same port and protocol.
+    pub ports: Vec<PublishedPort>,
+    /// Who may open private ports.
+    pub allow: BTreeSet<Address>,
+    /// File of the devices that may open protected ports.
+    pub fleet_devices: Option<PathBuf>,
+}
+
+/// `chr-node forward`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardArgs {
+    /// Nodes, identity and the like.
+    pub device: DeviceArgs,
+    /// Where local programs connect to.
+    pub listen: Listen,
+    /// The device's port behind it.
+    pub target: Target,
+}
+
+/// What to do with a key file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentityAction {
+    /// Print the address of an existing key.
+    Show,
+    /// Make a key where there is none.
+    New,
+}
+
+/// `chr-node identity`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityArgs {
+    /// Show or new.
+    pub action: IdentityAction,
+    /// `--identity FILE`; `None` is the node's own key.
+    pub file: Option<PathBuf>,
+    /// `--data-dir DIR`, where the node's own key is.
+    pub data_dir: Option<Assignment>,
+    /// The answer as JSON.
+    pub json: bool,
+}
+
+const COMMANDS: [&str; 5] = ["run", "publish", "forward", "identity", "help"];
+
+/// Reads the arguments (without the program's name).
+///
+/// # Errors
+/// [`Failure::Usage`] for whatever cannot be understood.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Failure> {
+    let mut args = args.into_iter().peekable();
+    // An option first means `run`: a plain `chr-node` is a node.
+    let option_first = args
+        .peek()
+        .is_none_or(|first| first.as_encoded_bytes().starts_with(b"-"));
+    let name = if option_first { None } else { args.next() };
+    let name = name.map(|name| name.to_string_lossy().into_owned());
+    let parser = Parser::from_args(args);
+    match name.as_deref() {
+        None => node::run(Reader::new(parser, Topic::Overview)),
+        Some("run") => node::run(Reader::new(parser, Topic::Run)),
+        Some("publish") => device::publish(Reader::new(parser, Topic::Publish)),
+        Some("forward") => device::forward(Reader::new(parser, Topic::Forward)),
+        Some("identity") => node::identity(Reader::new(parser, Topic::Identity)),
+        Some("help") => node::help(Reader::new(parser, Topic::Overview)),
+        Some(other) => Err(Failure::Usage(format!(
+            "unknown command \"{}\"; {}",
+            shown(other),
+            match nearest(other, COMMANDS) {
+                Some(meant) => format!("did you mean {meant}?"),
+                None => format!("the commands are {}", COMMANDS.join(", ")),
+            }
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

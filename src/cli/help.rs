@@ -1,0 +1,301 @@
+//! Help texts. Each has an example that works as it stands but for the address.
+
+use crate::config::KEYS;
+use std::fmt::Write as _;
+
+/// What there is help on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// The program.
+    Overview,
+    /// `chr-node run`
+    Run,
+    /// `chr-node publish`
+    Publish,
+    /// `chr-node forward`
+    Forward,
+    /// `chr-node identity`
+    Identity,
+}
+
+impl Topic {
+    /// The subcommand's name; empty for the program itself.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Topic::Overview => "",
+            Topic::Run => "run",
+            Topic::Publish => "publish",
+            Topic::Forward => "forward",
+            Topic::Identity => "identity",
+        }
+    }
+
+    /// The topic of a subcommand's name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Topic> {
+        [Topic::Run, Topic::Publish, Topic::Forward, Topic::Identity]
+            .into_iter()
+            .find(|topic| topic.name() == name)
+    }
+}
+
+const OVERVIEW: &str = "\
+chr-node: reach a port of a device behind NAT from another device, through a
+node that relays and cannot read.
+
+Usage: chr-node [COMMAND] [OPTIONS]
+
+Commands:
+  run        serve as a node (what plain `chr-node` does)
+  publish    offer a local TCP or UDP port to other devices
+  forward    reach another device's published port at a local one
+  identity   show or make a key
+  help       this text, or the one of a command: chr-node help publish
+
+Every command takes --help (-h), --version (-V), and -v for more or -q for
+less on standard error (`identity` says nothing there but errors).
+
+Example, on three machines:
+  node$    chr-node run
+  server$  chr-node publish 8080:public --node NODE:41046
+  laptop$  chr-node forward 127.0.0.1:8080 0xSERVER:8080 --node NODE:41046
+
+Exit codes: 0 success, 1 failure, 2 wrong usage or setting.
+";
+
+const RUN: &str = "\
+Serve as a node: devices connect to the edge ports, publish ports there and
+open each other's.
+
+Usage: chr-node run [OPTIONS]
+
+Options:
+  --data-dir DIR     folder of the node's key, store and run.json [./data]
+  --set KEY=VALUE    give a setting a value; may be repeated
+  --ephemeral        an identity for this run only, nothing written
+  -v, -q             log more or less than log.level (may be repeated)
+  -h, --help         this text
+  -V, --version      name and version
+
+Example:
+  chr-node run --data-dir /var/lib/chr-node --set network.rpc_port=off
+
+Settings come from the command line, else from the environment, else from the
+default in brackets. Each key has a variable: network.rpc_port is
+CHR_NETWORK__RPC_PORT. An empty variable counts as unset. Durations: 30s, 5m,
+1h. Sizes: 64M, 1G. Lists: commas or spaces.
+";
+
+const PUBLISH: &str = "\
+Offer local ports to other devices, through a node.
+
+Usage: chr-node publish SPEC... --node [0xADDR@]HOST:PORT [OPTIONS]
+
+  SPEC = [[HOST:]PORT=]PORT[/tcp|/udp][:public|:protected|:private]
+    8080:public                       127.0.0.1:8080 as port 8080, to everyone
+    22=2222 --allow 0xADDR            127.0.0.1:22 as port 2222, to one device
+    192.168.1.5:80=8080/tcp:public    another host's port
+    53/udp:protected                  datagrams, to the devices of a list
+  Without a mode it is private when --allow is given. IPv6 hosts stand in
+  brackets: [fd00::5]:80=8080.
+
+Options:
+  --node [0xADDR@]HOST:PORT  node to connect to; repeated for fail-over, best
+                             first. With 0xADDR the node must be that one;
+                             without, its address is remembered and checked
+                             the next time
+  --allow 0xADDR             device that may open private ports; repeated
+  --fleet-devices FILE       devices that may open protected ports, one 0xADDR
+                             a line, # begins a remark
+  --identity FILE            key of this device
+                             [~/.local/share/chr-node/publish.key]
+  --max-bytes SIZE           sign tickets for at most this much traffic, such
+                             as 10G [no bound]
+  --fleet 0xADDR             fleet to write tickets for [the node's]
+  --plain                    without end-to-end encryption; only when the other
+                             device says so, too
+  --accept-node              accept that a node's address has changed
+  --json                     events on standard output, one JSON object a line
+  -v, -q                     log more or less (may be repeated)
+  -h, --help                 this text
+  -V, --version              name and version
+
+Example:
+  chr-node publish 8080:public --node node.example.org:41046
+
+It prints this device's address, which the other side needs, and runs until it
+is stopped. When the node is lost, it reconnects by itself.
+";
+
+const FORWARD: &str = "\
+Listen on a local port and carry what connects there to a port that another
+device has published.
+
+Usage: chr-node forward LISTEN 0xADDR:PORT --node [0xADDR@]HOST:PORT [OPTIONS]
+
+  LISTEN = [IP:]PORT[/tcp|/udp]
+    127.0.0.1:8080    this machine alone (as is 8080 by itself)
+    0.0.0.0:8080      everyone who reaches this machine
+    127.0.0.1:0       any free port; it is printed
+    5353/udp          datagrams
+  0xADDR:PORT is the other device's address, as `publish` shows it, and the
+  port that it published.
+
+Options:
+  --node [0xADDR@]HOST:PORT  node to connect to; repeated for fail-over, best
+                             first. With 0xADDR the node must be that one;
+                             without, its address is remembered and checked
+                             the next time
+  --identity FILE            key of this device
+                             [~/.local/share/chr-node/forward.key]
+  --max-bytes SIZE           sign tickets for at most this much traffic, such
+                             as 10G [no bound]
+  --fleet 0xADDR             fleet to write tickets for [the node's]
+  --plain                    without end-to-end encryption; only when the other
+                             device says so, too
+  --accept-node              accept that a node's address has changed
+  --json                     events on standard output, one JSON object a line
+  -v, -q                     log more or less (may be repeated)
+  -h, --help                 this text
+  -V, --version              name and version
+
+Example:
+  chr-node forward 127.0.0.1:8080 0xADDR:8080 --node node.example.org:41046
+
+It runs until it is stopped. When the node is lost, it reconnects by itself.
+";
+
+const IDENTITY: &str = "\
+Show or make a key. The address that belongs to it is what others know a node
+or a device by.
+
+Usage: chr-node identity show|new [--identity FILE | --data-dir DIR] [--json]
+
+  show    print the address of a key that exists, also while it is in use
+  new     make a key where there is none; an existing one is never replaced
+
+Options:
+  --identity FILE    the key file
+  --data-dir DIR     the node's own key, DIR/node.key [./data, or DATA_DIR]
+  --json             {\"address\":\"0x…\",\"file\":\"…\"}
+  -h, --help         this text
+  -V, --version      name and version
+
+Example:
+  chr-node identity show --identity ~/.local/share/chr-node/publish.key
+";
+
+/// Name and version, one line.
+#[must_use]
+pub fn version() -> String {
+    format!("chr-node {}\n", env!("CARGO_PKG_VERSION"))
+}
+
+/// The text on a topic.
+#[must_use]
+pub fn text(topic: Topic) -> String {
+    match topic {
+        Topic::Overview => OVERVIEW.to_owned(),
+        Topic::Run => format!("{RUN}\n{}", settings()),
+        Topic::Publish => PUBLISH.to_owned(),
+        Topic::Forward => FORWARD.to_owned(),
+        Topic::Identity => IDENTITY.to_owned(),
+    }
+}
+
+/// The table of settings, from the rows that also read them.
+fn settings() -> String {
+    const INDENT: &str = "      ";
+    let mut text = String::new();
+    for key in KEYS {
+        let default = match key.default().as_str() {
+            "" => "none".to_owned(),
+            value => value.to_owned(),
+        };
+        let variable = key.env.map(|name| format!(", {name}")).unwrap_or_default();
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {}{variable} [{default}]", key.name);
+        for line in wrap(&format!("{} ({})", key.doc, key.allowed), 79 - INDENT.len()) {
+            let _ = writeln!(text, "{INDENT}{line}");
+        }
+    }
+    text
+}
+
+/// Lines of at most `width` characters, broken at spaces.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::cli::args::{parse, Command};
+    use std::ffi::OsString;
+
+    const TOPICS: [Topic; 5] = [
+        Topic::Overview,
+        Topic::Run,
+        Topic::Publish,
+        Topic::Forward,
+        Topic::Identity,
+    ];
+
+    #[test]
+    fn every_text_fits_a_terminal_and_ends_in_a_line_break() {
+        for topic in TOPICS {
+            let text = text(topic);
+            assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{topic:?}");
+            for line in text.lines() {
+                // A default that cannot be broken (an address) may stick out.
+                let fits = line.chars().count() <= 79 || line.starts_with("  tickets.fleet");
+                assert!(fits, "{line}");
+                assert_eq!(line.trim_end(), line);
+            }
+        }
+    }
+
+    #[test]
+    fn every_example_is_a_command_line_that_is_understood() {
+        let address = "0x00112233445566778899aabbccddeeff00112233";
+        let mut examples = 0;
+        for topic in TOPICS {
+            let text = text(topic)
+                .replace("0xADDR", address)
+                .replace("0xSERVER", address);
+            let (_, after) = text.split_once("\nExample").unwrap();
+            let commands = after
+                .lines()
+                .skip(1)
+                .take_while(|line| !line.is_empty())
+                .filter_map(|line| line.split_once("chr-node "));
+            for (_, line) in commands {
+                let command = parse(line.split_whitespace().map(OsString::from)).expect(line);
+                assert!(!matches!(command, Command::Help(_)), "{line}");
+                examples += 1;
+            }
+        }
+        assert_eq!(examples, 7);
+    }
+
+    #[test]
+    fn every_setting_is_in_the_help() {
+        let text = text(Topic::Run);
+        for key in KEYS {
+            assert!(text.contains(&format!("  {}", key.name)), "{}", key.name);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! `chr-node identity`: show or make a key.
+
+use super::args::{IdentityAction, IdentityArgs};
+use super::run::NODE_KEY;
+use super::{device, print, Failure};
+use crate::config::{self, Key};
+use crate::identity::keyfile::{KeyFile, KeyFileError, Origin};
+use crate::identity::Address;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Longest file that can be a key.
+const MAX_KEY_FILE: u64 = 256;
+
+impl From<KeyFileError> for Failure {
+    fn from(error: KeyFileError) -> Self {
+        Failure::Failed(error.to_string())
+    }
+}
+
+/// Which file is meant, and whether its folder is ours to make.
+///
+/// # Errors
+/// [`Failure::Usage`] for a bad `DATA_DIR`.
+fn find(
+    args: &IdentityArgs,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<(PathBuf, bool), Failure> {
+    if let Some(file) = &args.file {
+        return Ok((file.clone(), false));
+    }
+    // Only where the key is matters here: another setting's mistake must not
+    // keep an operator from looking at it.
+    let ours = Key::find("storage.data_dir");
+    let environment = environment.into_iter().filter(|(name, _)| {
+        ours.is_some_and(|key| {
+            *name == *key.variable() || key.env.is_some_and(|short| *name == *short)
+        })
+    });
+    let loaded = config::load(args.data_dir.as_slice(), environment)?;
+    Ok((loaded.settings.storage.data_dir.join(NODE_KEY), true))
+}
+
+/// Prints the address of a key, or makes one.
+///
+/// # Errors
+/// What is wrong with the key file and what to do; for `new` also that there is one.
+pub fn execute(args: &IdentityArgs) -> Result<(), Failure> {
+    let (file, own_folder) = find(args, std::env::vars_os())?;
+    let address = match args.action {
+        IdentityAction::Show => look(&file, own_folder)?,
+        IdentityAction::New => {
+            if own_folder {
+                device::make_folder_of(&file)?;
+            }
+            match KeyFile::open_or_create(&file)? {
+                (made, Origin::Created) => made.address(),
+                (old, Origin::Existing) => {
+                    return Err(Failure::Failed(format!(
+                        "{} exists already ({}) and was left as it is; for another identity name another file",
+                        file.display(),
+                        old.address()
+                    )))
+                }
+            }
+        }
+    };
+    if args.json {
+        let answer = serde_json::json!({
+            "address": address.to_string(),
+            "file": file.to_string_lossy(),
+        });
+        return print(&format!("{answer}\n"));
+    }
+    print(&format!("{address}\n"))?;
+    if args.action == IdentityAction::New {
+        // For people; scripts read the address alone. A closed stream is no harm.
+        let _ = writeln!(
+            std::io::stderr(),
+            "made {} and its copy beside it; keep another copy elsewhere",
+            file.display()
+        );
+    }
+    Ok(())
+}
+
+/// The address of an existing key, also while another program has it locked.
+fn look(file: &Path, node: bool) -> Result<Address, Failure> {
+    match KeyFile::open(file) {
+        Ok(key) => Ok(key.address()),
+        // The lock comes after every other check: the file is whole, and its
+        // last word is the address.
+        Err(KeyFileError::InUse { path }) => {
+            written_address(file).ok_or_else(|| KeyFileError::InUse { path }.into())
+        }
+        Err(KeyFileError::NoFolder { .. } | KeyFileError::Missing { .. }) if node => {
+            Err(Failure::Failed(format!(
+                "there is no node key {} yet; `chr-node run` makes it at the first start, `chr-node identity new` makes it now, and --identity FILE shows another",
+                file.display()
+            )))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn written_address(file: &Path) -> Option<Address> {
+    use std::io::Read;
+    let mut text = zeroize::Zeroizing::new(String::with_capacity(MAX_KEY_FILE as usize + 1));
+    let file = std::fs::File::open(file).ok()?;
+    file.take(MAX_KEY_FILE).read_to_string(&mut text).ok()?;
+    text.split_ascii_whitespace().last()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn a_bad_setting_elsewhere_does_not_hide_the_identity() {
+        let args = IdentityArgs {
+            action: IdentityAction::Show,
+            file: None,
+            data_dir: None,
+            json: false,
+        };
+        let environment = |pairs: &[(&str, &str)]| -> Vec<(OsString, OsString)> {
+            pairs
+                .iter()
+                .map(|(k, v)| ((*k).into(), (*v).into()))
+                .collect()
+        };
+        let found = find(&args, environment(&[("RPC_PORT", "x"), ("DATA_DIR", "/d")])).unwrap();
+        assert_eq!(found, (PathBuf::from("/d/node.key"), true));
+        let found = find(
+            &args,
+            environment(&[("CHR_STORAGE__DATA_DIR", "/e"), ("CHR_X", "1")]),
+        );
+        assert_eq!(found.unwrap().0, PathBuf::from("/e/node.key"));
+    }
+
+    #[test]
+    fn an_operator_can_see_the_address_of_a_node_that_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("node.key");
+        let (running, _) = KeyFile::open_or_create(&file).unwrap();
+        assert_eq!(look(&file, true).unwrap(), running.address());
+        let address = running.address();
+        drop(running);
+        assert_eq!(look(&file, true).unwrap(), address);
+    }
+}

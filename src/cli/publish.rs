@@ -1,0 +1,133 @@
+//! `chr-node publish`: offer local ports to other devices.
+
+use super::args::PublishArgs;
+use super::device::DeviceFiles;
+use super::{logging, spec, Failure};
+use crate::config::value::shown;
+use crate::identity::Address;
+use log::LevelFilter;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// The key of `publish` in the user's data folder.
+pub const PUBLISH_KEY: &str = "publish.key";
+
+/// Largest file of devices in bytes: 90,000 addresses, more than a node serves.
+const MAX_FLEET_FILE: u64 = 4 << 20;
+
+/// What to publish, with nothing left to look up.
+#[derive(Clone, Debug)]
+pub struct PublishPlan {
+    /// The arguments.
+    pub args: PublishArgs,
+    /// Key and known nodes.
+    pub files: DeviceFiles,
+    /// Who may open protected ports.
+    pub fleet_devices: BTreeSet<Address>,
+}
+
+/// Resolves the arguments.
+///
+/// # Errors
+/// No place for a key ([`Failure::Usage`]), or a list of devices that cannot be read.
+pub fn prepare(args: &PublishArgs) -> Result<PublishPlan, Failure> {
+    Ok(PublishPlan {
+        files: DeviceFiles::find(args.device.identity.as_deref(), PUBLISH_KEY)?,
+        fleet_devices: match &args.fleet_devices {
+            Some(file) => read_devices(file)?,
+            None => BTreeSet::new(),
+        },
+        args: args.clone(),
+    })
+}
+
+/// Publishes until it is told to stop.
+///
+/// # Errors
+/// What [`prepare`] says, or what cannot be mended by trying again.
+pub fn execute(args: &PublishArgs) -> Result<(), Failure> {
+    let plan = prepare(args)?;
+    logging::start(logging::level(
+        LevelFilter::Warn,
+        plan.args.device.verbosity,
+    ));
+    Err(Failure::Failed(
+        "publish: this build cannot serve".to_owned(),
+    ))
+}
+
+/// Reads a list of devices: one address a line, `#` begins a remark.
+fn read_devices(path: &Path) -> Result<BTreeSet<Address>, Failure> {
+    let name = path.display();
+    let fail = |problem: String| Failure::Failed(format!("--fleet-devices {name}: {problem}"));
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FLEET_FILE + 1).read_to_string(&mut text))
+        .map_err(|error| fail(error.to_string()))?;
+    if text.len() as u64 > MAX_FLEET_FILE {
+        return Err(fail(
+            "the file is larger than 4 MiB; split the fleet".to_owned(),
+        ));
+    }
+    let mut devices = BTreeSet::new();
+    for (n, line) in text.lines().enumerate() {
+        let entry = line.split('#').next().unwrap_or("").trim();
+        if !entry.is_empty() {
+            let device = spec::device(entry)
+                .map_err(|problem| fail(format!("line {}: {}", n + 1, shown(&problem))))?;
+            devices.insert(device);
+        }
+    }
+    if devices.is_empty() {
+        return Err(fail(
+            "it names no device; write one 0xADDR a line".to_owned(),
+        ));
+    }
+    Ok(devices)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    const A: &str = "0x00112233445566778899aabbccddeeff00112233";
+
+    fn read(text: &str) -> Result<BTreeSet<Address>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("fleet");
+        std::fs::write(&file, text).unwrap();
+        read_devices(&file).map_err(|failure| {
+            assert_eq!(failure.exit_code(), 1);
+            failure.to_string()
+        })
+    }
+
+    #[test]
+    fn a_list_of_devices_may_have_remarks_and_windows_line_ends() {
+        let text = format!("# the fleet\r\n\r\n  {A}  # door\r\n{A}\n");
+        assert_eq!(read(&text).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_slip_in_a_list_of_devices_is_named_by_its_line_and_admits_nobody() {
+        let problem = read(&format!("{A}\n\n0x12\n")).unwrap_err();
+        assert!(problem.contains("line 3"), "{problem}");
+        assert!(read("# nobody yet\n")
+            .unwrap_err()
+            .contains("names no device"));
+    }
+
+    #[test]
+    fn a_list_that_is_missing_too_large_or_no_text_is_an_error() {
+        let missing = read_devices(Path::new("/nonexistent/fleet")).unwrap_err();
+        assert!(missing.to_string().contains("/nonexistent/fleet"));
+        assert!(read(&"#".repeat(5 << 20)).unwrap_err().contains("4 MiB"));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("fleet");
+        std::fs::write(&file, [0xff, 0xfe]).unwrap();
+        assert!(read_devices(&file).is_err());
+    }
+}

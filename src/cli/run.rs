@@ -1,0 +1,111 @@
+//! `chr-node run`: serve as a node.
+
+use super::args::{RunArgs, Verbosity};
+use super::{logging, Failure};
+use crate::config::{self, Loaded};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The node's key inside `storage.data_dir`.
+pub const NODE_KEY: &str = "node.key";
+
+/// Which identity the node has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeIdentity {
+    /// The key in this file, made when it is missing.
+    File(PathBuf),
+    /// One for this run only; nothing is written.
+    Ephemeral,
+}
+
+/// A node as it was asked for, with nothing left to look up.
+#[derive(Clone, Debug)]
+pub struct RunPlan {
+    /// Settings, where they came from, and warnings about them.
+    pub loaded: Loaded,
+    /// Who the node is.
+    pub identity: NodeIdentity,
+    /// `-v`, `-q`
+    pub verbosity: Verbosity,
+}
+
+/// Resolves the arguments against an environment.
+///
+/// # Errors
+/// [`Failure::Usage`] for a setting that cannot be.
+pub fn prepare(
+    args: &RunArgs,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<RunPlan, Failure> {
+    let loaded = config::load(&args.assignments, environment)?;
+    let identity = if args.ephemeral {
+        NodeIdentity::Ephemeral
+    } else {
+        NodeIdentity::File(loaded.settings.storage.data_dir.join(NODE_KEY))
+    };
+    Ok(RunPlan {
+        loaded,
+        identity,
+        verbosity: args.verbosity,
+    })
+}
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// A setting that cannot be, or what kept the node from serving.
+pub fn execute(args: &RunArgs) -> Result<(), Failure> {
+    let plan = prepare(args, std::env::vars_os())?;
+    logging::start(logging::level(
+        plan.loaded.settings.log.level,
+        plan.verbosity,
+    ));
+    for warning in &plan.loaded.warnings {
+        log::warn!("{warning}");
+    }
+    Err(Failure::Failed("run: this build cannot serve".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::cli::{parse, Command};
+
+    fn plan(line: &str, pairs: &[(&str, &str)]) -> Result<RunPlan, Failure> {
+        let Command::Run(args) = parse(line.split_whitespace().map(OsString::from))? else {
+            unreachable!()
+        };
+        prepare(&args, pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())))
+    }
+
+    #[test]
+    fn the_key_lies_in_the_data_folder_wherever_that_was_said() {
+        for (line, pairs, wanted) in [
+            ("", &[][..], "./data/node.key"),
+            ("", &[("DATA_DIR", "/env")][..], "/env/node.key"),
+            (
+                "--data-dir /cli",
+                &[("DATA_DIR", "/env")][..],
+                "/cli/node.key",
+            ),
+        ] {
+            let plan = plan(line, pairs).unwrap();
+            assert_eq!(plan.identity, NodeIdentity::File(wanted.into()), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_ephemeral_node_names_no_file() {
+        assert_eq!(
+            plan("--ephemeral", &[]).unwrap().identity,
+            NodeIdentity::Ephemeral
+        );
+    }
+
+    #[test]
+    fn a_bad_setting_is_a_usage_error() {
+        let failure = plan("", &[("RPC_PORT", "x")]).unwrap_err();
+        assert_eq!(failure.exit_code(), 2);
+    }
+}

@@ -1,0 +1,141 @@
+//! The machine's clocks.
+//!
+//! Intervals come from the boot-time clock, which goes on while the device is
+//! suspended: a phone in Doze must notice that its peers are long gone.
+//! (`CLOCK_MONOTONIC`, which `std::time::Instant` reads, stops there.)
+
+use crate::time::{Clock, Moment};
+use nix::time::{clock_gettime, ClockId};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// No build of this program is older than this: 2026-04-15 00:00 UTC, in unix
+/// seconds. A wall clock before it is wrong. Raised with each release.
+pub const RELEASED: u64 = 1_776_211_200;
+
+/// Clocks that count suspended time, best first.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const BOOT_CLOCKS: [ClockId; 2] = [ClockId::CLOCK_BOOTTIME, ClockId::CLOCK_MONOTONIC];
+/// Darwin's monotonic clock counts suspended time, the BSDs' does not, and
+/// they have no other.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const BOOT_CLOCKS: [ClockId; 1] = [ClockId::CLOCK_MONOTONIC];
+
+/// The build date in unix seconds: `SOURCE_DATE_EPOCH` of the build when that
+/// is later than [`RELEASED`] (reproducible builds often set 1980).
+#[must_use]
+pub fn build_date() -> u64 {
+    option_env!("SOURCE_DATE_EPOCH")
+        .and_then(|text| text.parse().ok())
+        .map_or(RELEASED, |embedded: u64| embedded.max(RELEASED))
+}
+
+/// The real clock behind [`Clock`].
+#[derive(Debug)]
+pub struct BootClock {
+    id: ClockId,
+    floor: AtomicU64,
+}
+
+impl BootClock {
+    /// A clock whose floor is the build date.
+    #[must_use]
+    pub fn new() -> Self {
+        let id = BOOT_CLOCKS
+            .into_iter()
+            .find(|id| clock_gettime(*id).is_ok())
+            .unwrap_or(ClockId::CLOCK_MONOTONIC);
+        Self {
+            id,
+            floor: AtomicU64::new(build_date()),
+        }
+    }
+
+    /// Remembers that `unix` (seconds) has passed, for example because a row in
+    /// the store was written then. The floor only rises.
+    pub fn raise_floor(&self, unix: u64) {
+        self.floor.fetch_max(unix, Ordering::Relaxed);
+    }
+
+    /// The time (unix seconds) that certainly has passed.
+    #[must_use]
+    pub fn floor(&self) -> u64 {
+        self.floor.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for BootClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for BootClock {
+    fn now(&self) -> Moment {
+        // The clock was read once already, so it cannot fail; a zero would only
+        // make durations come out as zero.
+        clock_gettime(self.id).map_or(Moment(0), |t| {
+            let seconds = u64::try_from(t.tv_sec()).unwrap_or(0);
+            let nanos = u64::try_from(t.tv_nsec()).unwrap_or(0);
+            Moment(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+        })
+    }
+
+    fn unix(&self) -> u64 {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |passed| passed.as_secs())
+    }
+
+    fn trusted(&self) -> bool {
+        self.unix() > self.floor()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn the_boot_clock_never_runs_backwards() {
+        let clock = BootClock::new();
+        let mut last = clock.now();
+        assert!(last > Moment(0));
+        for _ in 0..1000 {
+            let now = clock.now();
+            assert!(now >= last);
+            last = now;
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_boot_clock_is_the_one_that_counts_suspended_time() {
+        let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+        let seconds: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+        let ours = BootClock::new().now().0 as f64 / 1e9;
+        assert!((ours - seconds).abs() < 1.0, "{ours} against {seconds}");
+    }
+
+    #[test]
+    fn a_wall_clock_behind_the_stored_floor_is_not_believed() {
+        let clock = BootClock::new();
+        assert_eq!(clock.trusted(), clock.unix() > build_date());
+        clock.raise_floor(clock.unix() + 1000);
+        assert!(!clock.trusted());
+    }
+
+    #[test]
+    fn the_floor_never_sinks() {
+        let clock = BootClock::new();
+        clock.raise_floor(u64::MAX - 1);
+        clock.raise_floor(5);
+        assert_eq!(clock.floor(), u64::MAX - 1);
+    }
+
+    #[test]
+    fn a_build_dated_1980_does_not_make_1980_believable() {
+        assert!(build_date() >= RELEASED);
+    }
+}

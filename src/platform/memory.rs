@@ -1,0 +1,239 @@
+//! How much memory there is, and how much of it the node may use.
+//!
+//! A container's or a service's limit (cgroup v2 or v1) is what the kernel
+//! kills by, so it counts as much as the memory of the machine.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The least budget: a node with a few dozen sessions. Below it nothing useful runs.
+pub const MIN_BUDGET: u64 = 8 << 20;
+
+/// The most that is taken without being asked for. A thousand sessions (the
+/// default cap) with 256 KiB each in flight; `node.memory_limit` raises it.
+#[cfg(target_pointer_width = "64")]
+pub const MAX_BUDGET: u64 = 1 << 30;
+/// As above; a 32-bit process has 2 to 3 GiB of addresses, and LMDB maps up to one.
+#[cfg(not(target_pointer_width = "64"))]
+pub const MAX_BUDGET: u64 = 256 << 20;
+
+/// The budget when the machine does not say what it has (no `/proc`).
+pub const UNKNOWN_BUDGET: u64 = 64 << 20;
+
+/// Controller files above this depth are not looked for: real trees are a
+/// handful deep, and the path comes from outside.
+const CGROUP_DEPTH: usize = 32;
+
+/// What the machine and its limits say, in bytes. `None`: it does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Physical memory of the machine.
+    pub total: Option<u64>,
+    /// What programs could still take without swapping.
+    pub available: Option<u64>,
+    /// The smallest cgroup limit that applies to this process.
+    pub limit: Option<u64>,
+}
+
+impl Memory {
+    /// Reads `/proc/meminfo` and the limits of this process's cgroups.
+    #[must_use]
+    pub fn read() -> Self {
+        Self::read_below(Path::new("/"))
+    }
+
+    fn read_below(root: &Path) -> Self {
+        let meminfo = fs::read_to_string(root.join("proc/meminfo")).unwrap_or_default();
+        Self {
+            total: kilobytes(&meminfo, "MemTotal:"),
+            // Kernels before 3.14 (old routers) have no MemAvailable.
+            available: kilobytes(&meminfo, "MemAvailable:")
+                .or_else(|| kilobytes(&meminfo, "MemFree:")),
+            limit: cgroup_limit(root),
+        }
+    }
+
+    /// The default of `node.memory_limit`, in bytes: half of what is available
+    /// now, at most half of the limit, between [`MIN_BUDGET`] and [`MAX_BUDGET`].
+    /// The other half is left to the kernel's socket buffers, the page cache of
+    /// the store and the rest of the device.
+    #[must_use]
+    pub fn budget(&self) -> u64 {
+        let available = self.available.or(self.total);
+        let usable = match (available, self.limit) {
+            (Some(a), Some(l)) => a.min(l),
+            (Some(a), None) => a,
+            (None, Some(l)) => l,
+            (None, None) => return UNKNOWN_BUDGET,
+        };
+        (usable / 2).clamp(MIN_BUDGET, MAX_BUDGET)
+    }
+}
+
+/// Memory of this process that is in RAM now (VmRSS), in bytes.
+#[must_use]
+pub fn resident() -> Option<u64> {
+    kilobytes(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+}
+
+/// The value of a `Name:   123 kB` line, in bytes.
+fn kilobytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let number = line.trim().strip_suffix("kB")?.trim();
+    number.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// The smallest memory limit on the way from this process's cgroups to the root.
+fn cgroup_limit(root: &Path) -> Option<u64> {
+    let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
+    let mut least: Option<u64> = None;
+    for line in groups.lines() {
+        // `ID:CONTROLLERS:PATH`, where version 2 has ID 0 and no controllers.
+        let mut fields = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) =
+            (fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        let (mount, file) = if controllers.is_empty() {
+            ("sys/fs/cgroup", "memory.max")
+        } else if controllers.split(',').any(|c| c == "memory") {
+            ("sys/fs/cgroup/memory", "memory.limit_in_bytes")
+        } else {
+            continue;
+        };
+        for folder in ancestors(&root.join(mount), path) {
+            if let Some(limit) = read_limit(&folder.join(file)) {
+                least = Some(least.map_or(limit, |l| l.min(limit)));
+            }
+        }
+    }
+    least
+}
+
+/// `base/a/b`, `base/a`, `base`. In a container the path may name folders that
+/// are not mounted; then only `base`, which is the container's own, exists.
+fn ancestors(base: &Path, path: &str) -> Vec<PathBuf> {
+    let mut folders = vec![base.to_path_buf()];
+    let mut folder = base.to_path_buf();
+    let parts = path.split('/').filter(|p| !p.is_empty() && *p != "..");
+    for part in parts.take(CGROUP_DEPTH) {
+        folder.push(part);
+        folders.push(folder.clone());
+    }
+    folders
+}
+
+/// A limit file; `max` and version 1's "no limit" (a page below 2^63) are none.
+fn read_limit(file: &Path) -> Option<u64> {
+    let limit: u64 = fs::read_to_string(file).ok()?.trim().parse().ok()?;
+    (limit < 1 << 62).then_some(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    const MB: u64 = 1 << 20;
+
+    fn machine(files: &[(&str, &str)]) -> Memory {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        Memory::read_below(root.path())
+    }
+
+    fn meminfo(total_kb: u64, available_kb: u64) -> String {
+        format!(
+            "MemTotal:     {total_kb} kB\nMemFree:  1000 kB\nMemAvailable:  {available_kb} kB\n"
+        )
+    }
+
+    #[test]
+    fn a_router_of_64_mb_keeps_half_of_its_free_memory_for_the_kernel() {
+        let router = machine(&[("proc/meminfo", &meminfo(59_000, 32_768))]);
+        assert_eq!(router.budget(), 16 * MB);
+        assert_eq!(router.limit, None);
+    }
+
+    #[test]
+    fn a_kernel_without_mem_available_is_judged_by_free_memory() {
+        let old = machine(&[("proc/meminfo", "MemTotal: 65536 kB\nMemFree: 40960 kB\n")]);
+        assert_eq!(old.budget(), 20 * MB);
+    }
+
+    #[test]
+    fn the_limit_of_a_service_counts_on_a_machine_with_much_memory() {
+        let service = machine(&[
+            ("proc/meminfo", &meminfo(16_000_000, 12_000_000)),
+            ("proc/self/cgroup", "0::/system.slice/chr-node.service\n"),
+            (
+                "sys/fs/cgroup/system.slice/chr-node.service/memory.max",
+                "max\n",
+            ),
+            ("sys/fs/cgroup/system.slice/memory.max", "67108864\n"),
+        ]);
+        assert_eq!(service.limit, Some(64 * MB));
+        assert_eq!(service.budget(), 32 * MB);
+    }
+
+    #[test]
+    fn a_container_that_sees_only_its_own_version_1_folder_has_its_limit_found() {
+        let container = machine(&[
+            ("proc/meminfo", &meminfo(16_000_000, 12_000_000)),
+            (
+                "proc/self/cgroup",
+                "5:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n0::/docker/abc\n",
+            ),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "134217728\n"),
+        ]);
+        assert_eq!(container.limit, Some(128 * MB));
+    }
+
+    #[test]
+    fn version_1_without_a_limit_is_not_nine_exabytes() {
+        let free = machine(&[
+            ("proc/self/cgroup", "4:memory:/\n"),
+            (
+                "sys/fs/cgroup/memory/memory.limit_in_bytes",
+                "9223372036854771712\n",
+            ),
+        ]);
+        assert_eq!(free.limit, None);
+    }
+
+    #[test]
+    fn a_machine_that_says_nothing_gets_a_modest_budget() {
+        assert_eq!(machine(&[]).budget(), UNKNOWN_BUDGET);
+        let garbled = machine(&[
+            ("proc/meminfo", "MemTotal: many\nMemAvailable: 12\n"),
+            ("proc/self/cgroup", "::::\nnonsense\n0::/../../..\n"),
+        ]);
+        assert_eq!(garbled.budget(), UNKNOWN_BUDGET);
+    }
+
+    #[test]
+    fn the_budget_has_a_floor_and_a_ceiling() {
+        let of = |available| {
+            Memory {
+                available: Some(available),
+                ..Memory::default()
+            }
+            .budget()
+        };
+        assert_eq!(of(MB), MIN_BUDGET);
+        assert_eq!(of(u64::MAX), MAX_BUDGET);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_process_knows_its_own_resident_memory() {
+        let bytes = resident().unwrap();
+        assert!(bytes > 100 * 1024 && bytes < 1 << 33, "{bytes}");
+        assert!(Memory::read().total.unwrap() > bytes);
+    }
+}
