@@ -45,4 +45,6 @@ pub trait Clock: Send + Sync {
     /// Whether [`Clock::unix`] can be believed: later than the build date and
     /// the floor that the store remembers.
     fn trusted(&self) -> bool;
+    /// The latest time that is known to have passed, in seconds since 1970.
+    fn floor(&self) -> u64;
 }

@@ -9,11 +9,12 @@ mod node;
 mod reader;
 
 use super::help::Topic;
-use super::spec::{Listen, Mode, NodeSpec, Protocol, Target};
+use super::spec::{Listen, Mode, Protocol, Target};
 use super::Failure;
 use crate::config::slip::nearest;
 use crate::config::value::shown;
 use crate::config::Assignment;
+use crate::edge::device::NodeAddress;
 use crate::identity::Address;
 use lexopt::Parser;
 use reader::Reader;
@@ -57,7 +58,7 @@ pub struct RunArgs {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceArgs {
     /// Nodes in order of preference, at least one.
-    pub nodes: Vec<NodeSpec>,
+    pub nodes: Vec<NodeAddress>,
     /// Key file; `None` is the default one.
     pub identity: Option<PathBuf>,
     /// The most that tickets may promise, in bytes; `None` is no bound.

@@ -2,8 +2,15 @@
 
 use super::args::ForwardArgs;
 use super::device::DeviceFiles;
+use super::session::{Refusals, Session};
+use super::spec::Protocol;
 use super::{logging, Failure};
+use crate::edge::device::forwarder::{self, Forward, Listener};
+use crate::ports::local::End;
 use log::LevelFilter;
+use serde_json::json;
+use smol::Executor;
+use std::sync::Arc;
 
 /// The key of `forward` in the user's data folder: another one than that of
 /// `publish`, because a node keeps one session a device.
@@ -39,7 +46,55 @@ pub fn execute(args: &ForwardArgs) -> Result<(), Failure> {
         LevelFilter::Warn,
         plan.args.device.verbosity,
     ));
-    Err(Failure::Failed(
-        "forward: this build cannot serve".to_owned(),
-    ))
+    let executor = Arc::new(Executor::new());
+    smol::block_on(executor.run(serve(plan, executor.clone())))
+}
+
+async fn serve(plan: ForwardPlan, executor: Arc<Executor<'static>>) -> Result<(), Failure> {
+    let args = &plan.args;
+    let forward = Forward {
+        target: args.target.device,
+        port: args.target.port,
+        udp: args.listen.protocol == Protocol::Udp,
+        plain: args.device.plain,
+    };
+    // Bound before anything else: a port in use is told at once.
+    let listener = Listener::bind(args.listen.address, forward.udp).map_err(Failure::Failed)?;
+    let listen = listener
+        .local_addr()
+        .map_err(|e| Failure::Failed(format!("the listener: {e}")))?;
+    let session = Session::start(&args.device, &plan.files, &executor)?;
+    let (target, name) = (forward.target, forward.name());
+    let screen = session.screen.clone();
+    let refusals = Refusals::default();
+    let refused = {
+        let name = name.clone();
+        move |end: &End| {
+            if refusals.is_news(&end.text) {
+                screen.warn(
+                    &json!({"event": "refused", "port": name, "device": target, "reason": end.text}),
+                    &format!("cannot open {name} of {target}: {end}"),
+                );
+            }
+        }
+    };
+    executor
+        .spawn(forwarder::serve(
+            session.device.clone(),
+            listener,
+            forward,
+            executor.clone(),
+            refused,
+        ))
+        .detach();
+    let device = session.device.address();
+    session
+        .attend(move |screen, node, place| {
+            screen.say(
+                &json!({"event": "ready", "listen": listen.to_string(), "device": device, "target": target, "node": node}),
+                &format!("{listen}  ->  {name} of {target}
+  device {device} is at node {node} ({place})"),
+            );
+        })
+        .await
 }

@@ -13,6 +13,8 @@ pub mod identity;
 pub mod logging;
 pub mod publish;
 pub mod run;
+pub mod screen;
+pub mod session;
 pub mod spec;
 
 pub use args::{parse, Command};

@@ -2,14 +2,20 @@
 
 use super::args::PublishArgs;
 use super::device::DeviceFiles;
+use super::session::{Refusals, Session};
+use super::spec::{Mode, Protocol};
 use super::{logging, spec, Failure};
 use crate::config::value::shown;
+use crate::edge::device::publisher::{self, Access, Publication};
 use crate::identity::Address;
 use log::LevelFilter;
+use serde_json::json;
+use smol::Executor;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The key of `publish` in the user's data folder.
 pub const PUBLISH_KEY: &str = "publish.key";
@@ -53,12 +59,69 @@ pub fn execute(args: &PublishArgs) -> Result<(), Failure> {
         LevelFilter::Warn,
         plan.args.device.verbosity,
     ));
-    Err(Failure::Failed(
-        "publish: this build cannot serve".to_owned(),
-    ))
+    let executor = Arc::new(Executor::new());
+    smol::block_on(executor.run(serve(plan, executor.clone())))
 }
 
 /// Reads a list of devices: one address a line, `#` begins a remark.
+async fn serve(plan: PublishPlan, executor: Arc<Executor<'static>>) -> Result<(), Failure> {
+    let publications = publications(&plan);
+    let session = Session::start(&plan.args.device, &plan.files, &executor)?;
+    let screen = session.screen.clone();
+    let refusals = Refusals::default();
+    executor
+        .spawn(publisher::serve(
+            session.device.clone(),
+            publications.clone(),
+            executor.clone(),
+            move |opener, name, end| {
+                if refusals.is_news(&format!("{opener} {name} {end}")) {
+                    screen.warn(
+                        &json!({"event": "refused", "port": name, "device": opener, "reason": end.text}),
+                        &format!("{name} was not opened by {opener}: {end}"),
+                    );
+                }
+            },
+        ))
+        .detach();
+    let device = session.device.address();
+    session
+        .attend(move |screen, node, place| {
+            let ports: Vec<_> = publications
+                .iter()
+                .map(|p| json!({"name": p.name(), "target": p.target(), "mode": p.access.word()}))
+                .collect();
+            let lines: Vec<String> = publications
+                .iter()
+                .map(|p| format!("  {}  ->  {} ({})", p.name(), p.target(), p.access.word()))
+                .collect();
+            screen.say(
+                &json!({"event": "ready", "device": device, "node": node, "ports": ports}),
+                &format!("device {device} is at node {node} ({place}) and publishes\n{}", lines.join("\n")),
+            );
+        })
+        .await
+}
+
+fn publications(plan: &PublishPlan) -> Vec<Publication> {
+    plan.args
+        .ports
+        .iter()
+        .map(|p| Publication {
+            port: p.port,
+            udp: p.protocol == Protocol::Udp,
+            plain: plan.args.device.plain,
+            host: p.host.clone(),
+            target_port: p.local,
+            access: match p.mode {
+                Mode::Public => Access::Public,
+                Mode::Private => Access::Private(plan.args.allow.iter().copied().collect()),
+                Mode::Protected => Access::Protected(plan.fleet_devices.iter().copied().collect()),
+            },
+        })
+        .collect()
+}
+
 fn read_devices(path: &Path) -> Result<BTreeSet<Address>, Failure> {
     let name = path.display();
     let fail = |problem: String| Failure::Failed(format!("--fleet-devices {name}: {problem}"));

@@ -3,20 +3,11 @@
 use super::args::{RunArgs, Verbosity};
 use super::{logging, Failure};
 use crate::config::{self, Loaded};
+use crate::node::{self, IdentityChoice, NodePlan};
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 /// The node's key inside `storage.data_dir`.
 pub const NODE_KEY: &str = "node.key";
-
-/// Which identity the node has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NodeIdentity {
-    /// The key in this file, made when it is missing.
-    File(PathBuf),
-    /// One for this run only; nothing is written.
-    Ephemeral,
-}
 
 /// A node as it was asked for, with nothing left to look up.
 #[derive(Clone, Debug)]
@@ -24,7 +15,7 @@ pub struct RunPlan {
     /// Settings, where they came from, and warnings about them.
     pub loaded: Loaded,
     /// Who the node is.
-    pub identity: NodeIdentity,
+    pub identity: IdentityChoice,
     /// `-v`, `-q`
     pub verbosity: Verbosity,
 }
@@ -39,9 +30,9 @@ pub fn prepare(
 ) -> Result<RunPlan, Failure> {
     let loaded = config::load(&args.assignments, environment)?;
     let identity = if args.ephemeral {
-        NodeIdentity::Ephemeral
+        IdentityChoice::Ephemeral
     } else {
-        NodeIdentity::File(loaded.settings.storage.data_dir.join(NODE_KEY))
+        IdentityChoice::File(loaded.settings.storage.data_dir.join(NODE_KEY))
     };
     Ok(RunPlan {
         loaded,
@@ -63,7 +54,11 @@ pub fn execute(args: &RunArgs) -> Result<(), Failure> {
     for warning in &plan.loaded.warnings {
         log::warn!("{warning}");
     }
-    Err(Failure::Failed("run: this build cannot serve".to_owned()))
+    node::run(NodePlan {
+        settings: plan.loaded.settings,
+        identity: plan.identity,
+    })
+    .map_err(|e| Failure::Failed(e.to_string()))
 }
 
 #[cfg(test)]
@@ -91,7 +86,7 @@ mod tests {
             ),
         ] {
             let plan = plan(line, pairs).unwrap();
-            assert_eq!(plan.identity, NodeIdentity::File(wanted.into()), "{line}");
+            assert_eq!(plan.identity, IdentityChoice::File(wanted.into()), "{line}");
         }
     }
 
@@ -99,7 +94,7 @@ mod tests {
     fn an_ephemeral_node_names_no_file() {
         assert_eq!(
             plan("--ephemeral", &[]).unwrap().identity,
-            NodeIdentity::Ephemeral
+            IdentityChoice::Ephemeral
         );
     }
 

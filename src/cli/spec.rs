@@ -11,6 +11,7 @@
 //! phrases that fit behind the text that they are about.
 
 use crate::config::value::{host, shown};
+use crate::edge::device::NodeAddress;
 use crate::identity::Address;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -67,31 +68,6 @@ pub struct PublishSpec {
     pub protocol: Protocol,
     /// Who may open it; `None` when it was not said.
     pub mode: Option<Mode>,
-}
-
-/// A node to connect to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeSpec {
-    /// The node's address, when it is known beforehand.
-    pub address: Option<Address>,
-    /// Name or IP address (without brackets).
-    pub host: String,
-    /// Port.
-    pub port: u16,
-}
-
-/// `[0xADDR@]HOST:PORT`, as [`NodeSpec`] is read.
-impl fmt::Display for NodeSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(address) = &self.address {
-            write!(f, "{address}@")?;
-        }
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
 }
 
 /// Where `forward` listens.
@@ -153,17 +129,8 @@ pub fn publish(text: &str) -> Result<PublishSpec, String> {
 ///
 /// # Errors
 /// A phrase that says what is wrong and what to write instead.
-pub fn node(text: &str) -> Result<NodeSpec, String> {
-    let (address, place) = match text.split_once('@') {
-        Some((address, place)) => (Some(device(address)?), place),
-        None => (None, text),
-    };
-    let (host, port) = host_and_port(place)?;
-    Ok(NodeSpec {
-        address,
-        host,
-        port,
-    })
+pub fn node(text: &str) -> Result<NodeAddress, String> {
+    text.parse()
 }
 
 /// Reads `[IP:]PORT[/tcp|/udp]`. Without an address it is this machine's alone.

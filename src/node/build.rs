@@ -5,7 +5,8 @@ use super::view::NodeState;
 use crate::config::Settings;
 use crate::edge::server::{Admission, AdmissionLimits, Server, Services, Terms};
 use crate::edge::ALPN;
-use crate::identity::{KeyFile, KeyFileError, Origin, SecretKey};
+use crate::identity::keyfile::{KeyFile, KeyFileError, Origin};
+use crate::identity::{Address, SecretKey};
 use crate::platform::clock::BootClock;
 use crate::platform::limits::{connection_cap, raise_descriptors};
 use crate::platform::listen::{listen_all, ListenError};
@@ -13,7 +14,7 @@ use crate::platform::memory::Memory;
 use crate::ports::{Budget, Switchboard};
 use crate::rpc::{runtime_dirs, Door, DoorOptions, Limits};
 use crate::store::{Store, StoreError, StoreOptions};
-use crate::ticket::{Book, FleetRule, Rules};
+use crate::ticket::{Book, FleetRule, Policy, Rules};
 use crate::tls::{ServerConfigs, TlsError, Versions};
 use async_io::Async;
 use smol::Executor;
@@ -152,11 +153,16 @@ pub(super) fn build(
         IdentityChoice::Ephemeral => None,
     };
     let rules = rules(&settings, node)?;
+    let terms = terms(&settings, node)?;
+    let policy = Policy {
+        grace: settings.tickets.grace_bytes,
+        required: settings.security.require_tickets,
+    };
     let budget = Budget::new(usize::try_from(memory / 4).unwrap_or(usize::MAX));
     let services = Arc::new(Services {
-        terms: terms(&settings, node)?,
         board: Switchboard::new(),
-        book: Arc::new(Book::new(store.clone(), settings.tickets.grace_bytes)),
+        book: Arc::new(Book::new(store.clone(), policy, terms.fleet)),
+        terms,
         rules,
         store: store.clone(),
         budget,
@@ -221,7 +227,7 @@ pub(super) fn build(
 
 fn open_identity(choice: &IdentityChoice, data_dir: &Path) -> Result<Identity, NodeError> {
     let IdentityChoice::File(path) = choice else {
-        let key = SecretKey::generate().map_err(|e| NodeError::Setting(e.to_string()))?;
+        let key = SecretKey::generate();
         log::info!("identity for this run only: {}", key.address());
         return Ok(Identity::Ephemeral(key));
     };
@@ -249,7 +255,7 @@ fn open_store(settings: &Settings, data_dir: &Path) -> Result<Store, StoreError>
     Store::open(&data_dir.join(STORE_DIR), options)
 }
 
-fn terms(settings: &Settings, node: crate::identity::Address) -> Result<Terms, NodeError> {
+fn terms(settings: &Settings, node: Address) -> Result<Terms, NodeError> {
     Ok(Terms {
         node,
         agent: concat!("chr-node/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -267,7 +273,7 @@ fn terms(settings: &Settings, node: crate::identity::Address) -> Result<Terms, N
     })
 }
 
-fn rules(settings: &Settings, node: crate::identity::Address) -> Result<Rules, NodeError> {
+fn rules(settings: &Settings, node: Address) -> Result<Rules, NodeError> {
     let allowed = settings
         .security
         .fleet_allowlist
@@ -275,7 +281,11 @@ fn rules(settings: &Settings, node: crate::identity::Address) -> Result<Rules, N
         .map(|text| text.parse::<FleetRule>())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| NodeError::Setting(format!("security.fleet_allowlist: {e}")))?;
-    Ok(Rules::new(node, settings.tickets.chain_id, allowed))
+    Ok(Rules {
+        node,
+        chain_id: settings.tickets.chain_id,
+        fleets: allowed,
+    })
 }
 
 fn admission(settings: &Settings, connections: usize) -> AdmissionLimits {

@@ -3,7 +3,8 @@
 use super::runfile::dial;
 use crate::config::Settings;
 use crate::edge::server::Server;
-use crate::identity::{Address, KeyFile};
+use crate::identity::keyfile::KeyFile;
+use crate::identity::Address;
 use crate::platform::clock::BootClock;
 use crate::rpc::{Door, Health, HealthReason, HealthState, NodeInfo, NodeView};
 use crate::store::Store;

@@ -56,12 +56,6 @@ impl BootClock {
     pub fn raise_floor(&self, unix: u64) {
         self.floor.fetch_max(unix, Ordering::Relaxed);
     }
-
-    /// The time (unix seconds) that certainly has passed.
-    #[must_use]
-    pub fn floor(&self) -> u64 {
-        self.floor.load(Ordering::Relaxed)
-    }
 }
 
 impl Default for BootClock {
@@ -89,6 +83,10 @@ impl Clock for BootClock {
 
     fn trusted(&self) -> bool {
         self.unix() > self.floor()
+    }
+
+    fn floor(&self) -> u64 {
+        self.floor.load(Ordering::Relaxed)
     }
 }
 

@@ -176,12 +176,13 @@ messages! {
     }
     /// Node to device, id 0: send a ticket for this epoch that covers this usage.
     0x03 TicketAsk {
-        /// Epoch that the ticket must name.
+        /// Epoch that the ticket should name.
         epoch: u64;
-        /// Port payload bytes counted for the device in that epoch.
+        /// Whether the node trusts its clock. If not, a device that trusts its own
+        /// names its own epoch.
+        epoch_known: bool;
+        /// Port payload bytes that the ticket must cover.
         usage: u64;
-        /// Ports that the device opened in that epoch.
-        connections: u64;
     }
     /// Node to device, the answer to a ticket.
     0x05 TicketAccepted {
@@ -331,7 +332,7 @@ mod tests {
             round_trip(&Hello { capabilities: a, agent: short(&text) });
             round_trip(&Welcome { capabilities: a, agent: short(&text), chain_id: a, epoch: a, unix_time: a, fleet: address,
                 tickets_required: on, grace_bytes: a, idle_timeout: b, max_ports: b });
-            round_trip(&TicketAsk { epoch: a, usage: a, connections: a });
+            round_trip(&TicketAsk { epoch: a, epoch_known: on, usage: a });
             round_trip(&TicketAccepted { epoch: a, total_bytes: a, usage: a, durable: on });
             round_trip(&Close { code: Code(c), text: text.clone(), retry_after_ms: on.then_some(b) });
             round_trip(&ErrorAnswer { code: Code(c), text: text.clone(), limit: on.then_some(a), retry_after_ms: Some(b) });

@@ -155,7 +155,7 @@ proptest! {
 
     #[test]
     fn what_a_node_shows_is_what_it_reads(a: [u8; 20], v6: u128, port in 1u16..) {
-        let spec = NodeSpec {
+        let spec = NodeAddress {
             address: Some(Address(a)),
             host: std::net::Ipv6Addr::from(v6).to_string(),
             port,

@@ -339,6 +339,7 @@ async fn session(
     let was_admitted = {
         let mut st = shared.lock();
         st.asked.clear();
+        st.wake();
         st.link.take().is_some()
     };
     let refusal = refusal

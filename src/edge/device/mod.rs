@@ -74,6 +74,9 @@ const BUDGET: usize = 8 * 1024 * 1024;
 /// How long [`Device::open`] waits for a session before it gives up.
 const SESSION_WAIT: Duration = Duration::from_secs(15);
 
+/// How long [`Device::leave`] waits at most.
+const LEAVE_TIME: Duration = Duration::from_millis(500);
+
 /// What a device is made of.
 pub struct DeviceOptions {
     /// Its identity.
@@ -263,6 +266,25 @@ impl Device {
             port,
             shared: self.shared.clone(),
         })
+    }
+
+    /// Tells the node that this device leaves, and waits until it has been told.
+    pub async fn leave(&self) {
+        let link = self.shared.lock().link.clone();
+        let Some(link) = link else { return };
+        link.leave(Code::LEAVING, "the device's program was stopped");
+        let told = poll_fn(|cx| {
+            let mut st = self.shared.lock();
+            if st.link.is_none() {
+                Poll::Ready(())
+            } else {
+                st.wait(cx)
+            }
+        });
+        let late = async {
+            async_io::Timer::after(LEAVE_TIME).await;
+        };
+        smol::future::or(told, late).await;
     }
 
     /// Opens port `name` of `peer`, raw. Waits for a session if there is none.

@@ -350,8 +350,8 @@ impl Core {
         self.measure_rate(now);
         let ask = Ask {
             epoch: ask.epoch,
+            epoch_known: ask.epoch_known,
             usage: ask.usage,
-            connections: ask.connections,
         };
         let clock = &self.parts.clock;
         let unix = clock.trusted().then(|| clock.unix());

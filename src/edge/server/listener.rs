@@ -58,6 +58,22 @@ pub async fn listen(
 }
 
 impl Server {
+    /// With nobody connected.
+    #[must_use]
+    pub fn new(
+        services: Arc<Services>,
+        admission: Arc<Admission>,
+        tls: Arc<ServerConfigs>,
+    ) -> Server {
+        Server {
+            services,
+            admission,
+            tls,
+            denied: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+        }
+    }
+
     fn take(
         self: &Arc<Self>,
         socket: Async<TcpStream>,

@@ -12,4 +12,4 @@ pub mod session;
 
 pub use admission::{Admission, AdmissionLimits};
 pub use listener::{listen, Server};
-pub use session::{ServerSession, Terms};
+pub use session::{ServerSession, Services, Terms};

@@ -10,7 +10,7 @@ use crate::edge::ALPN;
 use crate::identity::Address;
 use crate::ports::{Budget, Link, LinkOptions, Refusal, Registration, Switchboard};
 use crate::store::{Receipt, Store};
-use crate::ticket::{AccountHandle, Book, Rules, Ticket};
+use crate::ticket::{AccountHandle, Book, EpochClock, Rules, Ticket};
 use crate::time::{Clock, Moment};
 use crate::wire::code::Code;
 use crate::wire::control::{
@@ -65,8 +65,8 @@ pub struct Services {
     pub book: Arc<Book>,
     /// Which tickets pass.
     pub rules: Rules,
-    /// Where tickets are kept.
-    pub store: Store,
+    /// Where tickets are kept; `None`: nowhere, they are never called durable.
+    pub store: Option<Store>,
     /// Memory for grown windows.
     pub budget: Arc<Budget>,
     /// The clock.
@@ -74,12 +74,10 @@ pub struct Services {
 }
 
 impl Services {
-    /// The present epoch, while the clock can be believed.
-    fn epoch(&self) -> Option<u64> {
+    /// The present epoch, as far as the clock can be believed.
+    fn epoch(&self) -> EpochClock {
         let clock = &self.clock;
-        clock
-            .trusted()
-            .then(|| crate::ticket::epoch_of(clock.unix()))
+        EpochClock::from_unix(clock.unix(), clock.trusted(), clock.floor())
     }
 }
 
@@ -103,8 +101,10 @@ struct Serving {
     account: AccountHandle,
     admitted: bool,
     paused: bool,
-    /// Tickets whose commit is awaited: the request's id and the answer's numbers.
-    storing: Vec<(u32, Receipt, TicketAccepted)>,
+    /// Answers to tickets that no commit covers yet.
+    waiting: Vec<(u32, TicketAccepted)>,
+    /// The commit under way, and the answers that it decides.
+    storing: Option<(Receipt, Vec<(u32, TicketAccepted)>)>,
     ping: Option<(u32, Moment)>,
     measured: Moment,
     /// Bytes and ports not yet charged.
@@ -112,8 +112,9 @@ struct Serving {
     ports: u64,
 }
 
-/// Tickets of one session that may wait for the disk; each is a step of at least 4 MiB.
-const STORING_MAX: usize = 8;
+/// Tickets of one session whose answer may wait for the disk: far more than the
+/// account lets a device send while a commit takes a second.
+const ANSWERS_MAX: usize = 64;
 
 struct Core {
     services: Arc<Services>,
@@ -272,7 +273,7 @@ impl Core {
                 capabilities: 0,
                 agent: terms.agent.clone(),
                 chain_id: terms.chain_id,
-                epoch: services.epoch().unwrap_or(0),
+                epoch: services.epoch().current().unwrap_or(0),
                 unix_time: if trusted { services.clock.unix() } else { 0 },
                 fleet: terms.fleet,
                 tickets_required: terms.tickets_required,
@@ -288,7 +289,8 @@ impl Core {
             account,
             admitted: false,
             paused: false,
-            storing: Vec::new(),
+            waiting: Vec::new(),
+            storing: None,
             ping: None,
             measured: now,
             bytes: 0,
@@ -394,17 +396,23 @@ impl Core {
         let (Phase::Serving(serving), Some(link)) = (&mut self.phase, &self.link) else {
             return Ok(());
         };
-        if serving.storing.len() >= STORING_MAX {
+        if serving.unanswered() >= ANSWERS_MAX {
             let text = "too many tickets wait for the disk";
             return Err(Stop::say(Code::OVERFLOW, text));
         }
         serving.settle();
         let services = &self.services;
         let mut account = serving.account.lock();
-        let valid = match services
-            .rules
-            .validate(ticket, self.device, services.epoch(), &account)
-        {
+        let checked = account.allow_ticket(now).and_then(|()| {
+            let standing = |epoch, fleet: &Address| {
+                services.book.load(&mut account, self.device, epoch);
+                account.standing(epoch, fleet)
+            };
+            services
+                .rules
+                .validate(ticket, self.device, services.epoch(), standing)
+        });
+        let valid = match checked {
             Ok(valid) => valid,
             Err(refusal) => {
                 log::info!("ticket of {} refused: {refusal}", self.device);
@@ -414,22 +422,22 @@ impl Core {
                         code: Code(refusal.code()),
                         text: short_text(&refusal.to_string()),
                         limit: None,
-                        retry_after_ms: None,
+                        retry_after_ms: refusal.can_retry().then_some(RETRY_MS),
                     },
                 );
                 return Ok(());
             }
         };
-        let row = account.accept(&valid, now);
+        let epoch = valid.ticket().epoch;
+        account.accept(valid);
         let accepted = TicketAccepted {
-            epoch: valid.epoch(),
-            total_bytes: valid.total_bytes(),
+            epoch,
+            total_bytes: account.total(),
             usage: account.usage(),
             durable: true,
         };
         drop(account);
-        let receipt = services.store.put(&row);
-        serving.storing.push((id, receipt, accepted));
+        serving.waiting.push((id, accepted));
         // Relaying does not wait for the disk.
         self.admit(now);
         Ok(())
@@ -468,11 +476,8 @@ impl Core {
         if let Some(due) = link.expire(now) {
             next = next.min(due);
         }
-        serving.await_disk(cx, link);
-        if terms.tickets_required {
-            if let Some(due) = serving.keep_accounts(&self.services, link, now)? {
-                next = next.min(due);
-            }
+        if let Some(due) = serving.keep_accounts(cx, &self.services, link, now)? {
+            next = next.min(due);
         }
         Ok(Some(next))
     }
@@ -490,51 +495,69 @@ impl Serving {
         }
     }
 
+    fn unanswered(&self) -> usize {
+        self.waiting.len() + self.storing.as_ref().map_or(0, |(_, answers)| answers.len())
+    }
+
     /// Answers tickets whose commit is done.
-    fn await_disk(&mut self, cx: &mut Context<'_>, link: &Arc<Link>) {
-        self.storing.retain_mut(|(id, receipt, accepted)| {
-            match Pin::new(receipt).poll(cx) {
-                Poll::Pending => true,
-                Poll::Ready(outcome) => {
-                    if let Err(e) = outcome {
-                        log::warn!("a ticket could not be stored: {e}");
-                        accepted.durable = false;
-                    }
-                    link.push_control(*id, accepted);
-                    false
-                }
-            }
-        });
-        if self.storing.is_empty() {
-            self.storing = Vec::new();
+    fn await_disk(&mut self, cx: &mut Context<'_>, link: &Arc<Link>, now: Moment) {
+        let Some((receipt, _)) = &mut self.storing else {
+            return;
+        };
+        let Poll::Ready(outcome) = Pin::new(receipt).poll(cx) else {
+            return;
+        };
+        if let Err(e) = &outcome {
+            log::warn!("a ticket could not be stored: {e}");
+        }
+        let durable = outcome.is_ok();
+        self.account.lock().saved(durable, now);
+        if let Some((_, answers)) = self.storing.take() {
+            answer(link, answers, durable);
         }
     }
 
     /// Asks for tickets, pauses and resumes, writes checkpoints.
     fn keep_accounts(
         &mut self,
+        cx: &mut Context<'_>,
         services: &Services,
         link: &Arc<Link>,
         now: Moment,
     ) -> Result<Option<Moment>, Stop> {
         self.settle();
+        self.await_disk(cx, link, now);
         let mut account = self.account.lock();
         let steps = account.advance(now, services.epoch());
+        if !steps.checkpoint.is_empty() {
+            match &services.store {
+                Some(store) => {
+                    let receipt = services.book.save(store, &steps.checkpoint);
+                    self.storing = Some((receipt, std::mem::take(&mut self.waiting)));
+                }
+                None => {
+                    account.saved(true, now);
+                    answer(link, std::mem::take(&mut self.waiting), false);
+                }
+            }
+        } else if self.storing.is_none() && account.is_saved() && !self.waiting.is_empty() {
+            // The same ticket again: the disk has it.
+            let durable = services.store.is_some();
+            answer(link, std::mem::take(&mut self.waiting), durable);
+        }
         let due = account.deadline();
         drop(account);
+        // Registers with the writer; a commit may even be done.
+        self.await_disk(cx, link, now);
         if let Some(ask) = steps.ask {
             link.push_control(
                 0,
                 &TicketAsk {
                     epoch: ask.epoch,
+                    epoch_known: ask.epoch_known,
                     usage: ask.usage,
-                    connections: ask.connections,
                 },
             );
-        }
-        if let Some(row) = steps.checkpoint {
-            // A failed checkpoint shows in the store's health; the next one tries again.
-            drop(services.store.put(&row));
         }
         if steps.paused != self.paused {
             self.paused = steps.paused;
@@ -545,6 +568,12 @@ impl Serving {
             return Err(Stop::say(Code::UNPAID, text));
         }
         Ok(due)
+    }
+}
+
+fn answer(link: &Arc<Link>, answers: Vec<(u32, TicketAccepted)>, durable: bool) {
+    for (id, accepted) in answers {
+        link.push_control(id, &TicketAccepted { durable, ..accepted });
     }
 }
 

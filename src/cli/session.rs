@@ -1,0 +1,169 @@
+//! What `publish` and `forward` have in common at run time: a device that is
+//! kept connected, its events, and a clean end.
+
+use super::args::DeviceArgs;
+use super::device::DeviceFiles;
+use super::screen::{Screen, REFRESH};
+use super::Failure;
+use crate::edge::device::{Device, DeviceEvent, DeviceOptions, KnownNodes};
+use crate::identity::keyfile::{KeyFile, Origin};
+use crate::identity::Address;
+use crate::platform::limits::raise_descriptors;
+use crate::platform::signals::StopSignals;
+use async_io::Timer;
+use serde_json::json;
+use smol::Executor;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The same refusal is told once in this time; a browser retries quickly.
+const REPEAT: Duration = Duration::from_secs(10);
+/// Different refusals that are remembered for that.
+const REPEATS_MAX: usize = 256;
+
+/// A device that has been started from the command line.
+pub struct Session {
+    /// The device.
+    pub device: Device,
+    /// Where things are said.
+    pub screen: Arc<Screen>,
+    /// The executor that everything runs on.
+    pub executor: Arc<Executor<'static>>,
+    signals: StopSignals,
+    /// Keeps the key file locked.
+    _key_file: KeyFile,
+}
+
+impl Session {
+    /// Opens the identity and starts to connect.
+    ///
+    /// # Errors
+    /// The identity, the remembered nodes or TLS.
+    pub fn start(
+        args: &DeviceArgs,
+        files: &DeviceFiles,
+        executor: &Arc<Executor<'static>>,
+    ) -> Result<Session, Failure> {
+        let signals = StopSignals::catch()
+            .map_err(|e| Failure::Failed(format!("cannot catch signals: {e}")))?;
+        let _ = raise_descriptors();
+        files.make_folder()?;
+        let (key_file, origin) = KeyFile::open_or_create(&files.identity)?;
+        if origin == Origin::Created {
+            eprintln!(
+                "new identity {} in {}",
+                key_file.address(),
+                files.identity.display()
+            );
+        }
+        let nodes = args.nodes.clone();
+        let mut options = DeviceOptions::new(key_file.key().clone(), nodes);
+        options.fleet = args.fleet;
+        options.max_bytes = args.max_bytes;
+        options.known_nodes = KnownNodes::load(files.known_nodes.clone(), args.accept_node)
+            .map_err(Failure::Failed)?;
+        let device =
+            Device::start(options, executor).map_err(|e| Failure::Failed(e.to_string()))?;
+        Ok(Session {
+            device,
+            screen: Arc::new(Screen::new(args.json, args.verbosity.0 < 0)),
+            executor: executor.clone(),
+            signals,
+            _key_file: key_file,
+        })
+    }
+
+    /// Tells events until the device is over or the user stops it. `ready` is
+    /// called for the first session, with the node's address and place.
+    ///
+    /// # Errors
+    /// Why the device is over.
+    pub async fn attend(mut self, ready: impl Fn(&Screen, Address, &str)) -> Result<(), Failure> {
+        let device = self.device.clone();
+        let screen = self.screen.clone();
+        let events = async {
+            loop {
+                if let Some(end) = tell(&screen, &device.next_event().await, &ready) {
+                    return Err(Failure::Failed(end));
+                }
+            }
+        };
+        let stop = async {
+            let _ = self.signals.next().await;
+            Ok(())
+        };
+        let redraw = async {
+            if !screen.is_live() {
+                std::future::pending::<()>().await;
+            }
+            loop {
+                screen.draw(device.node(), device.traffic());
+                Timer::after(REFRESH).await;
+            }
+        };
+        let outcome = smol::future::or(stop, smol::future::or(events, redraw)).await;
+        self.device.leave().await;
+        outcome
+    }
+}
+
+/// Says one event; a text when the device is over.
+fn tell(
+    screen: &Screen,
+    event: &DeviceEvent,
+    ready: &impl Fn(&Screen, Address, &str),
+) -> Option<String> {
+    match event {
+        DeviceEvent::Ready { node, place } => ready(screen, *node, place),
+        DeviceEvent::Lost { reason } => screen.warn(
+            &json!({"event": "lost", "reason": reason}),
+            &format!("lost the session: {reason}; reconnecting"),
+        ),
+        DeviceEvent::Back { node, after_ms } => screen.say(
+            &json!({"event": "back", "ms": after_ms, "node": node}),
+            &format!("back after {:.1} s, node {node}", *after_ms as f64 / 1000.0),
+        ),
+        DeviceEvent::Trouble { reason } => screen.warn(
+            &json!({"event": "error", "reason": reason}),
+            &format!("{reason}; trying again"),
+        ),
+        DeviceEvent::Refused { name, reason } => screen.warn(
+            &json!({"event": "refused", "port": name, "reason": reason}),
+            &format!("the node refused to publish {name}: {reason}"),
+        ),
+        DeviceEvent::Over { reason } => {
+            if screen.is_json() {
+                screen.warn(&json!({"event": "error", "reason": reason}), "");
+            }
+            return Some(reason.clone());
+        }
+    }
+    None
+}
+
+/// Refusals of single connections, each told once in a while.
+#[derive(Default)]
+pub struct Refusals {
+    told: Mutex<HashMap<String, Instant>>,
+}
+
+impl Refusals {
+    /// Whether this text should be told now.
+    #[must_use]
+    pub fn is_news(&self, text: &str) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if told.len() >= REPEATS_MAX {
+            told.clear();
+        }
+        let old = told.insert(text.to_owned(), now);
+        match old {
+            Some(at) if now.duration_since(at) < REPEAT => {
+                told.insert(text.to_owned(), at);
+                false
+            }
+            _ => true,
+        }
+    }
+}
