@@ -9,6 +9,8 @@
     clippy::indexing_slicing
 )]
 
+#[path = "http_door/calls.rs"]
+mod calls;
 #[path = "http_door/descriptors.rs"]
 mod descriptors;
 #[path = "http_door/floods.rs"]

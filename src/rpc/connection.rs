@@ -17,11 +17,12 @@ use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::answer::Ask;
 use super::dispatch::Dispatch;
-use super::head::{self, Head, Rejected, Scan, Scanner};
+use super::head::{self, Head, Rejected};
 use super::limits::{
     Limits, BODY_BUDGET, BODY_STEP, CHUNK, LINGER_BYTES, LINGER_LIMIT, SMALL_BODY,
 };
 use super::reply::{Framing, Refusal};
+use super::scan::{Scan, Scanner};
 use super::slots::Slot;
 
 /// What all connections share.

@@ -169,12 +169,17 @@ impl Dispatch {
             due
         };
         if may_start {
+            let before = self.fault();
             let this = self.clone();
             // Files and threads are made off the executor.
             let started = smol::unblock(move || this.start()).await;
             match &started {
                 Ok(()) => log::info!("rpc: the HTTP worker is back"),
-                Err(error) => log::warn!("{error}"),
+                // Once for each cause: the attempts come every second.
+                Err(error) if before.as_deref() != Some(&error.to_string()) => {
+                    log::warn!("{error}");
+                }
+                Err(_) => {}
             }
         }
         let state = self.lock();

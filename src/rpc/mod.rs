@@ -25,7 +25,7 @@
 //! | `door.rs` | accepting, and the public face |
 //! | `slots.rs` | who is connected, and who has to go |
 //! | `connection.rs` | the conversation with one client, with its time limits |
-//! | `head.rs`, `host.rs` | the request head: scanner and strict parser, without I/O |
+//! | `scan.rs`, `head.rs`, `host.rs` | the request head: where it ends, what it asks, without I/O |
 //! | `reply.rs` | refusals and answers as bytes |
 //! | `jsonrpc.rs`, `call.rs` | JSON-RPC 2.0, without I/O |
 //! | `answer.rs`, `view.rs` | what is asked of the node, and how it is told |
@@ -46,6 +46,7 @@ mod jsonrpc;
 mod limits;
 mod link;
 mod reply;
+mod scan;
 mod slots;
 mod view;
 mod worker;
