@@ -1,1 +1,58 @@
-//! (room under construction)
+//! HTTP: the door, tiny_http behind it, `/health`, `/ready` and JSON-RPC.
+//!
+//! tiny_http 0.12 is a fine worker and a poor guard: one request with a huge
+//! `Content-Length` aborts the process, an accept error ends its server, its
+//! threads and its buffers have no bound and nothing in it has a time limit.
+//! So it never meets a stranger. A request goes this way:
+//!
+//! 1. The [`Door`] accepts on the executor and gives the connection a place. When
+//!    all are taken, the connection that has kept us waiting longest ends.
+//! 2. The door reads the head (bounded in bytes and time), parses it strictly
+//!    and either refuses or knows: which question, how many bytes of body.
+//! 3. It reads the body and only then, with the request complete, takes one of
+//!    the few seats before the worker. What it writes to the worker is a request
+//!    of its own making; not one byte of the client's head travels on.
+//! 4. tiny_http gets it from a Unix socket in a folder that only we can enter,
+//!    over one of two connections that stay open. Its thread passes it through a
+//!    bounded channel to a task on the executor, which asks the [`NodeView`].
+//! 5. The answer goes back the same way; the door writes the client's answer.
+//!
+//! All node state is read on the executor, no task of the executor ever waits for a thread
+//! by blocking, and a worker that broke is replaced.
+//!
+//! | file | what it owns |
+//! | --- | --- |
+//! | `door.rs` | accepting, and the public face |
+//! | `slots.rs` | who is connected, and who has to go |
+//! | `connection.rs` | the conversation with one client, with its time limits |
+//! | `scan.rs`, `head.rs`, `host.rs` | the request head: where it ends, what it asks, without I/O |
+//! | `reply.rs` | refusals and answers as bytes |
+//! | `jsonrpc.rs`, `call.rs` | JSON-RPC 2.0, without I/O |
+//! | `answer.rs`, `view.rs` | what is asked of the node, and how it is told |
+//! | `dispatch.rs` | the way to the worker: seats, replacement, the reason when there is none |
+//! | `worker.rs`, `link.rs`, `folder.rs` | tiny_http's thread, the connections to it, the folder of its socket |
+//! | `limits.rs` | every bound, with its reason |
+
+mod answer;
+mod call;
+mod connection;
+mod dispatch;
+mod door;
+mod error;
+mod folder;
+mod head;
+mod host;
+mod jsonrpc;
+mod limits;
+mod link;
+mod reply;
+mod scan;
+mod slots;
+mod view;
+mod worker;
+
+pub use door::{Door, DoorOptions};
+pub use error::RpcError;
+pub use folder::runtime_dirs;
+pub use limits::Limits;
+pub use view::{Health, HealthReason, HealthState, NodeInfo, NodeView};

@@ -1,0 +1,284 @@
+//! A JSON-RPC call as it arrives: decoded in one pass that keeps only what is
+//! needed, so a body of a megabyte never becomes a tree of thirty.
+//!
+//! Any JSON is decoded without error; what is no call becomes [`Call::Invalid`].
+//! Depth costs no stack: whatever lies below an id or a parameter list is skipped by
+//! serde_json's loop, not by recursion.
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize as Derive, Serialize};
+use std::fmt;
+
+use super::limits::{MAX_BATCH, MAX_ID};
+
+/// The body of a POST.
+#[derive(Debug, PartialEq)]
+pub(super) enum Posted {
+    /// One call.
+    Single(Call),
+    /// A list of calls, never empty and never longer than [`MAX_BATCH`].
+    Batch(Vec<Call>),
+    /// A list that is refused as a whole.
+    Refused(&'static str),
+}
+
+/// One call.
+#[derive(Debug, PartialEq)]
+pub(super) enum Call {
+    /// As the standard has it. Without an id it is a notification.
+    Valid {
+        /// To be echoed.
+        id: Option<Id>,
+        /// Name of the method.
+        method: String,
+        /// Whether there are parameters (an empty list or object has none).
+        has_params: bool,
+    },
+    /// Not a call.
+    Invalid {
+        /// The id, where it could be read.
+        id: Id,
+        /// What is wrong.
+        why: &'static str,
+    },
+}
+
+/// What a client names a call.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(super) enum Id {
+    /// `null`, or unknown.
+    Null,
+    /// A number.
+    Number(serde_json::Number),
+    /// A text of at most [`MAX_ID`] bytes.
+    Text(String),
+}
+
+/// Any JSON value, told apart as far as a call needs it.
+#[derive(Debug)]
+enum Shape {
+    Null,
+    Bool,
+    Number(serde_json::Number),
+    Text(String),
+    LongText,
+    /// A list or an object, and whether anything is in it.
+    Structure(bool),
+}
+
+#[derive(Derive, Clone, Copy)]
+#[serde(field_identifier, rename_all = "lowercase")]
+enum Member {
+    Jsonrpc,
+    Id,
+    Method,
+    Params,
+    #[serde(other)]
+    Other,
+}
+
+impl Call {
+    fn invalid(why: &'static str) -> Call {
+        Call::Invalid { id: Id::Null, why }
+    }
+
+    fn judge(
+        version: Option<Shape>,
+        id: Option<Shape>,
+        method: Option<Shape>,
+        params: Option<Shape>,
+    ) -> Call {
+        let id = match id {
+            None => None,
+            Some(Shape::Null) => Some(Id::Null),
+            Some(Shape::Number(number)) => Some(Id::Number(number)),
+            Some(Shape::Text(text)) => Some(Id::Text(text)),
+            Some(Shape::LongText) => return Call::invalid("the id is longer than 256 bytes"),
+            Some(Shape::Bool | Shape::Structure(_)) => {
+                return Call::invalid("the id must be a text, a number or null")
+            }
+        };
+        let invalid = |why| Call::Invalid {
+            id: id.clone().unwrap_or(Id::Null),
+            why,
+        };
+        if !matches!(&version, Some(Shape::Text(text)) if text == "2.0") {
+            return invalid("jsonrpc must be \"2.0\"");
+        }
+        let method = match method {
+            Some(Shape::Text(name)) => name,
+            // No method has such a long name: let it be a method that does not exist.
+            Some(Shape::LongText) => String::new(),
+            _ => return invalid("method must be a text"),
+        };
+        let has_params = match params {
+            // Some clients write null for "none".
+            None | Some(Shape::Null) => false,
+            Some(Shape::Structure(filled)) => filled,
+            _ => return invalid("params must be a list or an object"),
+        };
+        Call::Valid {
+            id,
+            method,
+            has_params,
+        }
+    }
+}
+
+/// Visits of scalars, which are the same wherever no scalar is a call.
+macro_rules! scalars {
+    ($value:expr) => {
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+        fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok($value)
+        }
+    };
+}
+
+const NO_OBJECT: &str = "a call is an object with jsonrpc, method and id";
+
+impl<'de> Deserialize<'de> for Posted {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Posted, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Posted;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a call or a list of calls")
+            }
+            scalars!(Posted::Single(Call::invalid(NO_OBJECT)));
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Posted, A::Error> {
+                read_call(map).map(Posted::Single)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Posted, A::Error> {
+                let mut calls = Vec::new();
+                while calls.len() < MAX_BATCH {
+                    match list.next_element()? {
+                        Some(call) => calls.push(call),
+                        None if calls.is_empty() => {
+                            return Ok(Posted::Refused("the batch is empty"))
+                        }
+                        None => return Ok(Posted::Batch(calls)),
+                    }
+                }
+                let mut too_many = false;
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    too_many = true;
+                }
+                Ok(if too_many {
+                    Posted::Refused("a batch has at most 100 calls; split it")
+                } else {
+                    Posted::Batch(calls)
+                })
+            }
+        }
+        input.deserialize_any(Reader)
+    }
+}
+
+impl<'de> Deserialize<'de> for Call {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Call, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Call;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a call")
+            }
+            scalars!(Call::invalid(NO_OBJECT));
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Call, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Call::invalid(NO_OBJECT))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Call, A::Error> {
+                read_call(map)
+            }
+        }
+        input.deserialize_any(Reader)
+    }
+}
+
+fn read_call<'de, A: MapAccess<'de>>(mut map: A) -> Result<Call, A::Error> {
+    let (mut version, mut id, mut method, mut params) = (None, None, None, None);
+    let mut twice = false;
+    while let Some(member) = map.next_key::<Member>()? {
+        let place = match member {
+            Member::Jsonrpc => &mut version,
+            Member::Id => &mut id,
+            Member::Method => &mut method,
+            Member::Params => &mut params,
+            Member::Other => {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+        };
+        twice |= place.replace(map.next_value::<Shape>()?).is_some();
+    }
+    if twice {
+        // Two programs could read it in two ways.
+        return Ok(Call::invalid("a member of the call came twice"));
+    }
+    Ok(Call::judge(version, id, method, params))
+}
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Shape, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Shape;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+            fn visit_unit<E>(self) -> Result<Shape, E> {
+                Ok(Shape::Null)
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Shape, E> {
+                Ok(Shape::Bool)
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Shape, E> {
+                Ok(Shape::Number(value.into()))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Shape, E> {
+                Ok(Shape::Number(value.into()))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Shape, E> {
+                Ok(serde_json::Number::from_f64(value).map_or(Shape::Null, Shape::Number))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Shape, E> {
+                Ok(if text.len() > MAX_ID {
+                    Shape::LongText
+                } else {
+                    Shape::Text(text.to_owned())
+                })
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Shape, A::Error> {
+                let mut filled = false;
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    filled = true;
+                }
+                Ok(Shape::Structure(filled))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
+                let mut filled = false;
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+                    filled = true;
+                }
+                Ok(Shape::Structure(filled))
+            }
+        }
+        input.deserialize_any(Reader)
+    }
+}

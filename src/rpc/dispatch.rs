@@ -1,0 +1,323 @@
+//! The way to the worker: how many may wait for it, and what happens without it.
+//!
+//! A worker that broke (its accept loop met the end of the descriptors, or it
+//! does not answer in time) is dropped and started anew with the next request,
+//! but not more often than [`RESTART_PAUSE`] allows. Until then calls get a
+//! refusal that says why. Health and readiness are answered all the same, by the door
+//! itself: a monitor that reads 503 must be able to conclude that the node fails.
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use async_io::Timer;
+use smol::lock::{Semaphore, SemaphoreGuard};
+use smol::{channel, future};
+
+use super::answer::Ask;
+use super::error::RpcError;
+use super::head::Question;
+use super::limits::{LINKS, RESTART_PAUSE, SEAT_LIMIT, WORKER_LIMIT};
+use super::reply::{error_body, Answer, Refusal, INTERNAL_ERROR};
+use super::view::NodeView;
+use super::worker::{Job, Worker};
+
+/// Everything between a complete request and its answer.
+pub(super) struct Dispatch {
+    parents: Vec<PathBuf>,
+    view: Arc<dyn NodeView>,
+    jobs: (channel::Sender<Job>, channel::Receiver<Job>),
+    state: Mutex<State>,
+    seats: Semaphore,
+}
+
+struct State {
+    worker: Option<Arc<Worker>>,
+    /// Why there is no worker.
+    fault: String,
+    retry_at: Option<Instant>,
+    stopped: bool,
+}
+
+/// A complete request's seat before the worker, given back when dropped.
+pub(super) type Seat<'a> = SemaphoreGuard<'a>;
+
+impl Dispatch {
+    /// Nothing is started yet. `seats` complete requests may wait at a time.
+    pub fn new(parents: Vec<PathBuf>, seats: usize, view: Arc<dyn NodeView>) -> Dispatch {
+        Dispatch {
+            parents,
+            view,
+            // A worker has one job under way; while one is being replaced there are two workers.
+            jobs: channel::bounded(LINKS),
+            state: Mutex::new(State {
+                worker: None,
+                fault: "rpc: the HTTP worker was not started".to_owned(),
+                retry_at: None,
+                stopped: false,
+            }),
+            seats: Semaphore::new(seats),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a worker, in place of the present one.
+    pub fn start(&self) -> Result<(), RpcError> {
+        let started = Worker::start(&self.parents, self.jobs.0.clone()).map(Arc::new);
+        let mut state = self.lock();
+        state.retry_at = Some(Instant::now() + RESTART_PAUSE);
+        let result = match started {
+            // Unwanted by now: dropped below, without the lock.
+            Ok(worker) if state.stopped => Err((RpcError::Stopped, Some(worker))),
+            Ok(worker) => Ok(state.worker.replace(worker)),
+            Err(error) => {
+                state.fault = error.to_string();
+                Err((error, None))
+            }
+        };
+        drop(state);
+        result.map(drop).map_err(|(error, _)| error)
+    }
+
+    /// Ends the worker and refuses from now on.
+    pub fn stop(&self) {
+        let mut state = self.lock();
+        state.stopped = true;
+        state.fault = RpcError::Stopped.to_string();
+        let worker = state.worker.take();
+        drop(state);
+        drop(worker);
+    }
+
+    /// Why calls are refused; `None` while they are served.
+    pub fn fault(&self) -> Option<String> {
+        let state = self.lock();
+        state.worker.is_none().then(|| state.fault.clone())
+    }
+
+    /// Answers what the worker's thread hands over. Runs on the executor, for ever.
+    pub async fn serve_jobs(self: Arc<Self>) {
+        while let Ok(job) = self.jobs.1.recv().await {
+            // A defect in one answer is that request's alone.
+            let answer = catch_unwind(AssertUnwindSafe(|| job.ask.answer(&*self.view, None)));
+            job.reply(answer.unwrap_or_else(|_| Answer {
+                status: 500,
+                body: error_body(INTERNAL_ERROR, "a defect in the node; its log says more"),
+            }));
+        }
+    }
+
+    /// Waits up to [`SEAT_LIMIT`] for a seat, so that a burst is served and only a jam is refused.
+    pub async fn seat(&self) -> Option<Seat<'_>> {
+        future::or(async { Some(self.seats.acquire().await) }, async {
+            Timer::after(SEAT_LIMIT).await;
+            None
+        })
+        .await
+    }
+
+    /// Asks the worker, within [`WORKER_LIMIT`].
+    pub async fn ask(
+        self: &Arc<Self>,
+        ask: Ask,
+        seat: Option<Seat<'_>>,
+    ) -> Result<Answer, Refusal> {
+        let result = match &seat {
+            Some(_) => self.ask_worker(&ask).await,
+            None => Err(Refusal::unavailable(
+                "too many requests are waiting already; ask again",
+            )),
+        };
+        match (result, ask.question) {
+            (Err(_), Question::Health | Question::Ready) => {
+                Ok(ask.answer(&*self.view, self.fault().as_deref()))
+            }
+            (result, _) => result,
+        }
+    }
+
+    async fn ask_worker(self: &Arc<Self>, ask: &Ask) -> Result<Answer, Refusal> {
+        let worker = self.worker().await?;
+        let answer = future::or(async { worker.ask(ask).await }, async {
+            Timer::after(WORKER_LIMIT).await;
+            Err(std::io::ErrorKind::TimedOut.into())
+        })
+        .await;
+        answer.map_err(|error| {
+            self.retire(&worker, &error.to_string());
+            Refusal::unavailable(format!("the HTTP worker broke: {error}; ask again"))
+        })
+    }
+
+    /// The worker, a new one if it broke and enough time has passed.
+    async fn worker(self: &Arc<Self>) -> Result<Arc<Worker>, Refusal> {
+        let may_start = {
+            let mut state = self.lock();
+            if let Some(worker) = &state.worker {
+                return Ok(worker.clone());
+            }
+            let now = Instant::now();
+            let due = !state.stopped && state.retry_at.is_some_and(|at| at <= now);
+            if due {
+                // Nobody else tries meanwhile.
+                state.retry_at = Some(now + WORKER_LIMIT);
+            }
+            due
+        };
+        if may_start {
+            let before = self.fault();
+            let this = self.clone();
+            // Files and threads are made off the executor.
+            let started = smol::unblock(move || this.start()).await;
+            match &started {
+                Ok(()) => log::info!("rpc: the HTTP worker is back"),
+                // Once for each cause: the attempts come every second.
+                Err(error) if before.as_deref() != Some(&error.to_string()) => {
+                    log::warn!("{error}");
+                }
+                Err(_) => {}
+            }
+        }
+        let state = self.lock();
+        match &state.worker {
+            Some(worker) => Ok(worker.clone()),
+            None => Err(Refusal::unavailable(state.fault.clone())),
+        }
+    }
+
+    /// Takes a broken worker out of service.
+    fn retire(&self, broken: &Arc<Worker>, why: &str) {
+        let mut state = self.lock();
+        let present = state.worker.as_ref();
+        if !present.is_some_and(|worker| Arc::ptr_eq(worker, broken)) {
+            return;
+        }
+        let worker = state.worker.take();
+        state.fault = format!("rpc: the HTTP worker broke: {why}");
+        state.retry_at = Some(Instant::now() + RESTART_PAUSE);
+        drop(state);
+        broken.close();
+        log::warn!("rpc: the HTTP worker broke: {why}; a new one is started with the next request");
+        drop(worker);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::view::fake::{Broken, Fake};
+    use super::*;
+    use smol::Executor;
+
+    const CALL: &str = r#"{"jsonrpc":"2.0","method":"chr_node_info","id":1}"#;
+
+    fn call(question: Question) -> Ask {
+        let body = if question == Question::Rpc { CALL } else { "" };
+        Ask {
+            question,
+            body: body.into(),
+        }
+    }
+
+    fn dispatch(parent: &std::path::Path, seats: usize, view: Arc<dyn NodeView>) -> Arc<Dispatch> {
+        Arc::new(Dispatch::new(vec![parent.to_owned()], seats, view))
+    }
+
+    /// Asks while the executor serves jobs, as in the node.
+    fn ask(dispatch: &Arc<Dispatch>, question: Question) -> Result<Answer, Refusal> {
+        let executor = Executor::new();
+        let _jobs = executor.spawn(dispatch.clone().serve_jobs());
+        smol::block_on(executor.run(async {
+            let seat = dispatch.seat().await;
+            dispatch.ask(call(question), seat).await
+        }))
+    }
+
+    fn text(answer: &Answer) -> String {
+        String::from_utf8(answer.body.clone()).unwrap()
+    }
+
+    #[test]
+    fn a_worker_that_broke_is_replaced_and_health_is_answered_meanwhile() {
+        let parent = tempfile::tempdir().unwrap();
+        let dispatch = dispatch(parent.path(), 4, Arc::new(Fake));
+        dispatch.start().unwrap();
+        assert_eq!(ask(&dispatch, Question::Rpc).unwrap().status, 200);
+        dispatch.lock().worker.as_ref().unwrap().sever();
+        assert_eq!(ask(&dispatch, Question::Rpc).unwrap_err().status, 503);
+        let health = ask(&dispatch, Question::Health).unwrap();
+        assert_eq!(health.status, 200);
+        assert!(text(&health).contains(r#""status":"degraded""#));
+        // Not before its time, so that a lasting cause does not keep us busy.
+        assert!(ask(&dispatch, Question::Rpc).is_err());
+        dispatch.lock().retry_at = Some(Instant::now());
+        assert_eq!(ask(&dispatch, Question::Rpc).unwrap().status, 200);
+        assert_eq!(dispatch.fault(), None);
+    }
+
+    #[test]
+    fn without_a_socket_the_reason_is_told_and_nothing_else_is_lost() {
+        let missing = std::path::Path::new("/nonexistent/folder");
+        let dispatch = dispatch(missing, 4, Arc::new(Fake));
+        let error = dispatch.start().unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/folder"), "{error}");
+        let refusal = ask(&dispatch, Question::Rpc).unwrap_err();
+        assert_eq!(refusal.status, 503);
+        assert!(refusal.text.contains("/nonexistent/folder"));
+        assert_eq!(ask(&dispatch, Question::Ready).unwrap().status, 200);
+    }
+
+    #[test]
+    fn a_defect_in_one_answer_is_that_requests_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let dispatch = dispatch(parent.path(), 4, Arc::new(Broken));
+        dispatch.start().unwrap();
+        for _ in 0..3 {
+            let answer = ask(&dispatch, Question::Rpc).unwrap();
+            assert_eq!(answer.status, 500);
+            assert!(text(&answer).contains("-32603"));
+        }
+        let ready = ask(&dispatch, Question::Ready).unwrap();
+        assert_eq!(
+            (ready.status, text(&ready).as_str()),
+            (503, r#"{"ready":false}"#)
+        );
+    }
+
+    #[test]
+    fn a_jam_is_refused_in_time_but_health_is_answered() {
+        let parent = tempfile::tempdir().unwrap();
+        let dispatch = dispatch(parent.path(), 0, Arc::new(Fake));
+        dispatch.start().unwrap();
+        let refusal = ask(&dispatch, Question::Rpc).unwrap_err();
+        assert_eq!((refusal.status, refusal.retry_after), (503, Some(1)));
+        assert_eq!(ask(&dispatch, Question::Health).unwrap().status, 200);
+    }
+
+    #[test]
+    fn stopping_does_not_wait_for_a_request_that_nobody_answers() {
+        let parent = tempfile::tempdir().unwrap();
+        let dispatch = dispatch(parent.path(), 4, Arc::new(Fake));
+        dispatch.start().unwrap();
+        // Nobody serves jobs: the worker's thread waits for an answer that never comes.
+        let asking = call(Question::Rpc);
+        let half_way = future::or(
+            async { dispatch.ask(asking, dispatch.seat().await).await.is_ok() },
+            async {
+                while dispatch.jobs.1.is_empty() {
+                    future::yield_now().await;
+                }
+                false
+            },
+        );
+        assert!(!smol::block_on(half_way));
+        dispatch.stop();
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
+        assert_eq!(ask(&dispatch, Question::Rpc).unwrap_err().status, 503);
+        assert!(dispatch.start().is_err());
+    }
+}

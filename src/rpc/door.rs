@@ -1,0 +1,179 @@
+//! The public face of the HTTP service, and its accept loop.
+
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::atomic::AtomicUsize;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+use async_io::{Async, Timer};
+use smol::io::{AsyncRead, AsyncWrite};
+use smol::{channel, future, Executor, Task};
+
+use super::connection::{converse, House};
+use super::dispatch::Dispatch;
+use super::error::RpcError;
+use super::limits::{Limits, ACCEPT_PAUSE, COMPLAINT_PAUSE, ROOM_LIMIT, ROOM_PAUSE};
+use super::reply::{Framing, Refusal};
+use super::slots::{Slot, Slots};
+use super::view::NodeView;
+
+/// What a [`Door`] is told.
+#[derive(Clone, Debug, Default)]
+pub struct DoorOptions {
+    /// Names, besides IP literals and `localhost`, under which this service may
+    /// be asked (`network.rpc_hosts`).
+    pub hosts: Vec<String>,
+    /// Where the worker's socket may go, best first; see [`super::runtime_dirs`].
+    pub runtime_dirs: Vec<PathBuf>,
+    /// Bounds and time limits.
+    pub limits: Limits,
+}
+
+/// The HTTP service: strict at the front, tiny_http at the back.
+///
+/// It serves any number of listeners and streams. Dropping it ends its
+/// connections, its threads and its folder.
+pub struct Door {
+    house: Arc<House>,
+    slots: Arc<Slots>,
+    executor: Arc<Executor<'static>>,
+    stop: (channel::Sender<()>, channel::Receiver<()>),
+    _jobs: Task<()>,
+}
+
+impl Door {
+    /// A door whose connections run on `executor`. Nothing listens yet, and
+    /// until [`Door::start`] succeeds every call is refused with the reason.
+    #[must_use]
+    pub fn new(
+        options: DoorOptions,
+        view: Arc<dyn NodeView>,
+        executor: Arc<Executor<'static>>,
+    ) -> Door {
+        let DoorOptions {
+            hosts,
+            runtime_dirs,
+            limits,
+        } = options;
+        let dispatch = Arc::new(Dispatch::new(runtime_dirs, limits.requests, view));
+        let jobs = executor.spawn(dispatch.clone().serve_jobs());
+        Door {
+            slots: Slots::new(limits.connections),
+            house: Arc::new(House {
+                dispatch,
+                hosts,
+                limits,
+                bodies: AtomicUsize::new(0),
+            }),
+            executor,
+            stop: channel::bounded(1),
+            _jobs: jobs,
+        }
+    }
+
+    /// Starts tiny_http: a folder, a socket, its threads. Short, but it
+    /// touches files, so it belongs to the start of the program.
+    ///
+    /// # Errors
+    /// When no folder can hold the socket, or the system lacks threads or
+    /// descriptors. The door can be run all the same: calls are refused with
+    /// this reason, health and readiness are answered, and the start is tried
+    /// again from time to time.
+    pub fn start(&self) -> Result<(), RpcError> {
+        self.house.dispatch.start()
+    }
+
+    /// What is wrong with the service; `None` while calls are answered.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        self.house.dispatch.fault()
+    }
+
+    /// Accepts from `listener` until [`Door::stop`]. An accept error, such as the end of the
+    /// descriptors, is waited out.
+    pub async fn run(self: Arc<Self>, listener: Async<TcpListener>) {
+        let mut complained: Option<Instant> = None;
+        loop {
+            let next = future::or(async { Some(listener.accept().await) }, async {
+                let _ = self.stop.1.recv().await;
+                None
+            });
+            match next.await {
+                None => return,
+                Some(Ok((stream, _))) => {
+                    // Each answer is one write; it must not wait for the acknowledgement of the last.
+                    let _ = stream.get_ref().set_nodelay(true);
+                    self.admit(stream).await;
+                }
+                // The client gave up in the queue: nothing is wrong here.
+                Some(Err(error)) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Some(Err(error)) => {
+                    if complained.is_none_or(|at| at.elapsed() >= COMPLAINT_PAUSE) {
+                        complained = Some(Instant::now());
+                        log::warn!("rpc: accept failed: {error}; trying again every 100 ms");
+                    }
+                    Timer::after(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Serves a stream that was accepted elsewhere, under the same bounds.
+    /// Returns once it has its place, or was turned away with 503.
+    pub async fn admit<S>(&self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(slot) = self.find_place().await else {
+            return turn_away(stream);
+        };
+        let id = slot.id();
+        let house = self.house.clone();
+        let task = self
+            .executor
+            .spawn(async move { converse(&house, &slot, stream).await });
+        self.slots.attach(id, task);
+    }
+
+    async fn find_place(&self) -> Option<Slot> {
+        let begin = Instant::now();
+        loop {
+            let now = Instant::now();
+            let slot = self.slots.claim(now);
+            let over = now.saturating_duration_since(begin) >= ROOM_LIMIT;
+            if slot.is_some() || over || self.stop.1.is_closed() {
+                return slot;
+            }
+            Timer::after(ROOM_PAUSE).await;
+        }
+    }
+
+    /// Ends every [`Door::run`], all connections and the worker.
+    pub fn stop(&self) {
+        self.stop.0.close();
+        self.slots.close();
+        self.house.dispatch.stop();
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Says 503, as far as that is possible without waiting, and hangs up.
+fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let framing = Framing {
+        head_only: false,
+        keep_alive: false,
+    };
+    let refusal = Refusal::unavailable("all connections are busy; ask again");
+    let mut context = Context::from_waker(Waker::noop());
+    let _ = Pin::new(&mut stream).poll_write(&mut context, &refusal.encode(framing));
+    let _ = Pin::new(&mut stream).poll_close(&mut context);
+}

@@ -1,0 +1,149 @@
+//! What the HTTP service asks of the node, and the shapes it hands out.
+//!
+//! The field names are a contract with scripts and dashboards: every field is
+//! always there, `null` where the node does not know.
+
+use serde::Serialize;
+
+/// The node as the HTTP service sees it. Called on the executor, so it must
+/// answer from memory: no disk, no network, no long locks.
+pub trait NodeView: Send + Sync {
+    /// What `chr_node_info` returns.
+    fn info(&self) -> NodeInfo;
+    /// What `/health` returns.
+    fn health(&self) -> Health;
+    /// Whether the node takes traffic: its listeners stand and it is not stopping.
+    fn ready(&self) -> bool;
+}
+
+/// The result of `chr_node_info`. `None` is written as `null`: not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeInfo {
+    /// The node's address, `0x` and 40 lower-case hexadecimal digits.
+    pub node_id: String,
+    /// The operator's name for this node.
+    pub name: Option<String>,
+    /// Version of the program.
+    pub version: String,
+    /// Seconds since the node started.
+    pub uptime_seconds: u64,
+    /// The profile in force, such as `router`.
+    pub profile: Option<String>,
+    /// The ports on which devices are served.
+    pub edge_ports: Vec<u16>,
+    /// The port for other nodes.
+    pub peer_port: Option<u16>,
+    /// The address that others are told.
+    pub public_address: Option<String>,
+    /// Device sessions now.
+    pub devices: Option<u64>,
+    /// Peer links now.
+    pub peers: Option<u64>,
+    /// The ticket epoch by the node's clock.
+    pub epoch: Option<u64>,
+    /// Whether the wall clock can be believed.
+    pub clock_trusted: Option<bool>,
+    /// The state that `/health` explains.
+    pub health: HealthState,
+}
+
+/// How the node is, from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthState {
+    /// Everything works.
+    Ok,
+    /// It relays, but something is missing.
+    Degraded,
+    /// It does not do its job.
+    Failing,
+}
+
+/// The answer of `/health`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// The worst of the reasons' states, `ok` without any.
+    pub status: HealthState,
+    /// What is wrong, and what to do.
+    pub reasons: Vec<HealthReason>,
+}
+
+impl Health {
+    /// Nothing is wrong.
+    #[must_use]
+    pub fn ok() -> Health {
+        Health {
+            status: HealthState::Ok,
+            reasons: Vec::new(),
+        }
+    }
+
+    /// Adds a reason and lets the status follow.
+    pub fn add(&mut self, reason: HealthReason) {
+        self.status = self.status.max(reason.state);
+        self.reasons.push(reason);
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HealthReason {
+    /// The layer concerned, such as `storage` or `rpc`.
+    pub layer: String,
+    /// How bad it is.
+    pub state: HealthState,
+    /// What is wrong.
+    pub reason: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+#[cfg(test)]
+pub(super) mod fake {
+    #![allow(clippy::panic)]
+    use super::{Health, HealthState, NodeInfo, NodeView};
+
+    /// A node that knows as little as a node can.
+    pub struct Fake;
+
+    impl NodeView for Fake {
+        fn info(&self) -> NodeInfo {
+            NodeInfo {
+                node_id: "0x00".to_owned(),
+                name: None,
+                version: "0.1.0".to_owned(),
+                uptime_seconds: 5,
+                profile: None,
+                edge_ports: vec![41046],
+                peer_port: None,
+                public_address: None,
+                devices: Some(0),
+                peers: None,
+                epoch: None,
+                clock_trusted: None,
+                health: HealthState::Ok,
+            }
+        }
+        fn health(&self) -> Health {
+            Health::ok()
+        }
+        fn ready(&self) -> bool {
+            true
+        }
+    }
+
+    /// A node with a defect.
+    pub struct Broken;
+
+    impl NodeView for Broken {
+        fn info(&self) -> NodeInfo {
+            panic!("a defect, on purpose")
+        }
+        fn health(&self) -> Health {
+            Health::ok()
+        }
+        fn ready(&self) -> bool {
+            false
+        }
+    }
+}
