@@ -36,7 +36,7 @@ mod tests {
     use crate::identity::vectors::{expected, input, vectors_of};
 
     #[test]
-    fn a_hash_function_is_not_the_one_others_use() {
+    fn the_hash_functions_are_those_that_others_use() {
         let mut seen = 0;
         for vector in vectors_of("hash") {
             let data = vector["input"]["data_ascii"]

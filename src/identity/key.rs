@@ -184,7 +184,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_key_yields_an_address_that_others_do_not_compute() {
+    fn a_key_yields_the_address_that_others_compute() {
         let vectors = vectors_of("identity");
         assert_eq!(vectors.len(), 3);
         for vector in vectors {
@@ -219,12 +219,12 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_would_leak_the_secret() {
+    fn debug_output_never_shows_the_secret() {
         assert_eq!(format!("{:?}", SecretKey::generate()), "SecretKey(…)");
     }
 
     #[test]
-    fn two_new_keys_would_be_the_same() {
+    fn two_new_keys_are_never_the_same() {
         assert_ne!(
             SecretKey::generate().address(),
             SecretKey::generate().address()
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_high_s_of_openssl_would_be_refused() {
+    fn a_high_s_in_der_is_accepted() {
         let key = SecretKey::from_bytes(&[7; 32]).unwrap();
         let digest = [3; 32];
         let low = k256::ecdsa::Signature::from_der(&key.sign_der(&digest)).unwrap();

@@ -27,8 +27,10 @@ pub mod keyfile;
 mod signature;
 
 pub use address::{Address, AddressError};
+pub use certificate::{peer_key, self_signed, CertificateError};
 pub use hash::{keccak256, sha256};
 pub use key::{KeyError, PublicKey, SecretKey};
+pub use keyfile::{KeyFile, KeyFileError, Origin};
 pub use signature::{Signature, SignatureError};
 
 #[cfg(test)]

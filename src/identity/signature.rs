@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn another_implementation_would_sign_or_recover_differently() {
+    fn other_implementations_sign_and_recover_alike() {
         let vectors = vectors_of("signature");
         assert_eq!(vectors.len(), 2);
         for vector in vectors {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_eip_2098_reads_otherwise() {
+    fn the_example_of_eip_2098_reads_alike() {
         // The first test case of the EIP: key 0x1234…, message "Hello World".
         let secret: [u8; 32] =
             hex::decode_array("1234567890123456789012345678901234567890123456789012345678901234")

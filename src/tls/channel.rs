@@ -60,7 +60,8 @@ pub enum Version {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Progress {
-    /// The handshake ended in this very call: [`Channel::peer`] is known.
+    /// The handshake ended in this very call: [`Channel::peer`] is known. A
+    /// client of TLS 1.3 may still be refused by the server afterwards.
     pub handshake_done_now: bool,
     /// The other side has said that it will send nothing more. Without this a
     /// stream that ends was cut off.
@@ -179,6 +180,9 @@ impl Channel {
         out: &mut Vec<u8>,
         sink: &mut dyn FnMut(&[u8]),
     ) -> Result<Progress, TlsError> {
+        if let Side::Failed(error) = &self.side {
+            return Err(error.clone());
+        }
         let before = self.is_handshaking();
         if let Side::Choosing(choosing) = &mut self.side {
             match choosing.feed(input, out) {

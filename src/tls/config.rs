@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_offers_what_it_cannot_do() {
+    fn a_client_never_offers_what_it_cannot_do() {
         for (versions, groups, schemes) in [
             (
                 Versions::Both,
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_shows_its_preference_for_a_version_it_does_not_speak() {
+    fn a_server_never_chooses_a_version_it_does_not_speak() {
         let key = SecretKey::generate();
         let both = ServerConfigs::new(&key, &[], Versions::Both).unwrap();
         let old = ServerConfigs::new(&key, &[], Versions::Only12).unwrap();

@@ -22,7 +22,7 @@ pub enum TlsError {
     Refused(AlertDescription),
     /// Records that nobody sealed for us: forged, damaged, or out of order.
     Tampered,
-    /// More bytes than [`MAX_HELD`](super::channel::MAX_HELD) without a whole message.
+    /// More handshake bytes than are kept (36,874) without a whole message.
     TooLong,
     /// The keys of a TLS 1.2 connection are used up (2^24 records with AES):
     /// it was closed in good order, a new one has to be made.

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_sides_reach_different_secrets() {
+    fn two_sides_reach_the_same_secret() {
         let (a, b) = (Secp256k1.start().unwrap(), Secp256k1.start().unwrap());
         let (pub_a, pub_b) = (a.pub_key().to_vec(), b.pub_key().to_vec());
         assert_eq!((pub_a.len(), pub_a[0]), (65, 4));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_that_is_no_point_leaks_the_secret() {
+    fn a_share_that_is_no_point_is_refused() {
         let mut off_curve = Secp256k1.start().unwrap().pub_key().to_vec();
         off_curve[64] ^= 1;
         let compressed = [&[2][..], &off_curve[1..33]].concat();

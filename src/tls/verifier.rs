@@ -209,7 +209,7 @@ mod tests {
     const VERSIONS: [Versions; 2] = [Versions::Only12, Versions::Only13];
 
     #[test]
-    fn a_high_s_is_refused() {
+    fn a_high_s_is_accepted() {
         for versions in VERSIONS {
             let (mut client, mut server) = altered(
                 versions,
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_borrowed_certificate_becomes_an_identity() {
+    fn a_borrowed_certificate_is_no_identity() {
         for versions in VERSIONS {
             for how in [Odd::OtherKey, Odd::OtherMessage, Odd::CutShort] {
                 let (mut client, mut server) = altered(
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_of_one_version_passes_in_the_other() {
+    fn the_scheme_of_one_version_never_passes_in_the_other() {
         for versions in VERSIONS {
             let (mut client, mut server) = altered(
                 versions,

@@ -72,7 +72,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn an_identity_changes_when_it_is_opened_again() {
+fn an_identity_stays_when_it_is_opened_again() {
     let (place, address) = Place::with_identity();
     let (file, origin) = KeyFile::open_or_create(&place.file()).unwrap();
     assert_eq!(
@@ -84,7 +84,7 @@ fn an_identity_changes_when_it_is_opened_again() {
 }
 
 #[test]
-fn a_new_identity_is_readable_by_others_or_leaves_litter() {
+fn a_new_identity_is_private_and_leaves_no_litter() {
     let (place, _) = Place::with_identity();
     assert_eq!(mode(&place.file()), 0o600);
     assert_eq!(mode(&place.backup()), 0o600);
@@ -96,7 +96,7 @@ fn a_new_identity_is_readable_by_others_or_leaves_litter() {
 }
 
 #[test]
-fn a_restored_copy_is_another_identity() {
+fn a_restored_copy_is_the_same_identity() {
     let (place, address) = Place::with_identity();
     fs::remove_file(place.file()).unwrap();
     let text = place.refusal();
@@ -109,7 +109,7 @@ fn a_restored_copy_is_another_identity() {
 }
 
 #[test]
-fn a_truncated_key_file_is_replaced() {
+fn a_truncated_key_file_is_never_replaced() {
     let (place, address) = Place::with_identity();
     let whole = fs::read(place.file()).unwrap();
     // Without its line end the file is still whole.
@@ -126,7 +126,7 @@ fn a_truncated_key_file_is_replaced() {
 }
 
 #[test]
-fn a_flipped_bit_becomes_another_identity() {
+fn a_flipped_bit_never_becomes_another_identity() {
     let (place, address) = Place::with_identity();
     let whole = fs::read(place.file()).unwrap();
     for index in 0..whole.len() - 1 {
@@ -145,7 +145,7 @@ fn a_flipped_bit_becomes_another_identity() {
 }
 
 #[test]
-fn a_damaged_file_without_a_copy_is_replaced() {
+fn a_damaged_file_without_a_copy_is_never_replaced() {
     let (place, _) = Place::with_identity();
     fs::remove_file(place.backup()).unwrap();
     let long = [b'x'; 1000];
@@ -168,7 +168,7 @@ fn a_damaged_file_without_a_copy_is_replaced() {
 }
 
 #[test]
-fn both_files_damaged_makes_a_new_identity() {
+fn two_damaged_files_never_make_a_new_identity() {
     let (place, _) = Place::with_identity();
     fs::write(place.backup(), b"").unwrap();
     place.write(b"");
@@ -178,7 +178,7 @@ fn both_files_damaged_makes_a_new_identity() {
 }
 
 #[test]
-fn a_lost_copy_is_not_made_again() {
+fn a_lost_copy_is_made_again() {
     let (place, address) = Place::with_identity();
     fs::remove_file(place.backup()).unwrap();
     drop(KeyFile::open(&place.file()).unwrap());
@@ -187,7 +187,7 @@ fn a_lost_copy_is_not_made_again() {
 }
 
 #[test]
-fn the_copy_of_another_identity_is_overwritten() {
+fn the_copy_of_another_identity_is_never_overwritten() {
     let (place, old) = Place::with_identity();
     let (other, _) = Place::with_identity();
     fs::copy(other.file(), place.file()).unwrap();
@@ -197,7 +197,7 @@ fn the_copy_of_another_identity_is_overwritten() {
 }
 
 #[test]
-fn a_key_that_others_can_read_is_used() {
+fn a_key_that_others_can_read_is_refused() {
     let (place, address) = Place::with_identity();
     for bad in [0o640, 0o604, 0o620, 0o602, 0o666] {
         set_mode(&place.file(), bad);
@@ -212,14 +212,14 @@ fn a_key_that_others_can_read_is_used() {
 }
 
 #[test]
-fn a_key_on_a_fat_drive_is_refused_for_its_mode() {
+fn a_key_on_a_fat_drive_is_not_refused_for_its_mode() {
     assert!(disk::is_acceptable(0o666, || false));
     assert!(!disk::is_acceptable(0o666, || true));
     assert!(disk::is_acceptable(0o600, || unreachable!()));
 }
 
 #[test]
-fn two_programs_use_one_identity() {
+fn two_programs_never_use_one_identity() {
     let place = Place::new();
     let (first, _) = KeyFile::open_or_create(&place.file()).unwrap();
     let text = place.refusal();
@@ -237,7 +237,7 @@ fn two_programs_use_one_identity() {
 }
 
 #[test]
-fn two_first_starts_at_once_make_two_identities() {
+fn two_first_starts_at_once_make_one_identity() {
     for _ in 0..20 {
         let place = Place::new();
         let barrier = std::sync::Barrier::new(4);
@@ -271,7 +271,7 @@ fn two_first_starts_at_once_make_two_identities() {
 }
 
 #[test]
-fn a_link_a_folder_or_a_pipe_is_read() {
+fn a_link_a_folder_or_a_pipe_is_refused() {
     let (place, _) = Place::with_identity();
     let link = place.folder.path().join("link.key");
     symlink(place.file(), &link).unwrap();
@@ -296,7 +296,7 @@ fn a_link_a_folder_or_a_pipe_is_read() {
 }
 
 #[test]
-fn an_unmounted_drive_makes_a_new_identity() {
+fn an_unmounted_drive_never_makes_a_new_identity() {
     let place = Place::new();
     let path = place.folder.path().join("usb/node.key");
     let error = KeyFile::open_or_create(&path).unwrap_err();
@@ -305,7 +305,7 @@ fn an_unmounted_drive_makes_a_new_identity() {
 }
 
 #[test]
-fn opening_alone_makes_an_identity() {
+fn opening_alone_never_makes_an_identity() {
     let place = Place::new();
     let error = KeyFile::open(&place.file()).unwrap_err();
     assert!(matches!(error, KeyFileError::Missing { .. }));
@@ -314,7 +314,7 @@ fn opening_alone_makes_an_identity() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_a_riddle() {
+fn a_folder_that_cannot_be_written_is_named() {
     // /proc refuses new files even to root.
     let error = KeyFile::open_or_create(Path::new("/proc/node.key")).unwrap_err();
     let text = error.to_string();
@@ -322,7 +322,7 @@ fn a_folder_that_cannot_be_written_is_a_riddle() {
 }
 
 #[test]
-fn a_space_in_a_path_breaks_the_command_of_the_remedy() {
+fn a_space_in_a_path_never_breaks_the_command_of_the_remedy() {
     let error = KeyFileError::NotPrivate {
         path: PathBuf::from("/mnt/it's mine/node.key"),
         mode: 0o644,
@@ -333,7 +333,7 @@ fn a_space_in_a_path_breaks_the_command_of_the_remedy() {
 }
 
 #[test]
-fn the_secret_shows_in_debug_output() {
+fn the_secret_never_shows_in_debug_output() {
     let place = Place::new();
     let (file, _) = KeyFile::open_or_create(&place.file()).unwrap();
     let secret = hex::encode(&*file.key().to_bytes());

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn an_illegal_length_waits_for_bytes_that_never_come() {
+    fn an_illegal_length_never_waits_for_more_bytes() {
         for length in [MAX_CONTENTS + 1, 0xffff] {
             let mut bytes = record(3);
             bytes.extend_from_slice(&record(length)[..6]);
@@ -66,7 +66,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_boundary_is_missed(lengths in proptest::collection::vec(0..300_usize, 0..8), cut: prop::sample::Index) {
+        fn no_record_boundary_is_missed(lengths in proptest::collection::vec(0..300_usize, 0..8), cut: prop::sample::Index) {
             let records: Vec<_> = lengths.iter().map(|length| record(*length)).collect();
             let stream = records.concat();
             let cut = cut.index(stream.len() + 1);
@@ -85,7 +85,7 @@ mod tests {
         }
 
         #[test]
-        fn strange_bytes_panic(bytes: Vec<u8>) {
+        fn strange_bytes_never_panic(bytes: Vec<u8>) {
             prop_assert!(whole(&bytes) <= bytes.len());
             prop_assert!(missing(&bytes) <= MAX_RECORD.max(HEADER + 0xffff));
         }
