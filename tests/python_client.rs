@@ -150,7 +150,7 @@ fn python_opens_a_port_that_our_program_publishes() {
     let node = Node::start(&home.path().join("node"));
     let spec = format!("{}=8080:public", echo_server());
     let (_publish, ready) = Device::publish(home.path(), "publish", &node.address(), &[&spec]);
-    let target = format!("{}:8080", ready["address"].as_str().unwrap());
+    let target = format!("{}:8080", ready["device"].as_str().unwrap());
     for alpn in [&[][..], &["--no-alpn"]] {
         open_echoes(home.path(), &node, &target, alpn);
     }

@@ -623,17 +623,17 @@ class Session:
         self.carried, self.opened, self.signed = 0, 0, 0
         self.request("Hello", self.welcomed, capabilities=0, agent=AGENT)
 
-    def send(self, name, number, **fields):
-        self.out += encode(name, number, fields)
+    def send(self, kind, number, /, **fields):
+        self.out += encode(kind, number, fields)
 
     def number(self):
         self.next_number += 2
         return self.next_number - 2
 
-    def request(self, name, then, number=None, **fields):
+    def request(self, kind, then, number=None, /, **fields):
         number = number or self.number()
-        self.waiting[number] = (name, then)
-        self.send(name, number, **fields)
+        self.waiting[number] = (kind, then)
+        self.send(kind, number, **fields)
 
     def publish(self, name, allow, then):
         self.request("Publish", then, name=name, allow=allow)
@@ -731,7 +731,8 @@ class Session:
         epoch = ask["epoch"] if ask["epoch_known"] else now // 2_592_000
         if abs(epoch - now // 2_592_000) > 1:
             raise Failure(f"the node asks for epoch {epoch}, which is not now")
-        self.signed = max(self.signed, ask["usage"]) + STEP
+        # With a step that is always the same, no ticket is below an earlier one.
+        self.signed = max(self.signed, ask["usage"] + STEP)
         ticket = {
             "chain_id": self.welcome["chain_id"],
             "epoch": epoch,
@@ -745,9 +746,9 @@ class Session:
         def answered(name, fields):
             if name != "TicketAccepted":
                 raise Failure(f"the ticket was refused: {fields['text']} ({fields['code']})")
-            self.admit()
 
         self.request("Ticket", answered, **ticket)
+        self.admit()  # the node validates it before it looks at what follows [10]
 
     def offered(self, number, fields):
         if fields["port"] % 2 or fields["port"] <= self.highest_offer:
