@@ -13,7 +13,7 @@ use crate::platform::listen::{listen_all, ListenError};
 use crate::platform::memory::Memory;
 use crate::ports::{Budget, Switchboard};
 use crate::rpc::{runtime_dirs, Door, DoorOptions, Limits};
-use crate::store::{Store, StoreError, StoreOptions};
+use crate::store::{ClockFloor, Store, StoreError, StoreOptions};
 use crate::ticket::{Book, FleetRule, Policy, Rules};
 use crate::tls::{ServerConfigs, TlsError, Versions};
 use async_io::Async;
@@ -152,6 +152,9 @@ pub(super) fn build(
         IdentityChoice::File(_) => Some(open_store(&settings, &data_dir)?),
         IdentityChoice::Ephemeral => None,
     };
+    if let Some(floor) = remembered_time(store.as_ref()) {
+        clock.raise_floor(floor);
+    }
     let rules = rules(&settings, node)?;
     let terms = terms(&settings, node)?;
     let policy = Policy {
@@ -161,10 +164,8 @@ pub(super) fn build(
     let budget = Budget::new(usize::try_from(memory / 4).unwrap_or(usize::MAX));
     let services = Arc::new(Services {
         board: Switchboard::new(),
-        book: Arc::new(Book::new(store.clone(), policy, terms.fleet)),
+        book: Book::new(store.clone(), rules, policy, terms.fleet),
         terms,
-        rules,
-        store: store.clone(),
         budget,
         clock: clock.clone(),
     });
@@ -253,6 +254,17 @@ fn open_store(settings: &Settings, data_dir: &Path) -> Result<Store, StoreError>
         options.map_size = usize::try_from(bytes).unwrap_or(usize::MAX);
     }
     Store::open(&data_dir.join(STORE_DIR), options)
+}
+
+/// The time that an earlier run wrote down.
+fn remembered_time(store: Option<&Store>) -> Option<u64> {
+    match store?.get::<ClockFloor>(ClockFloor::KEY) {
+        Ok(floor) => floor.map(|f| f.unix),
+        Err(e) => {
+            log::warn!("the remembered time cannot be read: {e}");
+            None
+        }
+    }
 }
 
 fn terms(settings: &Settings, node: Address) -> Result<Terms, NodeError> {

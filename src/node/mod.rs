@@ -17,8 +17,9 @@ pub mod view;
 
 pub use build::{IdentityChoice, NodeError, NodePlan};
 
-use crate::edge::server::listen;
+use crate::edge::server::{listen, Server};
 use crate::ports::Switchboard;
+use crate::store::{ClockFloor, Store};
 use crate::time::Clock;
 use crate::wire::code::Code;
 use crate::wire::control::Close;
@@ -33,6 +34,11 @@ use std::time::Duration;
 const DRAIN_TIME: Duration = Duration::from_millis(1_200);
 /// When they should come back: a restart takes far less.
 const COME_BACK_MS: u32 = 1_000;
+
+/// How often the accounts of devices that left are looked at.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How often the time is written down: a commit costs flash 20 KB.
+const REMEMBER_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -62,6 +68,7 @@ async fn serve(plan: NodePlan, executor: Arc<Executor<'static>>) -> Result<(), N
     for listener in rpc_listeners {
         listening.push(executor.spawn(door.clone().run(listener)));
     }
+    let chores = executor.spawn(keep_house(server.clone(), store.clone()));
     state.ready.store(true, Ordering::Relaxed);
     for line in state.greeting() {
         log::info!("{line}");
@@ -78,14 +85,42 @@ async fn serve(plan: NodePlan, executor: Arc<Executor<'static>>) -> Result<(), N
         let _ = signals.next().await;
     };
     smol::future::or(drained, impatient).await;
+    drop(chores);
     door.stop();
     drop(run_file);
+    let services = &server.services;
+    drop(services.book.flush(services.clock.now()));
     if let Some(store) = store {
+        remember_time(&store, &*services.clock);
         // Waits for the last commits.
         smol::unblock(move || store.close()).await;
     }
     log::info!("stopped");
     Ok(())
+}
+
+/// Saves what devices that left have used, and from time to time the time.
+async fn keep_house(server: Arc<Server>, store: Option<Store>) {
+    let services = &server.services;
+    let mut remembered = services.clock.now();
+    loop {
+        Timer::after(SWEEP_EVERY).await;
+        let now = services.clock.now();
+        services.book.sweep(now);
+        if let Some(store) = &store {
+            if now.since(remembered) >= REMEMBER_EVERY {
+                remember_time(store, &*services.clock);
+                remembered = now;
+            }
+        }
+    }
+}
+
+/// A device without a battery-backed clock starts from here after a reboot.
+fn remember_time(store: &Store, clock: &dyn Clock) {
+    if clock.trusted() {
+        drop(store.put(&ClockFloor { unix: clock.unix() }));
+    }
 }
 
 /// Tells all devices that the node stops and waits until they have read it.

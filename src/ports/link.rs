@@ -171,6 +171,8 @@ pub(super) struct State {
     local_next: u32,
     openings: VecDeque<(Moment, u32)>,
     paused: bool,
+    /// Openings of this side that came about.
+    opened: u64,
     /// May publish and open: a ticket was accepted, or none is needed.
     pub admitted: bool,
     gone: bool,
@@ -204,6 +206,7 @@ impl Link {
                 local_next,
                 openings: VecDeque::new(),
                 paused: false,
+                opened: 0,
                 admitted: false,
                 gone: false,
             }),
@@ -260,6 +263,12 @@ impl Link {
     #[must_use]
     pub fn port_count(&self) -> usize {
         self.lock().ports.len()
+    }
+
+    /// Openings of this side that came about.
+    #[must_use]
+    pub fn ports_opened(&self) -> u64 {
+        self.lock().opened
     }
 
     /// Bytes that wait in this link's out-queues.
@@ -479,6 +488,10 @@ impl Link {
             port.stage = Stage::Open;
             port.credit = u64::from(credit);
             port.window.restart(now);
+            st.opened += 1;
+            let Some(port) = st.ports.get_mut(&id) else {
+                return true;
+            };
             let far = port.relay();
             if let Far::Local(local) = &mut port.far {
                 local.wake_all();

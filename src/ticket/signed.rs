@@ -21,6 +21,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::wire::control::{Message, TICKET};
 use crate::identity::{keccak256, sha256, Address, SecretKey, Signature, SignatureError};
 
 /// Seconds of an epoch: 30 days.
@@ -75,6 +76,18 @@ pub struct TicketTerms {
     pub total_bytes: u64,
     /// See [`Ticket::local_address`].
     pub local_address: Vec<u8>,
+}
+
+/// In our dialect a ticket travels as it is.
+impl Message for Ticket {
+    const KIND: u8 = TICKET;
+    const NAME: &'static str = "Ticket";
+    fn check(&self) -> Result<(), &'static str> {
+        if self.local_address.len() > super::MAX_LOCAL_ADDRESS {
+            return Err("local_address");
+        }
+        Ok(())
+    }
 }
 
 impl Ticket {

@@ -20,7 +20,7 @@ macro_rules! codes {
             pub fn word(self) -> &'static str {
                 match self.0 {
                     $($value => $word,)*
-                    0x100..=0x1ff => "ticket-refused",
+                    100..=199 => "ticket-refused",
                     _ => "unknown",
                 }
             }

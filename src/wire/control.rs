@@ -219,6 +219,13 @@ messages! {
         /// Milliseconds after which trying again makes sense.
         retry_after_ms: Option<u32>;
     }
+    /// Node to device, the answer to a ticket that covers too little.
+    0x0a TicketTooLow {
+        /// Port payload bytes counted for the device.
+        usage: u64;
+        /// Highest total that was accepted in that epoch and fleet.
+        last_total: u64;
+    }
     /// Either way, id 0: the sender will take this many more raw bytes on the port.
     0x11 Credit {
         /// Port number.
@@ -336,6 +343,7 @@ mod tests {
             round_trip(&TicketAccepted { epoch: a, total_bytes: a, usage: a, durable: on });
             round_trip(&Close { code: Code(c), text: text.clone(), retry_after_ms: on.then_some(b) });
             round_trip(&ErrorAnswer { code: Code(c), text: text.clone(), limit: on.then_some(a), retry_after_ms: Some(b) });
+            round_trip(&TicketTooLow { usage: a, last_total: a });
             round_trip(&Credit { port: b, bytes: b });
             round_trip(&Open { port: b, peer: address, name: "tls:80".into(), credit: b });
             round_trip(&Opened { credit: b });

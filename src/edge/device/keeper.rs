@@ -10,7 +10,7 @@ use crate::identity::Address;
 use crate::platform::socket::Tuning;
 use crate::ports::local::End;
 use crate::ports::LocalPort;
-use crate::ticket::Payer;
+use crate::ticket::PayRefusal;
 use crate::time::Moment;
 use crate::tls::Channel;
 use crate::wire::code::Code;
@@ -123,12 +123,28 @@ impl Offer {
     }
 }
 
+/// Why a session cannot go on because of tickets.
+#[derive(Default)]
+struct Unpaid(Mutex<Option<(String, bool)>>);
+
+impl Unpaid {
+    /// `for_good`: no other node would change it.
+    fn set(&self, text: String, for_good: bool) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.get_or_insert((text, for_good));
+    }
+
+    fn take(&self) -> Option<(String, bool)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// What one session left behind.
 struct Outcome {
     stop: Stop,
     was_admitted: bool,
     wrong_node: bool,
-    refusal: Option<String>,
+    refusal: Option<(String, bool)>,
 }
 
 /// Runs until the device is over.
@@ -204,12 +220,13 @@ fn jitter(pause: Duration) -> Duration {
 
 fn is_final(outcome: &Outcome, nodes: usize) -> bool {
     let replaced = matches!(&outcome.stop, Stop::Told(c) if c.code == Code::REPLACED);
+    let spent = matches!(&outcome.refusal, Some((_, true)));
     let alone = nodes == 1 && (outcome.wrong_node || outcome.refusal.is_some());
-    replaced || (alone && !outcome.was_admitted)
+    replaced || spent || (alone && !outcome.was_admitted)
 }
 
 fn explain(outcome: &Outcome, node: &NodeAddress) -> String {
-    if let Some(refusal) = &outcome.refusal {
+    if let Some((refusal, _)) = &outcome.refusal {
         return refusal.clone();
     }
     match &outcome.stop {
@@ -284,7 +301,7 @@ async fn session(
         }
     };
     let wrong_node = Arc::new(AtomicBool::new(false));
-    let refusal: Arc<Mutex<Option<String>>> = Arc::default();
+    let refusal: Arc<Unpaid> = Arc::default();
     let found: Arc<Mutex<Option<Address>>> = Arc::default();
     let check_node = {
         let (wrong, node, found) = (wrong_node.clone(), node.clone(), found.clone());
@@ -320,7 +337,8 @@ async fn session(
         key: shared.key.clone(),
         agent: options.agent.clone(),
         check_node,
-        payer: Payer::new(options.fleet, options.max_bytes),
+        payer: shared.payer.clone(),
+        fleet: options.fleet,
         events,
         max_ports: super::PORTS_MAX,
         traffic: shared.traffic.clone(),
@@ -342,10 +360,7 @@ async fn session(
         st.wake();
         st.link.take().is_some()
     };
-    let refusal = refusal
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
+    let refusal = refusal.take();
     Outcome {
         stop,
         was_admitted,
@@ -357,7 +372,7 @@ async fn session(
 fn on_event(
     shared: &Shared,
     event: Event,
-    refusal: &Mutex<Option<String>>,
+    refusal: &Unpaid,
     link: &Mutex<Option<Arc<crate::ports::Link>>>,
     place: &str,
     lost_at: Option<Moment>,
@@ -393,14 +408,17 @@ fn on_event(
             }
         }
         Event::WontPay(why) => {
-            let text = why.to_string();
-            log::warn!("{text}");
-            *refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.clone());
-            link.leave(Code::LEAVING, &text);
+            let spent = matches!(why, PayRefusal::MaxBytes { .. });
+            refusal.set(why.to_string(), spent);
+            link.leave(Code::LEAVING, &why.to_string());
+        }
+        Event::TicketRefused(error) if error.retry_after_ms.is_some() => {
+            // The node asks again; what it will not take for good it says so.
+            log::warn!("the node refused a ticket: {}", error.text);
         }
         Event::TicketRefused(error) => {
             let text = format!("the node refused the ticket: {}", error.text);
-            *refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+            refusal.set(text, false);
             link.leave(Code::LEAVING, "the ticket was refused");
         }
     }

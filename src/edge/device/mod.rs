@@ -49,6 +49,7 @@ use crate::identity::{Address, SecretKey};
 use crate::platform::clock::BootClock;
 use crate::ports::local::End;
 use crate::ports::{Budget, Link, LocalPort};
+use crate::ticket::Payer;
 use crate::time::Clock;
 use crate::tls::{client_config, Channel, ServerConfigs, TlsError, Versions};
 use crate::wire::code::Code;
@@ -153,6 +154,7 @@ pub(crate) struct Shared {
     inner_client: Arc<ClientConfig>,
     inner_server: Arc<ServerConfigs>,
     budget: Arc<Budget>,
+    payer: Arc<Mutex<Payer>>,
     /// What was carried.
     pub traffic: Arc<Traffic>,
 }
@@ -160,7 +162,6 @@ pub(crate) struct Shared {
 pub(crate) struct Options {
     nodes: Vec<NodeAddress>,
     fleet: Option<Address>,
-    max_bytes: Option<u64>,
     known_nodes: Arc<KnownNodes>,
     agent: String,
     clock: Arc<dyn Clock>,
@@ -194,7 +195,6 @@ impl Device {
             options: Options {
                 nodes: options.nodes,
                 fleet: options.fleet,
-                max_bytes: options.max_bytes,
                 known_nodes: Arc::new(options.known_nodes),
                 agent: options.agent,
                 clock: options.clock,
@@ -202,6 +202,7 @@ impl Device {
             state: Mutex::default(),
             offers,
             budget: Budget::new(BUDGET),
+            payer: Arc::new(Mutex::new(Payer::new(options.max_bytes))),
             traffic: Arc::default(),
         });
         let keeper = executor.spawn(keeper::keep(shared.clone()));

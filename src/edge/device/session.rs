@@ -8,16 +8,16 @@ use super::Traffic;
 use crate::edge::pump::{Protocol, Stop};
 use crate::identity::{Address, SecretKey};
 use crate::ports::{Budget, Link, LinkOptions, LocalPort};
-use crate::ticket::{Ask, PayRefusal, Payer};
+use crate::ticket::{Ask, Carried, PayRefusal, Payee, Payer, Ticket, TicketTerms};
 use crate::time::{Clock, Moment};
 use crate::wire::code::Code;
 use crate::wire::control::{
     decode, Abort, Close, Credit, ErrorAnswer, Finish, Hello, Message, Open, Opened, Ping, Pong,
-    Published, TicketAccepted, TicketAsk, Welcome,
+    Published, TicketAccepted, TicketAsk, TicketTooLow, Welcome,
 };
 use crate::wire::frame::{Decoder, Piece};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 use std::time::Duration;
 
@@ -65,8 +65,10 @@ pub struct SessionParts {
     pub agent: String,
     /// Checks the node's address.
     pub check_node: NodeCheck,
-    /// Signs what the node asks for, within the limits.
-    pub payer: Payer,
+    /// Says what to sign, over all sessions of a run.
+    pub payer: Arc<Mutex<Payer>>,
+    /// Fleet that tickets name; the node's when `None`.
+    pub fleet: Option<Address>,
     /// Where events go.
     pub events: EventSink,
     /// Most ports open at once that this program takes.
@@ -251,7 +253,11 @@ impl Core {
                 self.welcomed = true;
                 self.answer_due = None;
                 let welcome: Welcome = parse(body)?;
-                self.parts.payer.welcomed(&welcome, self.node);
+                self.payer().begin(Payee {
+                    node: self.node,
+                    chain_id: welcome.chain_id,
+                    fleet: self.parts.fleet.unwrap_or(welcome.fleet),
+                });
                 let free = !welcome.tickets_required;
                 self.tell(Event::Welcomed(welcome));
                 if free {
@@ -262,10 +268,30 @@ impl Core {
             _ if !self.welcomed => {
                 return Err(Stop::say(Code::PROTOCOL, "a node starts with Welcome"));
             }
-            TicketAsk::KIND => self.pay(link, &parse::<TicketAsk>(body)?, now),
+            TicketAsk::KIND => {
+                let ask: TicketAsk = parse(body)?;
+                let ask = Ask {
+                    epoch: ask.epoch,
+                    epoch_known: ask.epoch_known,
+                    usage: ask.usage,
+                };
+                let carried = self.carried(link, now);
+                let answer = self.payer().answer(&ask, &carried);
+                self.pay(link, answer);
+            }
+            TicketTooLow::KIND => {
+                let low: TicketTooLow = parse(body)?;
+                if self.ticket_id != Some(id) {
+                    return Err(unasked());
+                }
+                let carried = self.carried(link, now);
+                let answer = self.payer().too_low(low.usage, low.last_total, &carried);
+                self.pay(link, answer);
+            }
             TicketAccepted::KIND => {
                 let accepted: TicketAccepted = parse(body)?;
-                self.ticket_id = None;
+                self.ticket_id.take_if(|ticket| *ticket == id);
+                self.payer().accepted();
                 self.tell(Event::TicketStored {
                     total_bytes: accepted.total_bytes,
                     durable: accepted.durable,
@@ -346,22 +372,32 @@ impl Core {
         }
     }
 
-    fn pay(&mut self, link: &Arc<Link>, ask: &TicketAsk, now: Moment) {
+    fn payer(&self) -> MutexGuard<'_, Payer> {
+        let payer = &self.parts.payer;
+        payer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the payer needs to know.
+    fn carried(&mut self, link: &Link, now: Moment) -> Carried {
         self.measure_rate(now);
-        let ask = Ask {
-            epoch: ask.epoch,
-            epoch_known: ask.epoch_known,
-            usage: ask.usage,
-        };
         let clock = &self.parts.clock;
-        let unix = clock.trusted().then(|| clock.unix());
-        match self
-            .parts
-            .payer
-            .pay(&self.parts.key, &ask, self.carried, self.rate, unix)
-        {
-            Ok(ticket) => self.ticket_id = Some(link.request(&ticket)),
-            Err(refusal) => self.tell(Event::WontPay(refusal)),
+        Carried {
+            bytes: self.carried,
+            rate: self.rate,
+            ports: link.ports_opened(),
+            unix: clock.unix(),
+            clock_trusted: clock.trusted(),
+        }
+    }
+
+    fn pay(&mut self, link: &Arc<Link>, answer: Option<Result<TicketTerms, PayRefusal>>) {
+        match answer {
+            Some(Ok(terms)) => {
+                let ticket = Ticket::sign(&self.parts.key, &self.node, terms);
+                self.ticket_id = Some(link.request(&ticket));
+            }
+            Some(Err(refusal)) => self.tell(Event::WontPay(refusal)),
+            None => {}
         }
     }
 

@@ -9,13 +9,15 @@ use crate::edge::pump::{Protocol, Stop};
 use crate::edge::ALPN;
 use crate::identity::Address;
 use crate::ports::{Budget, Link, LinkOptions, Refusal, Registration, Switchboard};
-use crate::store::{Receipt, Store};
-use crate::ticket::{AccountHandle, Book, EpochClock, Rules, Ticket};
+use crate::store::Receipt;
+use crate::ticket::{
+    Book, Durability, EpochClock, Refusal as TicketRefusal, Tab, Ticket, Todo,
+};
 use crate::time::{Clock, Moment};
 use crate::wire::code::Code;
 use crate::wire::control::{
     decode, is_port_name, short_text, Abort, Close, Credit, ErrorAnswer, Finish, Hello, Message,
-    Open, Opened, Ping, Pong, Publish, Published, TicketAccepted, TicketAsk, Welcome, ALLOW_MAX,
+    Open, Opened, Ping, Pong, Publish, Published, TicketAccepted, TicketAsk, TicketTooLow, Welcome, ALLOW_MAX,
 };
 use crate::wire::frame::{starts_our_dialect, Decoder, Piece, HEADER_LEN};
 use std::future::Future;
@@ -62,11 +64,7 @@ pub struct Services {
     /// Who is online.
     pub board: Arc<Switchboard>,
     /// Whose traffic is paid.
-    pub book: Arc<Book>,
-    /// Which tickets pass.
-    pub rules: Rules,
-    /// Where tickets are kept; `None`: nowhere, they are never called durable.
-    pub store: Option<Store>,
+    pub book: Book,
     /// Memory for grown windows.
     pub budget: Arc<Budget>,
     /// The clock.
@@ -98,13 +96,15 @@ enum Phase {
 
 struct Serving {
     registration: Registration,
-    account: AccountHandle,
+    tab: Tab,
     admitted: bool,
     paused: bool,
-    /// Answers to tickets that no commit covers yet.
-    waiting: Vec<(u32, TicketAccepted)>,
-    /// The commit under way, and the answers that it decides.
-    storing: Option<(Receipt, Vec<(u32, TicketAccepted)>)>,
+    /// Tickets whose commit is awaited, with the request's id and its answer.
+    storing: Vec<(u32, Receipt, TicketAccepted)>,
+    /// When the accounts must be looked at, whatever is carried until then.
+    look_at: Moment,
+    /// The next step that the accounts take by time.
+    deadline: Option<Moment>,
     ping: Option<(u32, Moment)>,
     measured: Moment,
     /// Bytes and ports not yet charged.
@@ -115,6 +115,9 @@ struct Serving {
 /// Tickets of one session whose answer may wait for the disk: far more than the
 /// account lets a device send while a commit takes a second.
 const ANSWERS_MAX: usize = 64;
+/// How often accounts are looked at in a session that carries nothing: the
+/// epoch moves on by itself.
+const ACCOUNTS_EVERY: Duration = Duration::from_secs(60);
 
 struct Core {
     services: Arc<Services>,
@@ -283,14 +286,15 @@ impl Core {
             },
         );
         log::debug!("device {} says hello ({})", self.device, hello.agent);
-        let account = services.book.open(self.device);
+        let tab = services.book.open(self.device, None);
         self.phase = Phase::Serving(Box::new(Serving {
             registration: services.board.register(&link),
-            account,
+            tab,
             admitted: false,
             paused: false,
-            waiting: Vec::new(),
-            storing: None,
+            storing: Vec::new(),
+            look_at: now,
+            deadline: None,
             ping: None,
             measured: now,
             bytes: 0,
@@ -396,48 +400,34 @@ impl Core {
         let (Phase::Serving(serving), Some(link)) = (&mut self.phase, &self.link) else {
             return Ok(());
         };
-        if serving.unanswered() >= ANSWERS_MAX {
+        if serving.storing.len() >= ANSWERS_MAX {
             let text = "too many tickets wait for the disk";
             return Err(Stop::say(Code::OVERFLOW, text));
         }
         serving.settle();
-        let services = &self.services;
-        let mut account = serving.account.lock();
-        let checked = account.allow_ticket(now).and_then(|()| {
-            let standing = |epoch, fleet: &Address| {
-                services.book.load(&mut account, self.device, epoch);
-                account.standing(epoch, fleet)
-            };
-            services
-                .rules
-                .validate(ticket, self.device, services.epoch(), standing)
-        });
-        let valid = match checked {
-            Ok(valid) => valid,
+        let epoch = ticket.epoch;
+        let accepted = match serving.tab.submit(ticket, now, self.services.epoch()) {
+            Ok(accepted) => accepted,
             Err(refusal) => {
-                log::info!("ticket of {} refused: {refusal}", self.device);
-                link.push_control(
-                    id,
-                    &ErrorAnswer {
-                        code: Code(refusal.code()),
-                        text: short_text(&refusal.to_string()),
-                        limit: None,
-                        retry_after_ms: refusal.can_retry().then_some(RETRY_MS),
-                    },
-                );
+                refuse_ticket(link, id, self.device, &refusal);
                 return Ok(());
             }
         };
-        let epoch = valid.ticket().epoch;
-        account.accept(valid);
-        let accepted = TicketAccepted {
+        let mut answer = TicketAccepted {
             epoch,
-            total_bytes: account.total(),
-            usage: account.usage(),
+            total_bytes: accepted.total,
+            usage: accepted.usage,
             durable: true,
         };
-        drop(account);
-        serving.waiting.push((id, accepted));
+        match accepted.durability {
+            Durability::Stored => link.push_control(id, &answer),
+            Durability::Waiting(receipt) => serving.storing.push((id, receipt, answer)),
+            Durability::Never => {
+                answer.durable = false;
+                link.push_control(id, &answer);
+            }
+        }
+        serving.follow(accepted.todo, link, now)?;
         // Relaying does not wait for the disk.
         self.admit(now);
         Ok(())
@@ -476,7 +466,12 @@ impl Core {
         if let Some(due) = link.expire(now) {
             next = next.min(due);
         }
-        if let Some(due) = serving.keep_accounts(cx, &self.services, link, now)? {
+        serving.await_disk(cx, link);
+        if serving.settle() || now >= serving.look_at {
+            let todo = serving.tab.advance(now, self.services.epoch());
+            serving.follow(todo, link, now)?;
+        }
+        if let Some(due) = serving.deadline {
             next = next.min(due);
         }
         Ok(Some(next))
@@ -484,72 +479,41 @@ impl Core {
 }
 
 impl Serving {
-    /// Charges what was carried since the last time.
-    fn settle(&mut self) {
-        let (bytes, ports) = (
-            std::mem::take(&mut self.bytes),
-            std::mem::take(&mut self.ports),
-        );
-        if bytes > 0 || ports > 0 {
-            self.account.lock().charge(bytes, ports);
-        }
-    }
-
-    fn unanswered(&self) -> usize {
-        self.waiting.len() + self.storing.as_ref().map_or(0, |(_, answers)| answers.len())
+    /// Charges what was carried since the last time. True when the accounts
+    /// must be looked at.
+    fn settle(&mut self) -> bool {
+        let bytes = std::mem::take(&mut self.bytes);
+        let ports = std::mem::take(&mut self.ports);
+        (bytes > 0 || ports > 0) && self.tab.charge(bytes, ports)
     }
 
     /// Answers tickets whose commit is done.
-    fn await_disk(&mut self, cx: &mut Context<'_>, link: &Arc<Link>, now: Moment) {
-        let Some((receipt, _)) = &mut self.storing else {
+    fn await_disk(&mut self, cx: &mut Context<'_>, link: &Arc<Link>) {
+        if self.storing.is_empty() {
             return;
-        };
-        let Poll::Ready(outcome) = Pin::new(receipt).poll(cx) else {
-            return;
-        };
-        if let Err(e) = &outcome {
-            log::warn!("a ticket could not be stored: {e}");
         }
-        let durable = outcome.is_ok();
-        self.account.lock().saved(durable, now);
-        if let Some((_, answers)) = self.storing.take() {
-            answer(link, answers, durable);
+        self.storing.retain_mut(|(id, receipt, accepted)| {
+            let Poll::Ready(outcome) = Pin::new(receipt).poll(cx) else {
+                return true;
+            };
+            if let Err(e) = outcome {
+                log::warn!("a ticket could not be stored: {e}");
+                accepted.durable = false;
+            }
+            link.push_control(*id, accepted);
+            false
+        });
+        if self.storing.is_empty() {
+            self.storing = Vec::new();
         }
     }
 
-    /// Asks for tickets, pauses and resumes, writes checkpoints.
-    fn keep_accounts(
-        &mut self,
-        cx: &mut Context<'_>,
-        services: &Services,
-        link: &Arc<Link>,
-        now: Moment,
-    ) -> Result<Option<Moment>, Stop> {
-        self.settle();
-        self.await_disk(cx, link, now);
-        let mut account = self.account.lock();
-        let steps = account.advance(now, services.epoch());
-        if !steps.checkpoint.is_empty() {
-            match &services.store {
-                Some(store) => {
-                    let receipt = services.book.save(store, &steps.checkpoint);
-                    self.storing = Some((receipt, std::mem::take(&mut self.waiting)));
-                }
-                None => {
-                    account.saved(true, now);
-                    answer(link, std::mem::take(&mut self.waiting), false);
-                }
-            }
-        } else if self.storing.is_none() && account.is_saved() && !self.waiting.is_empty() {
-            // The same ticket again: the disk has it.
-            let durable = services.store.is_some();
-            answer(link, std::mem::take(&mut self.waiting), durable);
-        }
-        let due = account.deadline();
-        drop(account);
-        // Registers with the writer; a commit may even be done.
-        self.await_disk(cx, link, now);
-        if let Some(ask) = steps.ask {
+    /// Does what the accounts say: ask, pause or resume, cut off.
+    fn follow(&mut self, todo: Todo, link: &Arc<Link>, now: Moment) -> Result<(), Stop> {
+        self.deadline = todo.deadline;
+        let routine = now + ACCOUNTS_EVERY;
+        self.look_at = todo.deadline.map_or(routine, |due| due.min(routine));
+        if let Some(ask) = todo.ask {
             link.push_control(
                 0,
                 &TicketAsk {
@@ -559,22 +523,37 @@ impl Serving {
                 },
             );
         }
-        if steps.paused != self.paused {
-            self.paused = steps.paused;
-            link.set_paused(steps.paused);
+        if todo.paused != self.paused {
+            self.paused = todo.paused;
+            link.set_paused(todo.paused);
         }
-        if steps.cut_off {
+        if todo.cut_off {
             let text = "no acceptable ticket came in time: send one that covers the usage";
             return Err(Stop::say(Code::UNPAID, text));
         }
-        Ok(due)
+        Ok(())
     }
 }
 
-fn answer(link: &Arc<Link>, answers: Vec<(u32, TicketAccepted)>, durable: bool) {
-    for (id, accepted) in answers {
-        link.push_control(id, &TicketAccepted { durable, ..accepted });
+fn refuse_ticket(link: &Link, id: u32, device: Address, refusal: &TicketRefusal) {
+    log::info!("ticket of {device} refused: {refusal}");
+    if let TicketRefusal::TooLow {
+        usage, last_total, ..
+    } = refusal
+    {
+        let too_low = TicketTooLow {
+            usage: *usage,
+            last_total: *last_total,
+        };
+        return link.push_control(id, &too_low);
     }
+    let answer = ErrorAnswer {
+        code: Code(refusal.code()),
+        text: short_text(&refusal.to_string()),
+        limit: None,
+        retry_after_ms: refusal.can_retry().then_some(RETRY_MS),
+    };
+    link.push_control(id, &answer);
 }
 
 impl Drop for Serving {
