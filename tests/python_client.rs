@@ -21,11 +21,17 @@ const MIB: usize = 1 << 20;
 /// Why the tests cannot run here; printed once a test.
 fn missing() -> bool {
     let version = "import sys, ssl; sys.exit(sys.version_info < (3, 11))";
-    for (program, arguments) in [("python3", ["-c", version]), ("openssl", ["ecparam", "-list_curves"])] {
+    for (program, arguments) in [
+        ("python3", ["-c", version]),
+        ("openssl", ["ecparam", "-list_curves"]),
+    ] {
         let why = match Command::new(program).args(arguments).output() {
             Err(error) => format!("{program} cannot be run: {error}"),
             Ok(output) if !output.status.success() => format!("{program} is too old"),
-            Ok(output) if program == "openssl" && !String::from_utf8_lossy(&output.stdout).contains("secp256k1") => {
+            Ok(output)
+                if program == "openssl"
+                    && !String::from_utf8_lossy(&output.stdout).contains("secp256k1") =>
+            {
                 "openssl does not know secp256k1".to_owned()
             }
             Ok(_) => continue,
@@ -50,7 +56,11 @@ fn python(home: &Path, name: &str, command: &str) -> Command {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/chr_client.py");
     let mut c = Command::new("python3");
     // No compiled files in the source folder.
-    c.arg("-B").arg(script).arg(command).arg("--key").arg(home.join(name));
+    c.arg("-B")
+        .arg(script)
+        .arg(command)
+        .arg("--key")
+        .arg(home.join(name));
     c
 }
 
@@ -76,11 +86,17 @@ impl Python {
     fn publish(home: &Path, node: &Node, more: &[&str]) -> (Python, String) {
         let spec = format!("8080=127.0.0.1:{}", echo_server());
         let mut command = python(home, "publisher.pem", "publish");
-        command.args(["--node", &node.address()]).args(more).arg(spec);
+        command
+            .args(["--node", &node.address()])
+            .args(more)
+            .arg(spec);
         let mut client = Python::start(&mut command);
         let mut line = String::new();
         client.stdout().read_line(&mut line).unwrap();
-        let address = line.strip_prefix("ready ").expect("it publishes").trim_end();
+        let address = line
+            .strip_prefix("ready ")
+            .expect("it publishes")
+            .trim_end();
         (client, address.to_owned())
     }
 }
@@ -113,7 +129,14 @@ fn our_program_opens_a_port_that_python_publishes() {
     for alpn in [&[][..], &["--no-alpn"]] {
         let (_python, address) = Python::publish(home.path(), &node, alpn);
         let target = format!("{address}:8080");
-        let (_forward, place) = Device::forward(home.path(), "forward", &node.address(), "127.0.0.1:0", &target, &[]);
+        let (_forward, place) = Device::forward(
+            home.path(),
+            "forward",
+            &node.address(),
+            "127.0.0.1:0",
+            &target,
+            &[],
+        );
         echoes(place, MIB);
         // Several at once, and one that carries nothing.
         let several: Vec<_> = [0, 1, 70_000, 300_000]
@@ -127,7 +150,10 @@ fn our_program_opens_a_port_that_python_publishes() {
 
 fn open_echoes(home: &Path, node: &Node, target: &str, more: &[&str]) {
     let mut command = python(home, "opener.pem", "open");
-    command.args(["--node", &node.address()]).args(more).arg(target);
+    command
+        .args(["--node", &node.address()])
+        .args(more)
+        .arg(target);
     let mut client = Python::start(&mut command);
     let sent = noise(9, MIB);
     let (bytes, mut input) = (sent.clone(), client.0.stdin.take().unwrap());
@@ -192,13 +218,30 @@ fn a_private_port_of_python_s_opens_for_a_friend_and_not_for_a_stranger() {
 }
 
 #[test]
+fn a_device_that_forgot_what_it_signed_learns_it_from_the_node() {
+    if missing() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(&home.path().join("node"));
+    let before = ["--step", "1073741824"];
+    drop(Python::publish(home.path(), &node, &before));
+    let (_python, address) = Python::publish(home.path(), &node, &[]);
+    let target = format!("{address}:8080");
+    open_echoes(home.path(), &node, &target, &before);
+    open_echoes(home.path(), &node, &target, &[]);
+}
+
+#[test]
 fn the_python_client_s_codecs_agree_with_the_vectors() {
     if missing() {
         return;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new("python3");
-    command.arg("-B").arg(root.join("tests/python/chr_client.py"));
+    command
+        .arg("-B")
+        .arg(root.join("tests/python/chr_client.py"));
     let said = run(command.arg("vectors").arg(root.join("docs/vectors.json")));
     assert!(said.ends_with("vectors hold"), "{said}");
 }

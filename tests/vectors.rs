@@ -9,7 +9,9 @@
 
 use chr_node::identity::certificate::peer_key;
 use chr_node::identity::{hex, keccak256, sha256, Address, SecretKey, Signature};
-use chr_node::ticket::{epoch_of, epoch_of_block, Hints, LocalAddress, Ticket, TicketTerms, TicketV1};
+use chr_node::ticket::{
+    epoch_of, epoch_of_block, Hints, LocalAddress, Refusal, Ticket, TicketTerms, TicketV1,
+};
 use chr_node::wire::code::Code;
 use chr_node::wire::control::{self, ControlError, Message};
 use chr_node::wire::frame::{data_header, starts_our_dialect, Decoder, FrameError, Piece};
@@ -18,6 +20,7 @@ use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 fn file(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
@@ -154,7 +157,10 @@ fn identity(v: &Vector) {
     let public = v.key("private_key").public_key();
     let point = public.to_uncompressed();
     v.expect_bytes("public_key_uncompressed", point);
-    v.expect_bytes("public_key_compressed", [&[2 | (point[64] & 1)], &point[1..33]].concat());
+    v.expect_bytes(
+        "public_key_compressed",
+        [&[2 | (point[64] & 1)], &point[1..33]].concat(),
+    );
     v.expect_bytes("address", public.address().0);
 }
 
@@ -209,7 +215,10 @@ fn rlp(v: &Vector) {
 
 fn epoch(v: &Vector) {
     let times = v.input("timestamps").as_array().unwrap();
-    let epochs: Vec<u64> = times.iter().map(|t| epoch_of(t.as_u64().unwrap())).collect();
+    let epochs: Vec<u64> = times
+        .iter()
+        .map(|t| epoch_of(t.as_u64().unwrap()))
+        .collect();
     v.expect("epochs", epochs);
     v.expect("l1_epoch", epoch_of_block(v.number("l1_block")));
 }
@@ -280,7 +289,9 @@ fn ticket_v2(v: &Vector) {
         rlp.list(|frame| {
             frame.bytes(&v.bytes("request_id"));
             frame.list(|body| {
-                body.bytes(b"ticketv2").u64(ticket.chain_id).u64(ticket.epoch);
+                body.bytes(b"ticketv2")
+                    .u64(ticket.chain_id)
+                    .u64(ticket.epoch);
                 body.bytes(&ticket.fleet.0).u64(ticket.total_connections);
                 body.u64(ticket.total_bytes).bytes(&ticket.local_address);
                 body.bytes(&ticket.signature.0);
@@ -303,7 +314,10 @@ fn ticket_v2(v: &Vector) {
         panic!("the vector has hints")
     };
     let by_time = epochs + 2 * ((1 << 60) - 1) + u128::from(hints.time.unwrap());
-    v.expect("node_block_number", (epochs + u128::from(ticket.total_bytes)).to_string());
+    v.expect(
+        "node_block_number",
+        (epochs + u128::from(ticket.total_bytes)).to_string(),
+    );
     v.expect("client_block_number", by_time.to_string());
 }
 
@@ -331,7 +345,10 @@ fn ticket_v1(v: &Vector) {
     v.expect_bytes("server_signature", server.sign(&digest).0);
     v.expect_bytes("server_address", node.0);
     v.expect("epoch", epoch_of_block(v.number("block_number")));
-    v.expect("score", v.number("total_connections") * 1024 + v.number("total_bytes"));
+    v.expect(
+        "score",
+        v.number("total_connections") * 1024 + v.number("total_bytes"),
+    );
 }
 
 macro_rules! structs {
@@ -339,6 +356,7 @@ macro_rules! structs {
         match $v.text("struct") {
             $(stringify!($name) => {
                 let fields = $v.input("fields");
+                let _ = fields;
                 let message = control::$name { $($field: $read(&fields[stringify!($field)])),* };
                 encoded($v, &message)
             })*
@@ -394,6 +412,7 @@ fn frame(v: &Vector) {
         Pong {}
         Close { code: code, text: text, retry_after_ms: maybe_int }
         ErrorAnswer { code: code, text: text, limit: maybe_long, retry_after_ms: maybe_int }
+        TicketTooLow { usage: long, last_total: long }
         Credit { port: int, bytes: int }
         Open { port: int, peer: address, name: text, credit: int }
         Opened { credit: int }
@@ -410,7 +429,12 @@ fn data(v: &Vector) {
     let bytes = [&data_header(port, raw.len())[..], &raw].concat();
     let mut decoder = Decoder::new();
     let piece = decoder.next(&mut &bytes[..]).unwrap().unwrap();
-    let wanted = Piece::Data { port, bytes: &raw, first: true, last: true };
+    let wanted = Piece::Data {
+        port,
+        bytes: &raw,
+        first: true,
+        last: true,
+    };
     assert_eq!(piece, wanted, "{}", v.id());
     v.expect_bytes("frame", bytes);
 }
@@ -461,13 +485,34 @@ fn varint(v: &Vector) {
         16 => {
             let code = Code(number.try_into().unwrap());
             let text = String::new();
-            control::encode(0, &control::Close { code, text, retry_after_ms: None }, &mut out);
+            control::encode(
+                0,
+                &control::Close {
+                    code,
+                    text,
+                    retry_after_ms: None,
+                },
+                &mut out,
+            );
             out.truncate(out.len() - 2);
         }
-        32 => control::encode(0, &control::Finish { port: number.try_into().unwrap() }, &mut out),
+        32 => control::encode(
+            0,
+            &control::Finish {
+                port: number.try_into().unwrap(),
+            },
+            &mut out,
+        ),
         _ => {
             let agent = String::new();
-            control::encode(0, &control::Hello { capabilities: number, agent }, &mut out);
+            control::encode(
+                0,
+                &control::Hello {
+                    capabilities: number,
+                    agent,
+                },
+                &mut out,
+            );
             out.truncate(out.len() - 1);
         }
     }
@@ -484,7 +529,10 @@ fn port_name(v: &Vector) {
 }
 
 fn local_address(v: &Vector) {
-    let payment = v.input("p").as_str().map(|digits| hex::decode_array(digits).unwrap());
+    let payment = v
+        .input("p")
+        .as_str()
+        .map(|digits| hex::decode_array(digits).unwrap());
     let hints = Hints {
         relays: addresses(v.input("s")),
         time: Some(v.number("t")),
@@ -492,7 +540,10 @@ fn local_address(v: &Vector) {
         payment,
     };
     let bytes = hints.to_bytes().unwrap();
-    assert_eq!(LocalAddress::parse(&bytes).unwrap(), LocalAddress::Hints(hints));
+    assert_eq!(
+        LocalAddress::parse(&bytes).unwrap(),
+        LocalAddress::Hints(hints)
+    );
     v.expect_bytes("local_address", bytes);
 }
 
@@ -525,34 +576,103 @@ fn the_examples_in_the_protocol_s_document_are_what_the_program_sends() {
         .collect();
     let mut seen = 0;
     for vector in all() {
-        if !vector["description"].as_str().unwrap().contains("docs/protocol.md") {
+        if !vector["description"]
+            .as_str()
+            .unwrap()
+            .contains("docs/protocol.md")
+        {
             continue;
         }
         let expected = vector["expected"].as_object().unwrap();
         let bytes = expected.get("frame").or(expected.get("local_address"));
         let bytes = bytes.unwrap().as_str().unwrap();
-        assert!(shown.contains(bytes), "{} is not in docs/protocol.md", vector["id"]);
+        assert!(
+            shown.contains(bytes),
+            "{} is not in docs/protocol.md",
+            vector["id"]
+        );
         seen += 1;
     }
-    assert_eq!(seen, 18, "16 structs, a data frame, a local_address");
+    assert_eq!(seen, 19, "17 structs, a data frame, a local_address");
 }
 
 #[test]
-fn the_table_of_codes_in_the_protocol_s_document_is_the_program_s() {
+fn the_tables_of_codes_in_the_protocol_s_document_are_the_program_s() {
     let document = file("docs/protocol.md");
-    for number in 0..=u16::MAX {
-        let word = Code(number).word();
-        if word != "unknown" {
-            let row = format!("| {number} | {word} |");
-            assert!(document.contains(&row), "docs/protocol.md lacks {row}");
+    let part = |from, to| {
+        let (_, rest) = document.split_once(from).unwrap();
+        rest.split_once(to).unwrap().0
+    };
+    let parts = [
+        part("\n## 18. ", "\n## 19. "),
+        part("\n### 9.5 ", "\n## 10. "),
+    ]
+    .concat();
+    let mut rows = BTreeSet::new();
+    for line in parts.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        if let [_, number, word, ..] = cells[..] {
+            if let Ok(number) = number.parse::<u16>() {
+                rows.insert((number, word.to_owned()));
+            }
         }
     }
-    let rows = document.lines().filter(|line| {
-        let mut cells = line.split('|').map(str::trim);
-        let _ = cells.next();
-        let number = cells.next().and_then(|n| n.parse::<u16>().ok());
-        number.is_some_and(|n| Some(Code(n).word()) != cells.next())
-    });
-    let wrong: Vec<&str> = rows.filter(|row| row.matches('|').count() == 4).collect();
-    assert!(wrong.is_empty(), "{wrong:?}");
+    let named = |(number, _): &&(u16, String)| *number < 100;
+    for (number, word) in rows.iter().filter(named) {
+        assert_eq!(Code(*number).word(), word, "{number} in docs/protocol.md");
+    }
+    for number in 0..100 {
+        let word = Code(number).word();
+        let there = rows.contains(&(number, word.to_owned()));
+        assert!(
+            there || word == "unknown",
+            "docs/protocol.md lacks {number} {word}"
+        );
+    }
+    let node = Address::ZERO;
+    // As many as there are: TooLow has a struct of its own.
+    let refusals = [
+        Refusal::EpochTooLow {
+            epoch: 0,
+            lowest: 1,
+        },
+        Refusal::EpochTooHigh {
+            epoch: 1,
+            highest: 0,
+        },
+        Refusal::Chain {
+            chain_id: 1,
+            wanted: 2,
+        },
+        Refusal::TooManyBytes { total_bytes: 0 },
+        Refusal::TooManyConnections {
+            total_connections: 0,
+        },
+        Refusal::LocalAddressTooLong { len: 0 },
+        Refusal::Signature { device: node, node },
+        Refusal::FleetNotServed { fleet: node },
+        Refusal::NotInFleet {
+            fleet: node,
+            device: node,
+        },
+        Refusal::TooManyFleets { limit: 0 },
+        Refusal::TooOften {
+            wait: Duration::ZERO,
+        },
+    ];
+    let codes: BTreeSet<u16> = refusals.iter().map(Refusal::code).collect();
+    let shown: BTreeSet<u16> = rows.iter().map(|row| row.0).filter(|n| *n >= 100).collect();
+    assert_eq!(codes, shown);
+    for refusal in refusals {
+        let (code, retry) = (refusal.code(), refusal.can_retry());
+        assert_eq!(Code(code).word(), "ticket-refused");
+        let row = parts
+            .lines()
+            .find(|line| line.starts_with(&format!("| {code} |")));
+        assert_eq!(
+            row.unwrap().ends_with("| yes |"),
+            retry,
+            "{code} in docs/protocol.md"
+        );
+    }
 }

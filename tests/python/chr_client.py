@@ -39,7 +39,11 @@ PING_EVERY = 100.0  # [13]
 ANSWER_TIME = 20.0  # [13]
 STEP = 64 * 1024 * 1024  # [9] bytes that each ticket pays in advance
 
-LEAVING, NOT_PUBLISHED, NOT_ALLOWED, TARGET, END_TO_END, ABORTED = 11, 33, 34, 38, 43, 41
+LEAVING, NOT_PUBLISHED, NOT_ALLOWED, TARGET = 11, 33, 34, 38  # [18]
+NO_TICKET, ABORTED, END_TO_END = 40, 41, 43
+ANSWERS = (
+    "Welcome", "TicketAccepted", "TicketTooLow", "Pong", "Published", "Opened", "ErrorAnswer",
+)  # fmt: skip
 
 
 class Failure(Exception):
@@ -214,6 +218,7 @@ STRUCTS = {
     "Pong": (0x07, ""),
     "Close": (0x08, "code:u16 text:str retry_after_ms:u32?"),
     "ErrorAnswer": (0x09, "code:u16 text:str limit:u64? retry_after_ms:u32?"),
+    "TicketTooLow": (0x0A, "usage:u64 last_total:u64"),
     "Credit": (0x11, "port:u32 bytes:u32"),
     "Open": (0x12, "port:u32 peer:address name:str credit:u32"),
     "Opened": (0x13, "credit:u32"),
@@ -676,11 +681,14 @@ class Session:
             self.take(name, number, decode(name, body))
 
     def take(self, name, number, fields):
-        if name in ("Welcome", "TicketAccepted", "Pong", "Published", "Opened", "ErrorAnswer"):
+        if name in ANSWERS:
             asked, then = self.waiting.pop(number, (None, None))
             if asked is None:
                 raise Failure(f"{name} answers a request that was never made")
-            then(name, fields)
+            if fields.get("code") == NO_TICKET:
+                self.ports.pop(number, None)  # asked again after a better ticket
+            else:
+                then(name, fields)
         elif name == "TicketAsk":
             self.pay(fields)
         elif name == "Ping":
@@ -732,7 +740,10 @@ class Session:
         if abs(epoch - now // 2_592_000) > 1:
             raise Failure(f"the node asks for epoch {epoch}, which is not now")
         # With a step that is always the same, no ticket is below an earlier one.
-        self.signed = max(self.signed, ask["usage"] + STEP)
+        self.signed = max(self.signed, ask["usage"] + self.owner.step)
+        self.send_ticket(epoch, now)
+
+    def send_ticket(self, epoch, now):
         ticket = {
             "chain_id": self.welcome["chain_id"],
             "epoch": epoch,
@@ -744,7 +755,11 @@ class Session:
         ticket["signature"] = sign(self.identity.secret, ticket_digest(ticket, self.node))
 
         def answered(name, fields):
-            if name != "TicketAccepted":
+            if name == "TicketTooLow":  # an earlier run has signed more
+                self.signed = max(fields["usage"] + self.owner.step, fields["last_total"])
+                self.admitted = False
+                self.send_ticket(epoch, now)
+            elif name != "TicketAccepted":
                 raise Failure(f"the ticket was refused: {fields['text']} ({fields['code']})")
 
         self.request("Ticket", answered, **ticket)
@@ -893,10 +908,10 @@ class Stream:
 class Client:
     """One session over one socket, and what is joined to its ports."""
 
-    def __init__(self, node, identity, alpn=True):
+    def __init__(self, node, identity, alpn=True, step=STEP):
         expected, _, place = node.rpartition("@")
         host, _, port = place.rpartition(":")
-        self.identity, self.streams = identity, set()
+        self.identity, self.step, self.streams = identity, step, set()
         self.sending = bytearray()
         self.socket = socket.create_connection((host.strip("[]"), int(port)), timeout=10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -1019,11 +1034,11 @@ class Client:
 class Publisher(Client):
     """Joins offered ports to local TCP services."""
 
-    def __init__(self, node, identity, alpn, targets, allow, plain):
+    def __init__(self, node, identity, alpn, step, targets, allow, plain):
         self.targets = targets
         self.allow, self.kind = allow, "tcp" if plain else "tls"
         self.sockets, self.missing = {}, set(targets)
-        super().__init__(node, identity, alpn)
+        super().__init__(node, identity, alpn, step)
 
     def admitted(self):
         for number in self.targets:
@@ -1085,9 +1100,9 @@ class Publisher(Client):
 class Opener(Client):
     """Joins standard input and output to a port of another device."""
 
-    def __init__(self, node, identity, alpn, peer, name):
+    def __init__(self, node, identity, alpn, step, peer, name):
         self.peer, self.name = peer, name
-        super().__init__(node, identity, alpn)
+        super().__init__(node, identity, alpn, step)
 
     def admitted(self):
         tls = Tls(self.identity.context(server=False)) if self.name.startswith("tls:") else None
@@ -1131,6 +1146,7 @@ def main():
         command.add_argument("--node", required=True)
         command.add_argument("--no-alpn", action="store_true")
         command.add_argument("--plain", action="store_true")
+        command.add_argument("--step", type=int, default=STEP)
     commands.choices["publish"].add_argument("--allow", action="append", type=parse_address)
     commands.choices["publish"].add_argument("spec", nargs="+")
     commands.choices["open"].add_argument("target")
@@ -1146,21 +1162,18 @@ def main():
         print(f"0x{identity.address.hex()}")
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    common = (arguments.node, identity, not arguments.no_alpn, arguments.step)
     if arguments.command == "publish":
         targets = {}
         for spec in arguments.spec:
             number, _, place = spec.partition("=")
             host, _, port = place.rpartition(":")
             targets[int(number)] = (host.strip("[]"), int(port))
-        client = Publisher(
-            arguments.node, identity, not arguments.no_alpn, targets, arguments.allow, arguments.plain
-        )
+        client = Publisher(*common, targets, arguments.allow, arguments.plain)
     else:
         peer, _, number = arguments.target.partition(":")
         name = f"{'tcp' if arguments.plain else 'tls'}:{int(number)}"
-        client = Opener(
-            arguments.node, identity, not arguments.no_alpn, parse_address(peer), name
-        )
+        client = Opener(*common, parse_address(peer), name)
     try:
         client.run()
     except SystemExit:
