@@ -355,11 +355,11 @@ impl Link {
     /// Creates the port of an Open whose number [`Link::claim_remote_number`] let pass.
     pub(super) fn asked_by_remote(&self, id: u32, open: &Open, far: Far, now: Moment) {
         let mut st = self.lock();
-        let initial = st.first_credit(&open.name);
+        let window = st.first_window(&open.name, now);
         let relay = matches!(far, Far::Relay(..));
         st.ports.insert(
             open.port,
-            Port::new(far, Stage::Asking(id), &open.name, open.credit, initial, now),
+            Port::new(far, Stage::Asking(id), &open.name, open.credit, window),
         );
         if relay {
             st.openings.push_back((now + OPEN_TIMEOUT, open.port));
@@ -418,9 +418,9 @@ impl Link {
             Code::TOO_MANY_PORTS,
             "this session has used up its port numbers; reconnect".to_owned(),
         ))?;
-        let initial = st.first_credit(name);
+        let window = st.first_window(name, now);
         st.ports
-            .insert(number, Port::new(far, Stage::Asked, name, 0, initial, now));
+            .insert(number, Port::new(far, Stage::Asked, name, 0, window));
         Ok(number)
     }
 
@@ -834,8 +834,7 @@ impl Port {
         stage: Stage,
         name: &str,
         credit: u32,
-        initial: u32,
-        now: Moment,
+        window: Window,
     ) -> Port {
         Port {
             let_go: matches!(far, Far::Relay(..)),
@@ -845,7 +844,7 @@ impl Port {
             out: Queue::default(),
             credit: u64::from(credit),
             ending: Ending::No,
-            window: Window::new(initial, now),
+            window,
             received_finish: false,
             partial: Vec::new(),
             listed: false,
@@ -875,12 +874,14 @@ impl State {
         }
     }
 
-    fn first_credit(&self, name: &str) -> u32 {
-        // A datagram is never split, so the longest one must fit in the first credit.
-        if self.ports.len() >= CROWDED && !is_datagram_port(name) {
-            INITIAL_CROWDED
+    /// The first credit of a new port.
+    fn first_window(&self, name: &str, now: Moment) -> Window {
+        if is_datagram_port(name) {
+            Window::for_datagrams(now)
+        } else if self.ports.len() >= CROWDED {
+            Window::new(INITIAL_CROWDED, now)
         } else {
-            INITIAL
+            Window::new(INITIAL, now)
         }
     }
 
@@ -998,8 +999,10 @@ impl State {
     }
 
     fn was_used(&self, number: u32, chooses_even: bool) -> bool {
-        if (number % 2 == 0) == chooses_even {
-            number != 0 && number < self.local_next
+        if number == 0 {
+            false
+        } else if (number % 2 == 0) == chooses_even {
+            number < self.local_next
         } else {
             number <= self.remote_high
         }

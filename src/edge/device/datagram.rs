@@ -140,7 +140,13 @@ impl Sealed {
             match self.tunnel.poll_room(cx) {
                 Poll::Ready(room) if room.clone()? >= first.len() => {}
                 Poll::Ready(Err(e)) => return Err(e),
-                _ => return Ok(()),
+                Poll::Ready(Ok(_)) => {
+                    // Room, but not enough for this one: woken when half is free.
+                    if self.tunnel.port().poll_full(cx)?.is_pending() {
+                        return Ok(());
+                    }
+                }
+                Poll::Pending => return Ok(()),
             }
             if let Some(first) = self.waiting.pop_front() {
                 self.waiting_bytes -= first.len();

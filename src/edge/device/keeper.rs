@@ -413,8 +413,10 @@ fn on_event(
             link.leave(Code::LEAVING, &why.to_string());
         }
         Event::TicketRefused(error) if error.retry_after_ms.is_some() => {
-            // The node asks again; what it will not take for good it says so.
-            log::warn!("the node refused a ticket: {}", error.text);
+            // A clock that is wrong, or tickets too often: another session may
+            // do better, and the keeper's pauses keep it from hammering.
+            let text = format!("the node refused a ticket: {}", error.text);
+            link.leave(Code::LEAVING, &text);
         }
         Event::TicketRefused(error) => {
             let text = format!("the node refused the ticket: {}", error.text);
