@@ -16,6 +16,7 @@ use common::servers::*;
 use common::*;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
 
 /// Blocks of a large transfer: 256 MiB, or 1 GiB with CHR_TEST_FULL set.
 fn large() -> usize {
@@ -180,4 +181,21 @@ fn a_node_of_tls_1_2_only_relays_and_takes_no_1_3() {
 #[test]
 fn a_node_of_tls_1_3_only_relays_and_takes_no_1_2() {
     only_one_version("1.3", Version::Tls13, Versions::Only13, Versions::Only12);
+}
+
+#[test]
+fn short_connections_that_end_at_once_are_not_taken_for_cut_ones() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let route = Route::tcp(home.path(), &node.address(), echo_server());
+    let listen = route.listen;
+    for _ in 0..5 {
+        std::thread::scope(|scope| {
+            for n in 0..60 {
+                scope.spawn(move || assert_echo(listen, &noise(n, n as usize)));
+            }
+        });
+    }
+    assert_eq!(route.publisher.event(Duration::ZERO), None);
+    assert_eq!(route.forwarder.event(Duration::ZERO), None);
 }

@@ -169,16 +169,16 @@ impl Route {
     pub fn connect(&self) -> TcpStream {
         TcpStream::connect(self.listen).unwrap()
     }
+}
 
-    /// Sends `bytes` to an echo and wants them back.
-    #[track_caller]
-    pub fn assert_echo(&self, bytes: &[u8]) {
-        let mut stream = self.connect();
-        stream.set_read_timeout(Some(super::SOON)).unwrap();
-        stream.write_all(bytes).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        let mut back = Vec::new();
-        stream.read_to_end(&mut back).unwrap();
-        assert!(back == bytes, "{} of {} bytes", back.len(), bytes.len());
-    }
+/// Sends `bytes` to an echo and wants them back.
+#[track_caller]
+pub fn assert_echo(place: SocketAddr, bytes: &[u8]) {
+    let mut stream = TcpStream::connect(place).unwrap();
+    stream.set_read_timeout(Some(super::SOON)).unwrap();
+    stream.write_all(bytes).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut back = Vec::new();
+    stream.read_to_end(&mut back).unwrap();
+    assert!(back == bytes, "{} of {} bytes", back.len(), bytes.len());
 }
