@@ -381,6 +381,9 @@ impl Link {
             return Ok(Some(Code::TOO_MANY_PORTS));
         }
         if st.openings.len() >= OPENINGS_MAX {
+            st.forget_answered();
+        }
+        if st.openings.len() >= OPENINGS_MAX {
             return Ok(Some(Code::TOO_MANY_OPENINGS));
         }
         Ok(None)
@@ -872,6 +875,16 @@ impl State {
                 retry_after_ms: None,
             });
         }
+    }
+
+    /// Answered openings behind one that still waits do not count: a device
+    /// that hangs must not keep its opener from all others.
+    fn forget_answered(&mut self) {
+        let ports = &self.ports;
+        self.openings.retain(|(_, number)| {
+            let port = ports.get(number);
+            port.is_some_and(|p| matches!(p.stage, Stage::Asking(_)))
+        });
     }
 
     /// The first credit of a new port.

@@ -245,8 +245,8 @@ impl Future for Splice {
 }
 
 /// Makes the local program see a reset instead of a clean end: a stream that was
-/// cut must not look complete.
-fn reset(socket: &Async<TcpStream>) {
+/// cut, or never came about, must not look complete.
+pub(super) fn reset(socket: &Async<TcpStream>) {
     let linger = nix::libc::linger {
         l_onoff: 1,
         l_linger: 0,

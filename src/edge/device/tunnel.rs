@@ -122,11 +122,16 @@ impl Tunnel {
                     .receive(chunk.bytes_mut(), &mut inner.out, &mut |plain| {
                         early.extend_from_slice(plain);
                     });
-            if let Err(e) = received {
-                // An alert may wait in `out`; the other side learns the reason from it.
-                let _ = self.poll_flush(cx);
-                let text = format!("end-to-end handshake: {e}");
-                return Poll::Ready(Err(End::new(Code::END_TO_END, text)));
+            match received {
+                // A short connection's whole stream, its end included, can come
+                // with the last flight of the handshake.
+                Ok(progress) => inner.ended = progress.closed,
+                Err(e) => {
+                    // An alert may wait in `out`; the other side learns the reason from it.
+                    let _ = self.poll_flush(cx);
+                    let text = format!("end-to-end handshake: {e}");
+                    return Poll::Ready(Err(End::new(Code::END_TO_END, text)));
+                }
             }
         }
     }
