@@ -99,7 +99,10 @@ async fn serve(plan: PublishPlan, executor: Arc<Executor<'static>>) -> Result<()
                 .collect();
             screen.say(
                 &json!({"event": "ready", "device": device, "node": node, "ports": ports}),
-                &format!("device {device} is at node {node} ({place}) and publishes\n{}", lines.join("\n")),
+                &format!(
+                    "device {device} is at node {node} ({place}) and publishes\n{}",
+                    lines.join("\n")
+                ),
             );
         })
         .await

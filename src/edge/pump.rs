@@ -220,14 +220,16 @@ impl<P: Protocol> Pump<P> {
         let mut early = Vec::new();
         let secured = self.secured;
         let protocol = &mut self.protocol;
-        let progress = self.channel.receive(input, &mut self.pending, &mut |plain| {
-            if !secured {
-                // The last flight of the handshake can carry the first frames.
-                early.extend_from_slice(plain);
-            } else if outcome.is_ok() {
-                outcome = protocol.receive(plain, now);
-            }
-        });
+        let progress = self
+            .channel
+            .receive(input, &mut self.pending, &mut |plain| {
+                if !secured {
+                    // The last flight of the handshake can carry the first frames.
+                    early.extend_from_slice(plain);
+                } else if outcome.is_ok() {
+                    outcome = protocol.receive(plain, now);
+                }
+            });
         let progress = match progress {
             Ok(p) => p,
             Err(e) => return Err(Stop::Lost(e.to_string())),

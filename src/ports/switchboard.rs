@@ -190,7 +190,10 @@ impl Switchboard {
             return Ok(Some(match code {
                 Code::TOO_MANY_PORTS => Refusal {
                     limit: Some(opener.max_ports() as u64),
-                    ..refusal(code, "this session has as many ports open as it may; close some")
+                    ..refusal(
+                        code,
+                        "this session has as many ports open as it may; close some",
+                    )
                 },
                 _ => Refusal {
                     limit: Some(super::link::OPENINGS_MAX as u64),

@@ -193,7 +193,13 @@ mod tests {
             let n = w.granted as usize;
             assert!(w.receive(n));
             t += 50 * MS;
-            w.drain(n, Moment(t), Duration::from_millis(100), &mut growth, &budget);
+            w.drain(
+                n,
+                Moment(t),
+                Duration::from_millis(100),
+                &mut growth,
+                &budget,
+            );
             w.take_grant();
         }
         assert_eq!(w.size(), LARGEST);
@@ -214,7 +220,13 @@ mod tests {
         let mut full = SESSION_GROWTH;
         let mut w = Window::new(INITIAL, Moment(0));
         assert!(w.receive(INITIAL as usize));
-        w.drain(INITIAL as usize, Moment(1), Duration::from_secs(1), &mut full, &Budget::new(usize::MAX));
+        w.drain(
+            INITIAL as usize,
+            Moment(1),
+            Duration::from_secs(1),
+            &mut full,
+            &Budget::new(usize::MAX),
+        );
         assert_eq!(w.size(), INITIAL);
     }
 
@@ -252,7 +264,13 @@ mod tests {
         w.take_grant();
         assert_eq!(w.size(), 2 * INITIAL);
         assert!(w.receive(2 * INITIAL as usize));
-        w.drain(2 * INITIAL as usize, Moment(5_000 * MS), RTT_FLOOR, &mut growth, &budget);
+        w.drain(
+            2 * INITIAL as usize,
+            Moment(5_000 * MS),
+            RTT_FLOOR,
+            &mut growth,
+            &budget,
+        );
         assert_eq!((w.size(), growth), (INITIAL, 0));
         assert_eq!(w.take_grant(), INITIAL);
     }

@@ -182,13 +182,11 @@ impl LocalFlow {
                         buffer.truncate(n);
                         return Poll::Ready(Some(()));
                     }
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                        match socket.poll_readable(cx) {
-                            Poll::Ready(Ok(())) => {}
-                            Poll::Ready(Err(_)) => return Poll::Ready(None),
-                            Poll::Pending => return Poll::Pending,
-                        }
-                    }
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => match socket.poll_readable(cx) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(_)) => return Poll::Ready(None),
+                        Poll::Pending => return Poll::Pending,
+                    },
                     // An ICMP refusal of an earlier datagram: UDP goes on.
                     Err(e) if e.kind() == ErrorKind::ConnectionRefused => {}
                     Err(e) if e.kind() == ErrorKind::Interrupted => {}

@@ -103,10 +103,7 @@ impl Offer {
     ///
     /// # Errors
     /// The handshake failed or the opener is not allowed; the opener is told.
-    pub async fn accept(
-        self,
-        allowed: impl Fn(Address) -> Result<(), End>,
-    ) -> Result<Tunnel, End> {
+    pub async fn accept(self, allowed: impl Fn(Address) -> Result<(), End>) -> Result<Tunnel, End> {
         let clock = self.shared.options.clock.clone();
         if !crate::edge::is_end_to_end(self.port.name()) {
             let verdict = allowed(self.port.peer());
@@ -287,8 +284,8 @@ async fn session(
 ) -> Outcome {
     let options = &shared.options;
     let mut greeting = Vec::new();
-    let channel = Channel::client(&shared.edge_tls)
-        .and_then(|mut c| c.start(&mut greeting).map(|()| c));
+    let channel =
+        Channel::client(&shared.edge_tls).and_then(|mut c| c.start(&mut greeting).map(|()| c));
     let channel = match channel {
         Ok(channel) => channel,
         Err(e) => {
@@ -396,7 +393,9 @@ fn on_event(
             durable,
         } => {
             if !durable {
-                log::warn!("the node could not store the ticket (its disk failed); it goes on for a while");
+                log::warn!(
+                    "the node could not store the ticket (its disk failed); it goes on for a while"
+                );
             }
             log::debug!("ticket of {total_bytes} bytes accepted");
         }
@@ -425,7 +424,10 @@ fn on_event(
         }
     }
     let mut st = shared.lock();
-    st.settle(place, lost_at.map(|at| shared.options.clock.now().since(at)));
+    st.settle(
+        place,
+        lost_at.map(|at| shared.options.clock.now().since(at)),
+    );
     true
 }
 

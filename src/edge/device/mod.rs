@@ -327,7 +327,8 @@ impl Device {
             if who == peer {
                 Ok(())
             } else {
-                let text = format!("the other end is {who}, not {peer}: the node connected somebody else");
+                let text =
+                    format!("the other end is {who}, not {peer}: the node connected somebody else");
                 Err(End::new(Code::END_TO_END, text))
             }
         })

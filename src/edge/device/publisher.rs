@@ -209,8 +209,8 @@ async fn bind_towards(publication: &Publication) -> Result<Async<UdpSocket>, Str
         } else {
             ([0u16; 8], 0).into()
         };
-        let bound = Async::<UdpSocket>::bind(any)
-            .and_then(|s| s.get_ref().connect(address).map(|()| s));
+        let bound =
+            Async::<UdpSocket>::bind(any).and_then(|s| s.get_ref().connect(address).map(|()| s));
         match bound {
             Ok(socket) => return Ok(socket),
             Err(e) => last = format!("cannot send to the target {target}: {e}"),
