@@ -123,8 +123,13 @@ impl Raw {
         raw
     }
 
-    pub fn hello(&mut self) {
+    /// What arrives from here on are frames; [`Raw::hello`] calls it.
+    pub fn hello_is_expected(&mut self) {
         self.framed = true;
+    }
+
+    pub fn hello(&mut self) {
+        self.hello_is_expected();
         self.request(&Hello {
             capabilities: 0,
             agent: "raw".into(),
