@@ -24,8 +24,9 @@ use std::time::Duration;
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// First pause after all nodes have failed; the first retry comes within 0.5 s.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// Longest pause in the first minute after a loss.
-const EAGER_PAUSE: Duration = Duration::from_secs(5);
+/// Longest pause in the first minute after a loss: with the handshake that
+/// follows, a device is back within 5 s of its node.
+const EAGER_PAUSE: Duration = Duration::from_secs(4);
 /// How long a device is eager after a loss.
 const EAGER_TIME: Duration = Duration::from_secs(60);
 /// Pause after that.

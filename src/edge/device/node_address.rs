@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::Write;
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
@@ -38,16 +39,36 @@ impl FromStr for NodeAddress {
             }
             None => (None, text),
         };
-        let wrong = || format!("{place:?} is not HOST:PORT (an IPv6 host as [HOST]:PORT)");
-        let (host, port) = place.rsplit_once(':').ok_or_else(wrong)?;
-        let host = match host.strip_prefix('[') {
-            Some(v6) => v6.strip_suffix(']').ok_or_else(wrong)?,
-            None if host.contains(':') => return Err(wrong()),
-            None => host,
+        let (host, port) = match place.strip_prefix('[') {
+            Some(rest) => {
+                let (host, port) = rest.split_once(']').ok_or_else(|| {
+                    format!("{place:?} has no closing bracket: [HOST]:PORT (brackets are for IPv6)")
+                })?;
+                if host.parse::<Ipv6Addr>().is_err() {
+                    return Err(format!(
+                        "{place:?}: only an IPv6 address in brackets, other hosts without"
+                    ));
+                }
+                (host, port.strip_prefix(':'))
+            }
+            None => match place.rsplit_once(':') {
+                Some((host, _)) if host.contains(':') => {
+                    return Err(format!(
+                        "{place:?}: an IPv6 host stands in brackets, [HOST]:PORT"
+                    ))
+                }
+                Some((host, port)) => (host, Some(port)),
+                None => (place, None),
+            },
         };
-        let port = port.parse().ok().filter(|p| *p != 0).ok_or_else(wrong)?;
+        let port = port.ok_or_else(|| format!("{place:?}: the port is missing, HOST:PORT"))?;
+        let port = port
+            .parse()
+            .ok()
+            .filter(|p| *p != 0)
+            .ok_or_else(|| format!("{place:?}: the port is a number from 1 to 65535, HOST:PORT"))?;
         if host.is_empty() || host.len() > HOST_MAX || host.contains(char::is_whitespace) {
-            return Err(wrong());
+            return Err(format!("{place:?}: the host is no name or address, HOST:PORT"));
         }
         Ok(NodeAddress {
             address,
