@@ -62,13 +62,14 @@ impl FromStr for NodeAddress {
             },
         };
         let port = port.ok_or_else(|| format!("{place:?}: the port is missing, HOST:PORT"))?;
-        let port = port
-            .parse()
-            .ok()
-            .filter(|p| *p != 0)
-            .ok_or_else(|| format!("{place:?}: the port is a number from 1 to 65535, HOST:PORT"))?;
+        let port =
+            port.parse().ok().filter(|p| *p != 0).ok_or_else(|| {
+                format!("{place:?}: the port is a number from 1 to 65535, HOST:PORT")
+            })?;
         if host.is_empty() || host.len() > HOST_MAX || host.contains(char::is_whitespace) {
-            return Err(format!("{place:?}: the host is no name or address, HOST:PORT"));
+            return Err(format!(
+                "{place:?}: the host is no name or address, HOST:PORT"
+            ));
         }
         Ok(NodeAddress {
             address,

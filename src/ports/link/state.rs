@@ -2,9 +2,9 @@
 
 use super::{violation, Link, Output, Violation, CONTROL_QUEUE_MAX};
 use crate::identity::Address;
+use crate::ports::budget::Budget;
 use crate::ports::local::LocalEnd;
 use crate::ports::queue::Queue;
-use crate::ports::switchboard::Budget;
 use crate::ports::window::{Window, CROWDED, INITIAL, INITIAL_CROWDED};
 use crate::time::Moment;
 use crate::wire::code::Code;
