@@ -292,7 +292,7 @@ impl State {
     pub fn was_used(&self, number: u32, chooses_even: bool) -> bool {
         if number == 0 {
             false
-        } else if (number % 2 == 0) == chooses_even {
+        } else if number.is_multiple_of(2) == chooses_even {
             number < self.local_next
         } else {
             number <= self.remote_high
