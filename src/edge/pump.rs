@@ -159,7 +159,7 @@ impl<P: Protocol> Pump<P> {
                 }
             }
             match self.socket.get_ref().read(&mut scratch.read) {
-                Ok(0) => return Err(Stop::Lost("the other side closed the connection".into())),
+                Ok(0) => return Err(self.hung_up("the other side closed the connection")),
                 Ok(n) => {
                     // Less than asked for: the kernel has no more.
                     self.readable = n == scratch.read.len();
@@ -169,10 +169,21 @@ impl<P: Protocol> Pump<P> {
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => self.readable = false,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::ConnectionReset => {
+                    return Err(self.hung_up("the connection was reset by the other side"))
+                }
                 Err(e) => return Err(broken(&e)),
             }
         }
         Ok(true)
+    }
+
+    fn hung_up(&self, how: &str) -> Stop {
+        Stop::Lost(if self.secured {
+            how.to_owned()
+        } else {
+            format!("{how} before TLS stood: it is no device port of a node, or the node takes no more connections")
+        })
     }
 
     /// Ciphertext to frames.

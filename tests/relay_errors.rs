@@ -1,0 +1,460 @@
+//! What a user reads whose publish or forward cannot work: one line that says
+//! what is wrong and what to do, and the exit code; or, while the program can
+//! still come right, an event.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod common;
+
+use common::servers::*;
+use common::tools::*;
+use common::*;
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const STRANGER: &str = "0x00000000000000000000000000000000000000aa";
+const FLEET: &str = "0x00000000000000000000000000000000000000fe";
+
+/// An identity file; path and address.
+fn identity(home: &Path, name: &str) -> (PathBuf, String) {
+    let file = home.join(name);
+    let made = run(
+        chr_node()
+            .args(["identity", "new", "--identity"])
+            .arg(&file),
+        SOON,
+    );
+    assert_eq!(made.code, 0, "{}", made.err);
+    (file, made.out.trim().to_owned())
+}
+
+/// `chr-node publish` with an identity that exists, so that nothing but errors
+/// is said.
+fn publish(home: &Path, name: &str, spec: &str, more: &[&str]) -> Command {
+    let file = home.join(format!("{name}.key"));
+    if !file.exists() {
+        identity(home, &format!("{name}.key"));
+    }
+    let mut command = chr_node();
+    command.args(["publish", spec]).args(more);
+    command.arg("--identity").arg(file);
+    command
+}
+
+/// Connects to a forwarded port that must not work; the reason that the
+/// program tells, and what the local program sees.
+fn refusal(forwarder: &Device, listen: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(listen).unwrap();
+    let seen = stream.read(&mut [0]).map_err(|e| e.kind());
+    assert_eq!(seen, Err(ErrorKind::ConnectionReset));
+    let event = forwarder.expect("refused");
+    event["reason"].as_str().unwrap().to_owned()
+}
+
+/// The refusal that a forward to this target meets.
+fn refused_at(home: &Path, node: &Node, target: &str, more: &[&str]) -> String {
+    let (forwarder, listen) =
+        Device::forward(home, "f", &node.address(), "127.0.0.1:0", target, more);
+    refusal(&forwarder, listen)
+}
+
+#[test]
+fn another_node_than_the_one_named_is_an_error_and_no_session() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let named = format!("{STRANGER}@{}", node.edge());
+    for json in [false, true] {
+        let mut command = publish(home.path(), "p", "80:public", &["--node", &named]);
+        if json {
+            command.arg("--json");
+        }
+        let ran = run(&mut command, SOON);
+        ran.assert_one_line(1, &[STRANGER, node.id(), "--node"]);
+        if json {
+            let event: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+            assert_eq!(event["event"], "error");
+        } else {
+            assert_eq!(ran.out, "");
+        }
+    }
+}
+
+#[test]
+fn a_node_that_changed_is_an_error_until_it_is_confirmed() {
+    let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let home = homes[0].path();
+    let first = Node::start(home);
+    let place = first.edge();
+    let at = place.to_string();
+    let args = ["publish", "80:public", "--node", &at];
+    let device = Device::start(home, "p", &args);
+    device.expect("ready");
+    until(SOON, "the node is remembered", || {
+        let text = fs::read_to_string(home.join("known_nodes")).ok()?;
+        text.contains(first.id()).then_some(())
+    });
+    drop(device);
+    drop(first);
+    let port = place.port().to_string();
+    let second = Node::start_with(homes[1].path(), &[("EDGE2_PORT", &port)]);
+    let ran = run(&mut publish(home, "p", "80:public", &["--node", &at]), SOON);
+    ran.assert_one_line(1, &[second.id(), "--accept-node"]);
+    // Confirmed once, it is the known one.
+    for more in [&["--accept-node"][..], &[]] {
+        let device = Device::start(home, "p", &[&args[..], more].concat());
+        assert_eq!(device.expect("ready")["node"], second.id());
+        until(SOON, "the change is remembered", || {
+            let text = fs::read_to_string(home.join("known_nodes")).ok()?;
+            text.contains(second.id()).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_device_or_port_that_is_not_there_is_named_to_the_opener() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let home = home.path();
+    let reason = refused_at(home, &node, &format!("{STRANGER}:8080"), &[]);
+    assert!(
+        reason.contains(STRANGER) && reason.contains("correct the address"),
+        "{reason}"
+    );
+    // A free port that was just given back: nobody answers there.
+    let dead = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let spec = format!("{}=8080:public", dead.port());
+    let (publisher, ready) = Device::publish(home, "p", &node.address(), &[&spec]);
+    let device = ready["device"].as_str().unwrap();
+    let reason = refused_at(home, &node, &format!("{device}:8081"), &[]);
+    assert!(reason.contains("does not publish tls:8081"), "{reason}");
+    let reason = refused_at(home, &node, &format!("{device}:8080"), &[]);
+    assert!(
+        reason.contains(&dead.to_string()) && reason.contains("does not answer"),
+        "{reason}"
+    );
+    // Who publishes reads it too.
+    let told = publisher.expect("refused");
+    assert!(told["reason"].as_str().unwrap().contains(&dead.to_string()));
+    // A device's own port.
+    let (file, own) = identity(home, "own.key");
+    let (_own, listen) = {
+        let target = format!("{own}:8080");
+        let at = node.address();
+        Device::forward(home, "own", &at, "127.0.0.1:0", &target, &[])
+    };
+    let reason = refusal(&_own, listen);
+    assert!(reason.contains("two identities"), "{reason} {file:?}");
+}
+
+#[test]
+fn a_private_port_opens_for_the_listed_and_nobody_else() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let home = home.path();
+    let (_, friend) = identity(home, "friend.key");
+    let spec = format!("{}=8080:private", echo_server());
+    let at = node.address();
+    let publisher = Device::start(
+        home,
+        "p",
+        &["publish", &spec, "--node", &at, "--allow", &friend],
+    );
+    let ready = publisher.expect("ready");
+    assert_eq!(ready["ports"][0]["mode"], "private");
+    let target = format!("{}:8080", ready["device"].as_str().unwrap());
+    let reason = refused_at(home, &node, &target, &[]);
+    assert!(reason.contains("does not allow"), "{reason}");
+    let (_friend, listen) = Device::forward(home, "friend", &at, "127.0.0.1:0", &target, &[]);
+    assert_echo(listen, b"hello friend");
+}
+
+/// `listed` devices besides the one that is a member.
+fn protected(listed: usize) {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let home = home.path();
+    let (_, member) = identity(home, "member.key");
+    let mut list = String::from("# the fleet\n");
+    for n in 0..listed {
+        list.push_str(&format!("0x{:040x}\n", n + 1));
+    }
+    list.push_str(&member);
+    let file = home.join("fleet.txt");
+    fs::write(&file, list).unwrap();
+    let spec = format!("{}=8080:protected", echo_server());
+    let at = node.address();
+    let publisher = Device::start(
+        home,
+        "p",
+        &[
+            "publish",
+            &spec,
+            "--node",
+            &at,
+            "--fleet-devices",
+            file.to_str().unwrap(),
+        ],
+    );
+    let ready = publisher.expect("ready");
+    assert_eq!(ready["ports"][0]["mode"], "protected");
+    let target = format!("{}:8080", ready["device"].as_str().unwrap());
+    let reason = refused_at(home, &node, &target, &[]);
+    assert!(reason.contains("does not allow"), "{reason}");
+    let (_member, listen) = Device::forward(home, "member", &at, "127.0.0.1:0", &target, &[]);
+    assert_echo(listen, b"hello member");
+}
+
+#[test]
+fn a_protected_port_opens_for_the_fleet_and_nobody_else() {
+    protected(3);
+}
+
+#[test]
+fn a_fleet_too_long_for_the_node_is_judged_by_the_publishing_device() {
+    protected(2_000);
+}
+
+#[test]
+fn plain_and_end_to_end_do_not_meet_and_both_are_told_which_option() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let home = home.path();
+    let at = node.address();
+    let spec = format!("{}=8080:public", echo_server());
+    let publisher = Device::start(home, "p", &["publish", &spec, "--node", &at]);
+    let ready = publisher.expect("ready");
+    let target = format!("{}:8080", ready["device"].as_str().unwrap());
+    let reason = refused_at(home, &node, &target, &["--plain"]);
+    assert!(reason.contains("leave out --plain here"), "{reason}");
+    drop(publisher);
+    let publisher = Device::start(home, "p", &["publish", &spec, "--node", &at, "--plain"]);
+    let ready = publisher.expect("ready");
+    assert_eq!(ready["ports"][0]["name"], "tcp:8080");
+    let reason = refused_at(home, &node, &target, &[]);
+    assert!(reason.contains("use --plain here too"), "{reason}");
+}
+
+#[test]
+fn connections_that_local_programs_drop_are_not_told_as_refusals() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let route = Route::tcp(home.path(), &node.address(), source_server(1));
+    for _ in 0..5 {
+        let mut stream = route.connect();
+        stream.read_exact(&mut [0; 1000]).unwrap();
+        // Closed with bytes unread: a reset.
+    }
+    let mut last = route.connect();
+    last.read_exact(&mut [0; 1000]).unwrap();
+    for device in [&route.forwarder, &route.publisher] {
+        assert_eq!(device.event(Duration::from_millis(50)), None);
+    }
+}
+
+#[test]
+fn a_fleet_that_the_node_does_not_serve_is_an_error_that_names_the_option() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start_with(home.path(), &[("CHR_SECURITY__FLEET_ALLOWLIST", FLEET)]);
+    let at = node.address();
+    let options = ["--node", at.as_str()];
+    let ran = run(&mut publish(home.path(), "p", "80:public", &options), SOON);
+    ran.assert_one_line(1, &["is not served by this node", "--fleet"]);
+    let device = Device::start(
+        home.path(),
+        "p",
+        &["publish", "80:public", "--node", &at, "--fleet", FLEET],
+    );
+    device.expect("ready");
+}
+
+#[test]
+fn a_stranger_who_claims_a_fleet_is_not_served() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let (_, member) = identity(home, "member.key");
+    let rule = format!("{FLEET}/{member}");
+    let node = Node::start_with(home, &[("CHR_SECURITY__FLEET_ALLOWLIST", &rule)]);
+    let at = node.address();
+    let options = ["--node", at.as_str(), "--fleet", FLEET];
+    let ran = run(&mut publish(home, "stranger", "80:public", &options), SOON);
+    ran.assert_one_line(1, &["does not belong to fleet", FLEET]);
+    let args = [&["publish", "80:public"][..], &options].concat();
+    Device::start(home, "member", &args).expect("ready");
+}
+
+#[test]
+fn a_local_port_in_use_is_an_error_before_anything_is_dialled() {
+    let home = tempfile::tempdir().unwrap();
+    let (file, _) = identity(home.path(), "f.key");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = taken.local_addr().unwrap().to_string();
+    let target = format!("{STRANGER}:80");
+    let mut command = chr_node();
+    command
+        .args(["forward", &place, &target, "--node", "127.0.0.1:1"])
+        .arg("--identity")
+        .arg(file);
+    run(&mut command, SOON).assert_one_line(1, &[&place, "in use", "choose another"]);
+}
+
+#[test]
+fn a_node_without_its_ports_says_which_one_and_ends() {
+    let home = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (variable, other) in [("EDGE2_PORT", "RPC_PORT"), ("RPC_PORT", "EDGE2_PORT")] {
+        let mut command = chr_node();
+        command
+            .args(["run", "-q"])
+            .env("DATA_DIR", home.path())
+            .env("CHR_NETWORK__BIND", "127.0.0.1")
+            .env(variable, &port)
+            .env(other, "0");
+        run(&mut command, SOON).assert_one_line(1, &[&port, "in use"]);
+        assert!(!home.path().join("run.json").exists());
+    }
+}
+
+#[test]
+fn a_key_file_that_is_damaged_open_to_others_or_in_use_is_never_replaced() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let node = Node::start(home);
+    let at = node.address();
+    let start = |file: &str| {
+        let mut command = chr_node();
+        command
+            .args(["publish", "80:public", "--node", &at, "--identity"])
+            .arg(home.join(file));
+        run(&mut command, SOON)
+    };
+    let (damaged, address) = identity(home, "damaged.key");
+    fs::write(&damaged, "chr-key-1 00").unwrap();
+    start("damaged.key").assert_one_line(1, &["damaged.key", &address]);
+    assert_eq!(fs::read_to_string(&damaged).unwrap(), "chr-key-1 00");
+    let (empty, _) = identity(home, "empty.key");
+    fs::write(&empty, "").unwrap();
+    start("empty.key").assert_one_line(1, &["empty.key"]);
+    let (lost, address) = identity(home, "lost.key");
+    fs::remove_file(&lost).unwrap();
+    start("lost.key").assert_one_line(1, &["lost.key", &address]);
+    assert!(!lost.exists(), "a new identity was made");
+    let (open, _) = identity(home, "open.key");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o644)).unwrap();
+    start("open.key").assert_one_line(1, &["open.key", "chmod 600"]);
+    let _first = Device::publish(home, "used", &at, &["80:public"]);
+    start("used.key").assert_one_line(1, &["used.key", "in use"]);
+    // The node's own.
+    let mut second = chr_node();
+    second
+        .args(["run", "-q"])
+        .env("DATA_DIR", home)
+        .env("EDGE2_PORT", "0")
+        .env("RPC_PORT", "0");
+    run(&mut second, SOON).assert_one_line(1, &["node.key", "in use"]);
+}
+
+#[test]
+fn a_program_whose_identity_another_one_took_over_ends_and_does_not_fight() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let home = home.path();
+    let spec = format!("{}=8080:public", echo_server());
+    let (mut first, ready) = Device::publish(home, "one", &node.address(), &[&spec]);
+    fs::copy(home.join("one.key"), home.join("two.key")).unwrap();
+    let (second, again) = Device::publish(home, "two", &node.address(), &[&spec]);
+    assert_eq!(ready["device"], again["device"]);
+    let status = first.program.wait(SOON);
+    assert_eq!(status.code(), Some(1));
+    let said = complaints(&first.program);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("--identity"), "{said:?}");
+    // The second is not thrown out in its turn.
+    let target = format!("{}:8080", ready["device"].as_str().unwrap());
+    let (_f, listen) = Device::forward(home, "f", &node.address(), "127.0.0.1:0", &target, &[]);
+    assert_echo(listen, b"still here");
+    assert_eq!(second.event(Duration::ZERO), None);
+}
+
+#[test]
+fn a_device_signs_no_more_than_max_bytes_and_says_so() {
+    let home = tempfile::tempdir().unwrap();
+    // Without grace, what is not paid does not flow.
+    let node = Node::start_with(home.path(), &[("CHR_TICKETS__GRACE_BYTES", "64K")]);
+    let home = home.path();
+    let spec = format!("{}=8080:public", source_server(1));
+    let (_publisher, ready) = Device::publish(home, "p", &node.address(), &[&spec]);
+    let target = format!("{}:8080", ready["device"].as_str().unwrap());
+    let (mut forwarder, listen) = Device::forward(
+        home,
+        "f",
+        &node.address(),
+        "127.0.0.1:0",
+        &target,
+        &["--max-bytes", "20M"],
+    );
+    let mut stream = TcpStream::connect(listen).unwrap();
+    let mut received = 0;
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(n @ 1..) = stream.read(&mut buffer) {
+        received += n;
+    }
+    assert!(received > 15_000_000, "{received} of 20 MB were paid for");
+    assert!(received < 24_000_000, "{received}, more than was paid for");
+    assert_eq!(forwarder.program.wait(SOON).code(), Some(1));
+    let said = complaints(&forwarder.program);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("--max-bytes"), "{said:?}");
+}
+
+#[test]
+fn a_place_where_no_node_answers_is_told_and_tried_again() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    // Services that are no nodes: one answers in clear, one hangs up.
+    let web = serve(|mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    });
+    let rude = serve(drop);
+    for (name, place, words) in [
+        ("nobody", nobody.to_string(), "is the node running"),
+        (
+            "name",
+            "no-such-host.invalid:41046".to_owned(),
+            "name not found",
+        ),
+        ("web", format!("127.0.0.1:{web}"), "does not speak TLS"),
+        ("rude", format!("127.0.0.1:{rude}"), "device port of a node"),
+    ] {
+        let args = ["publish", "80:public", "--node", &place];
+        let mut device = Device::start(home, name, &args);
+        for _ in 0..2 {
+            let error = device.event(SOON).unwrap();
+            assert_eq!(error["event"], "error");
+            let reason = error["reason"].as_str().unwrap();
+            assert!(
+                reason.contains(&place) && reason.contains(words),
+                "{name}: {reason}"
+            );
+        }
+        device.program.signal("-INT");
+        assert_eq!(device.program.wait(SOON).code(), Some(0));
+    }
+}
