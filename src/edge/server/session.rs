@@ -422,6 +422,10 @@ impl Core {
     }
 
     fn tick(&mut self, cx: &mut Context<'_>, now: Moment) -> Result<Option<Moment>, Stop> {
+        if self.slot.poll_turned_out(cx) {
+            let text = "others wait for this place and no ticket came; try again";
+            return Err(Stop::say(Code::TOO_SLOW, text));
+        }
         let (Phase::Serving(serving), Some(link)) = (&mut self.phase, &self.link) else {
             if now >= self.due {
                 let text = "TLS and Hello took longer than allowed";
