@@ -6,12 +6,14 @@
 //! thread share ([`Scratch`]). Only ciphertext that the kernel did not take, and
 //! a TLS record that has not arrived whole, are kept with the session.
 
+use super::stop::broken;
+pub use super::stop::Stop;
 use crate::identity::Address;
-use crate::ports::{Link, Violation};
+use crate::ports::Link;
+
 use crate::time::{Clock, Moment};
 use crate::tls::Channel;
-use crate::wire::code::Code;
-use crate::wire::control::{encode, short_text, Close};
+use crate::wire::control::encode;
 use async_io::{Async, Timer};
 use std::cell::RefCell;
 use std::future::Future;
@@ -41,47 +43,6 @@ const CLOSING_TIME: Duration = Duration::from_secs(1);
 /// Deadlines further away than this are rounded up to whole seconds, so that
 /// the timers of many sessions fire together.
 const COARSE: Duration = Duration::from_secs(10);
-
-/// Why a session ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// This side ends it and tells the other why.
-    Say(Close),
-    /// The other side said that it ends, and why.
-    Told(Close),
-    /// The connection broke, or TLS did not come about; in words.
-    Lost(String),
-    /// Bytes of another dialect: these go out as they are, then the end.
-    Foreign(Vec<u8>, String),
-}
-
-impl Stop {
-    /// An end that this side decided on.
-    #[must_use]
-    pub fn say(code: Code, text: &str) -> Stop {
-        Stop::Say(Close {
-            code,
-            text: short_text(text),
-            retry_after_ms: None,
-        })
-    }
-}
-
-impl From<Violation> for Stop {
-    fn from(v: Violation) -> Stop {
-        Stop::say(v.code, &v.text)
-    }
-}
-
-impl std::fmt::Display for Stop {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Stop::Say(c) => write!(f, "ended here: {} ({})", c.text, c.code),
-            Stop::Told(c) => write!(f, "ended by the other side: {} ({})", c.text, c.code),
-            Stop::Lost(text) | Stop::Foreign(_, text) => f.write_str(text),
-        }
-    }
-}
 
 /// A session's state machine, as the pump drives it.
 pub trait Protocol: Send + Unpin {
@@ -231,14 +192,16 @@ impl<P: Protocol> Pump<P> {
         let mut early = Vec::new();
         let secured = self.secured;
         let protocol = &mut self.protocol;
-        let progress = self.channel.receive(input, &mut self.pending, &mut |plain| {
-            if !secured {
-                // The last flight of the handshake can carry the first frames.
-                early.extend_from_slice(plain);
-            } else if outcome.is_ok() {
-                outcome = protocol.receive(plain, now);
-            }
-        });
+        let progress = self
+            .channel
+            .receive(input, &mut self.pending, &mut |plain| {
+                if !secured {
+                    // The last flight of the handshake can carry the first frames.
+                    early.extend_from_slice(plain);
+                } else if outcome.is_ok() {
+                    outcome = protocol.receive(plain, now);
+                }
+            });
         let progress = match progress {
             Ok(p) => p,
             Err(e) => return Err(Stop::Lost(e.to_string())),
@@ -470,16 +433,6 @@ fn coarse(wait: Duration) -> Duration {
     } else {
         Duration::from_secs(wait.as_secs() + 1)
     }
-}
-
-fn broken(e: &std::io::Error) -> Stop {
-    Stop::Lost(match e.kind() {
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-            "the connection was reset by the other side".into()
-        }
-        ErrorKind::TimedOut => "the other side no longer answers".into(),
-        _ => format!("the connection broke: {e}"),
-    })
 }
 
 impl<P: Protocol> Future for Pump<P> {

@@ -1,6 +1,7 @@
 //! Keeps a device connected: tries the nodes in order, fails over, and comes
 //! back for ever.
 
+use super::dial::dial;
 use super::node_address::NodeAddress;
 use super::session::{DeviceSession, Event, SessionParts};
 use super::tunnel::Tunnel;
@@ -15,13 +16,11 @@ use crate::time::Moment;
 use crate::tls::Channel;
 use crate::wire::code::Code;
 use async_io::{Async, Timer};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long a TCP connection to one address of a node may take.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// First pause after all nodes have failed; the first retry comes within 0.5 s.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Longest pause in the first minute after a loss: with the handshake that
@@ -104,10 +103,7 @@ impl Offer {
     ///
     /// # Errors
     /// The handshake failed or the opener is not allowed; the opener is told.
-    pub async fn accept(
-        self,
-        allowed: impl Fn(Address) -> Result<(), End>,
-    ) -> Result<Tunnel, End> {
+    pub async fn accept(self, allowed: impl Fn(Address) -> Result<(), End>) -> Result<Tunnel, End> {
         let clock = self.shared.options.clock.clone();
         if !crate::edge::is_end_to_end(self.port.name()) {
             let verdict = allowed(self.port.peer());
@@ -161,10 +157,13 @@ pub(super) async fn keep(shared: Arc<Shared>) {
         for step in 0..nodes.len() {
             let at = (turn + step) % nodes.len();
             let Some(node) = nodes.get(at) else { continue };
-            let outcome = match connect(node).await {
+            let outcome = match dial(&node.host, node.port, Tuning::SESSION).await {
                 Ok(socket) => session(&shared, node, socket, lost_at).await,
                 Err(reason) => {
-                    let reason = format!("cannot reach the node at {}: {reason}", node.place());
+                    let reason = format!(
+                        "cannot reach the node at {}: {reason} (is it running, is the port right?)",
+                        node.place()
+                    );
                     shared.lock().tell(DeviceEvent::Trouble { reason });
                     continue;
                 }
@@ -238,47 +237,6 @@ fn explain(outcome: &Outcome, node: &NodeAddress) -> String {
     }
 }
 
-async fn connect(node: &NodeAddress) -> Result<Async<TcpStream>, String> {
-    let addresses: Vec<SocketAddr> = match node.host.parse::<IpAddr>() {
-        Ok(ip) => vec![SocketAddr::new(ip, node.port)],
-        Err(_) => {
-            let (host, port) = (node.host.clone(), node.port);
-            let lookup = smol::unblock(move || (host.as_str(), port).to_socket_addrs());
-            let found = lookup.await.map_err(|e| format!("name not found ({e})"))?;
-            found.collect()
-        }
-    };
-    let mut last = "the name has no addresses".to_owned();
-    for address in addresses {
-        let late = async {
-            Timer::after(CONNECT_TIME).await;
-            Err(std::io::ErrorKind::TimedOut.into())
-        };
-        match smol::future::or(Async::<TcpStream>::connect(address), late).await {
-            Ok(socket) => {
-                if let Err(e) = Tuning::SESSION.apply(&socket) {
-                    log::debug!("socket options: {e}");
-                }
-                return Ok(socket);
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::TimedOut => {
-                last = format!("no answer within {} s", CONNECT_TIME.as_secs());
-            }
-            Err(e) => last = plain_words(&e),
-        }
-    }
-    Err(last)
-}
-
-fn plain_words(e: &std::io::Error) -> String {
-    match e.kind() {
-        std::io::ErrorKind::ConnectionRefused => {
-            "connection refused (is the node running, is the port right?)".into()
-        }
-        _ => e.to_string(),
-    }
-}
-
 /// Runs one session to its end.
 async fn session(
     shared: &Arc<Shared>,
@@ -288,8 +246,8 @@ async fn session(
 ) -> Outcome {
     let options = &shared.options;
     let mut greeting = Vec::new();
-    let channel = Channel::client(&shared.edge_tls)
-        .and_then(|mut c| c.start(&mut greeting).map(|()| c));
+    let channel =
+        Channel::client(&shared.edge_tls).and_then(|mut c| c.start(&mut greeting).map(|()| c));
     let channel = match channel {
         Ok(channel) => channel,
         Err(e) => {
@@ -397,7 +355,9 @@ fn on_event(
             durable,
         } => {
             if !durable {
-                log::warn!("the node could not store the ticket (its disk failed); it goes on for a while");
+                log::warn!(
+                    "the node could not store the ticket (its disk failed); it goes on for a while"
+                );
             }
             log::debug!("ticket of {total_bytes} bytes accepted");
         }
@@ -414,8 +374,10 @@ fn on_event(
             link.leave(Code::LEAVING, &why.to_string());
         }
         Event::TicketRefused(error) if error.retry_after_ms.is_some() => {
-            // The node asks again; what it will not take for good it says so.
-            log::warn!("the node refused a ticket: {}", error.text);
+            // A clock that is wrong, or tickets too often: another session may
+            // do better, and the keeper's pauses keep it from hammering.
+            let text = format!("the node refused a ticket: {}", error.text);
+            link.leave(Code::LEAVING, &text);
         }
         Event::TicketRefused(error) => {
             let text = format!("the node refused the ticket: {}", error.text);
@@ -424,7 +386,10 @@ fn on_event(
         }
     }
     let mut st = shared.lock();
-    st.settle(place, lost_at.map(|at| shared.options.clock.now().since(at)));
+    st.settle(
+        place,
+        lost_at.map(|at| shared.options.clock.now().since(at)),
+    );
     true
 }
 

@@ -24,6 +24,7 @@
 //! | --- | --- |
 //! | [`session`] | the device's state machine, without I/O |
 //! | [`keeper`] | connects, fails over, reconnects for ever |
+//! | [`dial`] | finds a host and connects to it |
 //! | [`node_address`] | `[0xADDR@]HOST:PORT`, and which address was seen where |
 //! | [`tunnel`] | a port as a stream, TLS end to end inside |
 //! | [`stream`] | the same for library users, with `async` calls |
@@ -32,6 +33,7 @@
 //! | [`publisher`], [`forwarder`] | what `chr-node publish` and `chr-node forward` run |
 
 pub mod datagram;
+pub mod dial;
 pub mod forwarder;
 pub mod keeper;
 pub mod node_address;
@@ -327,7 +329,8 @@ impl Device {
             if who == peer {
                 Ok(())
             } else {
-                let text = format!("the other end is {who}, not {peer}: the node connected somebody else");
+                let text =
+                    format!("the other end is {who}, not {peer}: the node connected somebody else");
                 Err(End::new(Code::END_TO_END, text))
             }
         })

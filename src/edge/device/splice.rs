@@ -69,11 +69,7 @@ impl Splice {
     }
 
     /// Local connection to tunnel. True when there may be more right now.
-    fn pump_up(
-        &mut self,
-        cx: &mut Context<'_>,
-        scratch: &mut Vec<u8>,
-    ) -> Result<bool, Failure> {
+    fn pump_up(&mut self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) -> Result<bool, Failure> {
         let Some(tunnel) = &mut self.tunnel else {
             return Ok(false);
         };
@@ -122,11 +118,7 @@ impl Splice {
     }
 
     /// Tunnel to local connection. True when there may be more right now.
-    fn pump_down(
-        &mut self,
-        cx: &mut Context<'_>,
-        scratch: &mut Vec<u8>,
-    ) -> Result<bool, Failure> {
+    fn pump_down(&mut self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) -> Result<bool, Failure> {
         if self.down == Side::Done || !self.write_waiting(cx)? {
             return Ok(false);
         }
@@ -194,7 +186,11 @@ impl Splice {
         Ok(true)
     }
 
-    fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut (Vec<u8>, Vec<u8>)) -> Result<bool, Failure> {
+    fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut (Vec<u8>, Vec<u8>),
+    ) -> Result<bool, Failure> {
         for _ in 0..TURNS {
             let up = self.pump_up(cx, &mut scratch.0)?;
             let down = self.pump_down(cx, &mut scratch.1)?;

@@ -116,12 +116,11 @@ impl Tunnel {
                 return Poll::Ready(Err(End::new(Code::END_TO_END, text)));
             };
             let early = &mut self.early;
-            let received =
-                inner
-                    .channel
-                    .receive(chunk.bytes_mut(), &mut inner.out, &mut |plain| {
-                        early.extend_from_slice(plain);
-                    });
+            let received = inner
+                .channel
+                .receive(chunk.bytes_mut(), &mut inner.out, &mut |plain| {
+                    early.extend_from_slice(plain);
+                });
             match received {
                 // A short connection's whole stream, its end included, can come
                 // with the last flight of the handshake.
@@ -163,13 +162,20 @@ impl Tunnel {
             return Poll::Ready(Ok(into.len() - before));
         }
         loop {
-            if self.inner.as_ref().is_some_and(|i| i.ended) {
-                return Poll::Ready(Ok(0));
-            }
             let now = self.clock.now();
+            let ended = self.inner.as_ref().is_some_and(|i| i.ended);
+            if ended {
+                // The port's own Finish is waited for: a port that is let go before
+                // it has come is given up, and what we wrote last with it.
+                match ready!(self.port.poll_read(cx, now)) {
+                    Ok(Some(_)) => continue,
+                    Ok(None) | Err(_) => return Poll::Ready(Ok(0)),
+                }
+            }
             let Some(mut chunk) = ready!(self.port.poll_read(cx, now))? else {
                 if self.inner.is_some() {
-                    let text = "the stream was cut on the way (no end of TLS before the end of the port)";
+                    let text =
+                        "the stream was cut on the way (no end of TLS before the end of the port)";
                     return Poll::Ready(Err(End::new(Code::END_TO_END, text)));
                 }
                 return Poll::Ready(Ok(0));
