@@ -434,7 +434,7 @@ fn a_place_where_no_node_answers_is_told_and_tried_again() {
     });
     let rude = serve(drop);
     for (name, place, words) in [
-        ("nobody", nobody.to_string(), "is the node running"),
+        ("nobody", nobody.to_string(), "connection refused"),
         (
             "name",
             "no-such-host.invalid:41046".to_owned(),
