@@ -4,7 +4,13 @@
 //! the library in this process, so that the node's own CPU time and memory can
 //! be read from /proc. `cargo bench --bench relay [-- NAME…]`; names are those of
 //! the functions below. Figures are printed one a line: `name value unit`.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use chr_node::edge::device::{Device, DeviceEvent, DeviceOptions, NodeAddress};
 use chr_node::identity::SecretKey;
@@ -50,11 +56,21 @@ impl Node {
             if let Ok(json) = serde_json::from_str(&text) {
                 break json;
             }
-            assert!(begun.elapsed() < Duration::from_secs(10), "the node did not start");
+            assert!(
+                begun.elapsed() < Duration::from_secs(10),
+                "the node did not start"
+            );
             std::thread::sleep(Duration::from_micros(200));
         };
-        println!("start_to_listening {:.1} ms", begun.elapsed().as_secs_f64() * 1e3);
-        let text = format!("{}@{}", json["node_id"].as_str().unwrap(), json["edge"][0].as_str().unwrap());
+        println!(
+            "start_to_listening {:.1} ms",
+            begun.elapsed().as_secs_f64() * 1e3
+        );
+        let text = format!(
+            "{}@{}",
+            json["node_id"].as_str().unwrap(),
+            json["edge"][0].as_str().unwrap()
+        );
         Node {
             child,
             address: text.parse().unwrap(),
@@ -65,7 +81,12 @@ impl Node {
     /// User and system CPU seconds so far.
     fn cpu(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .collect();
         let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
         ticks as f64 / 100.0
     }
@@ -73,7 +94,12 @@ impl Node {
     fn rss(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            * 1024
     }
 }
 
@@ -85,7 +111,10 @@ impl Drop for Node {
 }
 
 fn binary() -> PathBuf {
-    std::env::var_os("BENCH_NODE").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_chr-node")), PathBuf::from)
+    std::env::var_os("BENCH_NODE").map_or_else(
+        || PathBuf::from(env!("CARGO_BIN_EXE_chr-node")),
+        PathBuf::from,
+    )
 }
 
 async fn device(node: &Node, executor: &Arc<Executor<'static>>) -> Device {
@@ -110,7 +139,10 @@ fn clock() -> impl Clock {
 }
 
 /// Publishes tcp:1 at one device, opens it from another.
-async fn pair(node: &Node, executor: &Arc<Executor<'static>>) -> (Device, Device, LocalPort, LocalPort) {
+async fn pair(
+    node: &Node,
+    executor: &Arc<Executor<'static>>,
+) -> (Device, Device, LocalPort, LocalPort) {
     let a = device(node, executor).await;
     let b = device(node, executor).await;
     a.publish("tcp:1", None);
@@ -226,8 +258,14 @@ fn round_trip(rounds: usize) {
             times.push(begun.elapsed());
         }
         times.sort();
-        println!("round_trip_p50 {:.1} us", times[rounds / 2].as_secs_f64() * 1e6);
-        println!("round_trip_p99 {:.1} us", times[rounds * 99 / 100].as_secs_f64() * 1e6);
+        println!(
+            "round_trip_p50 {:.1} us",
+            times[rounds / 2].as_secs_f64() * 1e6
+        );
+        println!(
+            "round_trip_p99 {:.1} us",
+            times[rounds * 99 / 100].as_secs_f64() * 1e6
+        );
         drop(echo);
     }));
 }
@@ -247,7 +285,8 @@ fn sessions(count: usize) {
         while devices.len() < count {
             let batch: Vec<_> = (0..50.min(count - devices.len()))
                 .map(|_| {
-                    let options = DeviceOptions::new(SecretKey::generate(), vec![node.address.clone()]);
+                    let options =
+                        DeviceOptions::new(SecretKey::generate(), vec![node.address.clone()]);
                     Device::start(options, &executor).unwrap()
                 })
                 .collect();
@@ -256,7 +295,10 @@ fn sessions(count: usize) {
             }
             devices.extend(batch);
         }
-        println!("handshake_cpu {:.0} us", (node.cpu() - cpu) / count as f64 * 1e6);
+        println!(
+            "handshake_cpu {:.0} us",
+            (node.cpu() - cpu) / count as f64 * 1e6
+        );
         smol::Timer::after(Duration::from_secs(1)).await;
         let each = node.rss().saturating_sub(idle) / count as u64;
         println!("session_rss_{count} {each} B");
@@ -264,13 +306,26 @@ fn sessions(count: usize) {
 }
 
 fn main() {
-    let names: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let names: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with('-'))
+        .collect();
     let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
     if wanted("throughput") {
-        throughput(std::env::var("GIB").ok().and_then(|g| g.parse().ok()).unwrap_or(4));
+        throughput(
+            std::env::var("GIB")
+                .ok()
+                .and_then(|g| g.parse().ok())
+                .unwrap_or(4),
+        );
     }
     if wanted("round_trip") {
-        round_trip(std::env::var("ROUNDS").ok().and_then(|r| r.parse().ok()).unwrap_or(20_000));
+        round_trip(
+            std::env::var("ROUNDS")
+                .ok()
+                .and_then(|r| r.parse().ok())
+                .unwrap_or(20_000),
+        );
     }
     if wanted("sessions") {
         sessions(1_000);

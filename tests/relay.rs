@@ -1,11 +1,43 @@
-//! Two devices reach each other through a node, with the real programs.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+//! Two devices reach each other through a node, with the real programs: what
+//! goes in comes out, however much it is.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod common;
 
+use chr_node::edge::ALPN;
+use chr_node::tls::{Version, Versions};
+use common::raw::{self, Raw};
+use common::servers::*;
 use common::*;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+/// Blocks of a large transfer: 256 MiB, or 1 GiB with CHR_TEST_FULL set.
+fn large() -> usize {
+    if std::env::var_os("CHR_TEST_FULL").is_some() {
+        1024
+    } else {
+        256
+    }
+}
+
+/// Sends blocks to a digest server; the digest that comes back must be theirs.
+fn upload(stream: &mut TcpStream, seed: u64, blocks: usize) {
+    let sent = write_blocks(stream, seed, blocks);
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let total = (blocks * BLOCK) as u64;
+    assert_eq!(answer.len(), 40, "the answer after the end of input");
+    assert_eq!(answer[..8], total.to_be_bytes(), "bytes are missing");
+    assert_eq!(answer[8..], sent, "bytes differ");
+}
 
 #[test]
 fn bytes_arrive_unchanged_end_to_end_and_half_close_is_carried() {
@@ -17,7 +49,14 @@ fn bytes_arrive_unchanged_end_to_end_and_half_close_is_carried() {
     assert_eq!(ready["node"], node.id());
     assert_eq!(ready["ports"][0]["name"], "tls:8080");
     let target = format!("{}:8080", ready["device"].as_str().unwrap());
-    let (forwarder, listen) = Device::forward(home.path(), "b", &node.address(), "127.0.0.1:0", &target, &[]);
+    let (forwarder, listen) = Device::forward(
+        home.path(),
+        "b",
+        &node.address(),
+        "127.0.0.1:0",
+        &target,
+        &[],
+    );
     let sent = noise(1, 3_000_000);
     let mut stream = TcpStream::connect(listen).unwrap();
     let mut reader = stream.try_clone().unwrap();
@@ -33,4 +72,130 @@ fn bytes_arrive_unchanged_end_to_end_and_half_close_is_carried() {
     assert_eq!(got.len(), expected.len());
     assert!(got == expected, "bytes differ");
     drop((publisher, forwarder));
+}
+
+#[test]
+fn a_large_upload_end_to_end_loses_no_byte() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let route = Route::tcp(home.path(), &node.address(), digest_server());
+    upload(&mut route.connect(), 1, large());
+}
+
+#[test]
+fn a_large_upload_on_a_plain_port_loses_no_byte() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let spec = format!("{}=8080:public", digest_server());
+    let route = Route::open(
+        home.path(),
+        &node.address(),
+        &spec,
+        "127.0.0.1:0",
+        &["--plain"],
+    );
+    upload(&mut route.connect(), 2, large());
+}
+
+#[test]
+fn ports_of_one_session_do_not_mix_their_bytes() {
+    const PORTS: usize = 4;
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let targets: Vec<u16> = (0..PORTS).map(|_| digest_server()).collect();
+    let specs: Vec<String> = (0..PORTS)
+        .map(|i| format!("{}={}:public", targets[i], 8000 + i))
+        .collect();
+    let specs: Vec<&str> = specs.iter().map(String::as_str).collect();
+    let (publisher, ready) = Device::publish(home.path(), "p", &node.address(), &specs);
+    assert_eq!(ready["ports"].as_array().unwrap().len(), PORTS);
+    let forwarders: Vec<_> = (0..PORTS)
+        .map(|i| {
+            let target = format!("{}:{}", ready["device"].as_str().unwrap(), 8000 + i);
+            let name = format!("f{i}");
+            Device::forward(
+                home.path(),
+                &name,
+                &node.address(),
+                "127.0.0.1:0",
+                &target,
+                &[],
+            )
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for (i, (_, listen)) in forwarders.iter().enumerate() {
+            for k in 0..3 {
+                scope.spawn(move || {
+                    let mut stream = TcpStream::connect(listen).unwrap();
+                    upload(&mut stream, (10 * i + k) as u64 + 1, 4 + k);
+                });
+            }
+        }
+    });
+    drop(publisher);
+}
+
+#[test]
+fn both_directions_at_once_do_not_wait_for_each_other() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    // Each side writes all of its bytes while it reads the other's.
+    let port = serve(|stream| {
+        let mut read = stream.try_clone().unwrap();
+        let reading = std::thread::spawn(move || hash_to_end(&mut read));
+        let mut write = stream;
+        write_blocks(&mut write, 5, 24);
+        write.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(reading.join().unwrap().0, 24 << 20);
+    });
+    let route = Route::tcp(home.path(), &node.address(), port);
+    let mut stream = route.connect();
+    let mut read = stream.try_clone().unwrap();
+    let reading = std::thread::spawn(move || hash_to_end(&mut read));
+    let mine = write_blocks(&mut stream, 5, 24);
+    stream.shutdown(Shutdown::Write).unwrap();
+    let (total, theirs) = reading.join().unwrap();
+    assert_eq!(total, 24 << 20);
+    assert_eq!(mine, theirs);
+}
+
+/// A node that allows one version of TLS only; `other` must get no session.
+fn only_one_version(setting: &str, version: Version, own: Versions, other: Versions) {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start_with(home.path(), &[("CHR_SECURITY__TLS_VERSIONS", setting)]);
+    let route = Route::tcp(home.path(), &node.address(), digest_server());
+    upload(&mut route.connect(), 3, 16);
+    let key = raw::key();
+    let session = Raw::try_connect(node.edge(), &key, &[ALPN], own).unwrap();
+    assert_eq!(session.version(), Some(version));
+    let refused = Raw::try_connect(node.edge(), &key, &[ALPN], other);
+    assert!(refused.is_err(), "the other version was taken");
+}
+
+#[test]
+fn a_node_of_tls_1_2_only_relays_and_takes_no_1_3() {
+    only_one_version("1.2", Version::Tls12, Versions::Only12, Versions::Only13);
+}
+
+#[test]
+fn a_node_of_tls_1_3_only_relays_and_takes_no_1_2() {
+    only_one_version("1.3", Version::Tls13, Versions::Only13, Versions::Only12);
+}
+
+#[test]
+fn short_connections_that_end_at_once_are_not_taken_for_cut_ones() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let route = Route::tcp(home.path(), &node.address(), echo_server());
+    let listen = route.listen;
+    for _ in 0..5 {
+        std::thread::scope(|scope| {
+            for n in 0..60 {
+                scope.spawn(move || assert_echo(listen, &noise(n, n as usize)));
+            }
+        });
+    }
+    assert_eq!(route.publisher.event(Duration::ZERO), None);
+    assert_eq!(route.forwarder.event(Duration::ZERO), None);
 }

@@ -47,7 +47,9 @@ pub fn execute(args: &ForwardArgs) -> Result<(), Failure> {
         plan.args.device.verbosity,
     ));
     let executor = Arc::new(Executor::new());
-    smol::block_on(executor.run(serve(plan, executor.clone())))
+    // As a task of its own: `run` polls its future at every wake-up of the thread.
+    let serving = executor.spawn(serve(plan, executor.clone()));
+    smol::block_on(executor.run(serving))
 }
 
 async fn serve(plan: ForwardPlan, executor: Arc<Executor<'static>>) -> Result<(), Failure> {

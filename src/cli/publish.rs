@@ -60,7 +60,9 @@ pub fn execute(args: &PublishArgs) -> Result<(), Failure> {
         plan.args.device.verbosity,
     ));
     let executor = Arc::new(Executor::new());
-    smol::block_on(executor.run(serve(plan, executor.clone())))
+    // As a task of its own: `run` polls its future at every wake-up of the thread.
+    let serving = executor.spawn(serve(plan, executor.clone()));
+    smol::block_on(executor.run(serving))
 }
 
 /// Reads a list of devices: one address a line, `#` begins a remark.
@@ -97,7 +99,10 @@ async fn serve(plan: PublishPlan, executor: Arc<Executor<'static>>) -> Result<()
                 .collect();
             screen.say(
                 &json!({"event": "ready", "device": device, "node": node, "ports": ports}),
-                &format!("device {device} is at node {node} ({place}) and publishes\n{}", lines.join("\n")),
+                &format!(
+                    "device {device} is at node {node} ({place}) and publishes\n{}",
+                    lines.join("\n")
+                ),
             );
         })
         .await

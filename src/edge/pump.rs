@@ -134,6 +134,8 @@ pub struct Pump<P> {
     socket: Async<TcpStream>,
     channel: Channel,
     secured: bool,
+    /// The kernel may have more bytes for us.
+    readable: bool,
     pending: Vec<u8>,
     pending_at: usize,
     timer: Timer,
@@ -157,6 +159,7 @@ impl<P: Protocol> Pump<P> {
             socket,
             channel,
             secured: false,
+            readable: false,
             pending: greeting,
             pending_at: 0,
             timer: Timer::never(),
@@ -185,33 +188,30 @@ impl<P: Protocol> Pump<P> {
         if scratch.read.len() < READ_SIZE {
             scratch.read.resize(READ_SIZE, 0);
         }
-        let mut turns = 0;
-        loop {
-            let mut drained = false;
+        for _ in 0..TURNS {
+            // Asking costs nothing while the answer is no; a read in vain is a system call.
+            if !self.readable {
+                match self.socket.poll_readable(cx) {
+                    Poll::Pending => return Ok(false),
+                    Poll::Ready(Err(e)) => return Err(broken(&e)),
+                    Poll::Ready(Ok(())) => self.readable = true,
+                }
+            }
             match self.socket.get_ref().read(&mut scratch.read) {
                 Ok(0) => return Err(Stop::Lost("the other side closed the connection".into())),
                 Ok(n) => {
-                    drained = n < scratch.read.len();
+                    // Less than asked for: the kernel has no more.
+                    self.readable = n == scratch.read.len();
                     if let Some(input) = scratch.read.get_mut(..n) {
                         self.take_in(input, now)?;
                     }
                 }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => drained = true,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => self.readable = false,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(broken(&e)),
             }
-            if drained {
-                match self.socket.poll_readable(cx) {
-                    Poll::Pending => return Ok(false),
-                    Poll::Ready(Err(e)) => return Err(broken(&e)),
-                    Poll::Ready(Ok(())) => {}
-                }
-            }
-            turns += 1;
-            if turns >= TURNS {
-                return Ok(true);
-            }
         }
+        Ok(true)
     }
 
     /// Ciphertext to frames.
@@ -220,14 +220,16 @@ impl<P: Protocol> Pump<P> {
         let mut early = Vec::new();
         let secured = self.secured;
         let protocol = &mut self.protocol;
-        let progress = self.channel.receive(input, &mut self.pending, &mut |plain| {
-            if !secured {
-                // The last flight of the handshake can carry the first frames.
-                early.extend_from_slice(plain);
-            } else if outcome.is_ok() {
-                outcome = protocol.receive(plain, now);
-            }
-        });
+        let progress = self
+            .channel
+            .receive(input, &mut self.pending, &mut |plain| {
+                if !secured {
+                    // The last flight of the handshake can carry the first frames.
+                    early.extend_from_slice(plain);
+                } else if outcome.is_ok() {
+                    outcome = protocol.receive(plain, now);
+                }
+            });
         let progress = match progress {
             Ok(p) => p,
             Err(e) => return Err(Stop::Lost(e.to_string())),

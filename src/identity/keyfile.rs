@@ -91,8 +91,18 @@ impl KeyFile {
     /// # Errors
     /// As [`KeyFile::open_or_create`], and [`KeyFileError::Missing`].
     pub fn open(path: &Path) -> Result<KeyFile, KeyFileError> {
-        let Some(mut file) = disk::open(path)? else {
-            return Err(match usable_backup(path) {
+        let first = disk::open(path)?;
+        let backup = match &first {
+            Some(_) => Backup::None,
+            None => usable_backup(path),
+        };
+        // Another start may have made both files between the two looks.
+        let second = match first {
+            None if !matches!(backup, Backup::None) => disk::open(path)?,
+            found => found,
+        };
+        let Some(mut file) = second else {
+            return Err(match backup {
                 Backup::None => KeyFileError::Missing {
                     path: path.to_owned(),
                 },

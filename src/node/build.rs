@@ -125,10 +125,7 @@ impl Identity {
     }
 }
 
-pub(super) fn build(
-    plan: NodePlan,
-    executor: &Arc<Executor<'static>>,
-) -> Result<Built, NodeError> {
+pub(super) fn build(plan: NodePlan, executor: &Arc<Executor<'static>>) -> Result<Built, NodeError> {
     let settings = plan.settings;
     let descriptors = raise_descriptors();
     let memory = settings.memory_budget(&Memory::read());
@@ -232,8 +229,7 @@ fn open_identity(choice: &IdentityChoice, data_dir: &Path) -> Result<Identity, N
         log::info!("identity for this run only: {}", key.address());
         return Ok(Identity::Ephemeral(key));
     };
-    std::fs::create_dir_all(data_dir)
-        .map_err(|e| NodeError::Folder(data_dir.to_owned(), e))?;
+    std::fs::create_dir_all(data_dir).map_err(|e| NodeError::Folder(data_dir.to_owned(), e))?;
     let (file, origin) = KeyFile::open_or_create(path).map_err(NodeError::Key)?;
     if origin == Origin::Created {
         log::info!(

@@ -46,7 +46,9 @@ const REMEMBER_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// What kept the node from starting, with what to do.
 pub fn run(plan: NodePlan) -> Result<(), NodeError> {
     let executor = Arc::new(Executor::new());
-    smol::block_on(executor.run(serve(plan, executor.clone())))
+    // As a task of its own: `run` polls its future at every wake-up of the thread.
+    let serving = executor.spawn(serve(plan, executor.clone()));
+    smol::block_on(executor.run(serving))
 }
 
 async fn serve(plan: NodePlan, executor: Arc<Executor<'static>>) -> Result<(), NodeError> {

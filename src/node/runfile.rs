@@ -81,7 +81,7 @@ pub fn dial(place: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     #[test]
@@ -89,10 +89,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run.json");
         fs::write(&path, "stale").unwrap();
-        let edge = ["0.0.0.0:41046".parse().unwrap(), "[::]:41046".parse().unwrap()];
+        let edge = [
+            "0.0.0.0:41046".parse().unwrap(),
+            "[::]:41046".parse().unwrap(),
+        ];
         let file = RunFile::write(dir.path(), Address([1; 20]), &edge, None).unwrap();
-        let json: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-        let edge: Vec<_> = json["edge"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
+        let json: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let edge: Vec<_> = json["edge"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|v| v.as_str().unwrap())
+            .collect();
         assert_eq!(edge, ["127.0.0.1:41046", "[::1]:41046"]);
         assert!(json["rpc"].is_null() && json["peer"].is_null() && json["rpcs"].is_null());
         drop(file);

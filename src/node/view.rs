@@ -76,9 +76,16 @@ impl NodeState {
             texts.join(", ")
         };
         let mut lines = vec![if self.edge.is_empty() {
-            format!("node {} has no device ports (network.edge_ports is off)", self.node)
+            format!(
+                "node {} has no device ports (network.edge_ports is off)",
+                self.node
+            )
         } else {
-            format!("node {} serves devices on {}", self.node, places(&self.edge))
+            format!(
+                "node {} serves devices on {}",
+                self.node,
+                places(&self.edge)
+            )
         }];
         if let Some(first) = self.rpc.first() {
             lines.push(format!("health: http://{}/health", dial(*first)));
@@ -139,7 +146,12 @@ impl NodeView for NodeState {
                 );
             }
         }
-        if let Some(fault) = self.door.get().and_then(Weak::upgrade).and_then(|d| d.fault()) {
+        if let Some(fault) = self
+            .door
+            .get()
+            .and_then(Weak::upgrade)
+            .and_then(|d| d.fault())
+        {
             degraded(
                 "process",
                 fault,

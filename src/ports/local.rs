@@ -207,11 +207,7 @@ impl LocalPort {
 
     /// The next bytes (or datagram) that arrived; `None` when the other side
     /// has finished.
-    pub fn poll_read(
-        &self,
-        cx: &mut Context<'_>,
-        now: Moment,
-    ) -> Poll<Result<Option<Chunk>, End>> {
+    pub fn poll_read(&self, cx: &mut Context<'_>, now: Moment) -> Poll<Result<Option<Chunk>, End>> {
         let budget = self.link.budget().clone();
         let mut st = self.link.lock();
         let Some(port) = st.ports.get_mut(&self.number) else {
@@ -355,9 +351,7 @@ impl LocalPort {
     #[must_use]
     pub fn unsent(&self) -> usize {
         let st = self.link.lock();
-        st.ports
-            .get(&self.number)
-            .map_or(0, |p| p.out.bytes())
+        st.ports.get(&self.number).map_or(0, |p| p.out.bytes())
     }
 }
 

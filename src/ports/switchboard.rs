@@ -190,7 +190,10 @@ impl Switchboard {
             return Ok(Some(match code {
                 Code::TOO_MANY_PORTS => Refusal {
                     limit: Some(opener.max_ports() as u64),
-                    ..refusal(code, "this session has as many ports open as it may; close some")
+                    ..refusal(
+                        code,
+                        "this session has as many ports open as it may; close some",
+                    )
                 },
                 _ => Refusal {
                     limit: Some(super::link::OPENINGS_MAX as u64),
@@ -214,7 +217,7 @@ impl Switchboard {
         let Some(target) = self.find(&open.peer) else {
             return Ok(Some(refusal(
                 Code::NOT_FOUND,
-                format!("device {} is not connected to this node", open.peer),
+                format!("device {} is not connected to this node: start its program, or correct the address", open.peer),
             )));
         };
         if let Some(no) = check_published(&target, opener.remote(), &open.name) {
@@ -237,27 +240,34 @@ impl Switchboard {
     }
 }
 
+/// Names the option that one of the two sides has forgotten, if it is that.
+fn why_not_published(is_published: impl Fn(&str) -> bool, name: &str) -> String {
+    let (kind, number) = name.split_once(':').unwrap_or_default();
+    let is = |kind: &str| is_published(&format!("{kind}:{number}"));
+    let (twin, datagrams) = match kind {
+        "tls" => ("tcp", false),
+        "tcp" => ("tls", false),
+        "utls" => ("udp", true),
+        _ => ("utls", true),
+    };
+    if is(twin) && matches!(kind, "tls" | "utls") {
+        format!("port {number} is published plain only: use --plain here too, or publish it without --plain")
+    } else if is(twin) {
+        format!("port {number} is published with end-to-end encryption: leave out --plain here, or publish it with --plain")
+    } else if !datagrams && (is("udp") || is("utls")) {
+        format!("port {number} is published for UDP only: forward to it with LISTEN/udp, or publish it with /tcp")
+    } else if datagrams && (is("tcp") || is("tls")) {
+        format!("port {number} is published for TCP only: leave /udp out here, or publish it with /udp")
+    } else {
+        format!("the device does not publish {name}: publish it there, or correct the port here")
+    }
+}
+
 /// What the node can tell without asking the device.
 fn check_published(target: &Link, opener: Address, name: &str) -> Option<Refusal> {
     let st = target.lock();
     let Some(publication) = st.published.get(name).filter(|_| st.admitted) else {
-        let (kind, number) = name.split_once(':').unwrap_or_default();
-        let plain = match kind {
-            "tls" => "tcp",
-            "utls" => "udp",
-            "tcp" => "tls",
-            _ => "utls",
-        };
-        let twin = st.published.contains_key(&format!("{plain}:{number}"));
-        let text = match (twin, kind) {
-            (true, "tls" | "utls") => format!(
-                "port {number} is published plain only: use --plain here too, or publish it without --plain"
-            ),
-            (true, _) => format!(
-                "port {number} is published with end-to-end encryption: leave out --plain here, or publish it with --plain"
-            ),
-            (false, _) => format!("the device does not publish {name}"),
-        };
+        let text = why_not_published(|name| st.published.contains_key(name), name);
         return Some(refusal(Code::NOT_PUBLISHED, text));
     };
     match &publication.allow {

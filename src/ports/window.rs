@@ -10,6 +10,7 @@
 
 use super::switchboard::Budget;
 use crate::time::Moment;
+use crate::wire::frame::DATA_BYTES_MAX;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,9 @@ pub const SLOW: Duration = Duration::from_secs(1);
 pub struct Window {
     initial: u32,
     size: u32,
+    /// Most bytes that one frame of this direction may need at once: a datagram
+    /// is not split, so its sender must never be left with less.
+    least: u32,
     /// Bytes that the sender may still send.
     granted: u32,
     /// Bytes received and not drained.
@@ -50,10 +54,20 @@ impl Window {
         Window {
             initial,
             size: initial,
+            least: 0,
             granted: initial,
             held: 0,
             drained: 0,
             mark: now,
+        }
+    }
+
+    /// The same for datagrams, which are never split.
+    #[must_use]
+    pub fn for_datagrams(now: Moment) -> Window {
+        Window {
+            least: DATA_BYTES_MAX as u32,
+            ..Window::new(INITIAL, now)
         }
     }
 
@@ -106,34 +120,35 @@ impl Window {
         let n = u32::try_from(n).unwrap_or(u32::MAX).min(self.held);
         self.held -= n;
         self.drained = self.drained.saturating_add(n);
-        if self.drained < self.size {
+        let took = now.since(self.mark);
+        let slow = took > SLOW.max(rtt * 4);
+        if self.drained < self.size && !slow {
             return;
         }
-        let took = now.since(self.mark);
         self.drained = 0;
         self.mark = now;
         let size = self.size as usize;
-        if took <= rtt.max(RTT_FLOOR) {
-            let fits = self.size < LARGEST && *growth + size <= SESSION_GROWTH;
-            if fits && budget.reserve(size) {
-                *growth += size;
-                self.size *= 2;
-            }
-        } else if took > SLOW && self.size > self.initial {
+        if slow {
             let half = (self.size / 2).max(self.initial);
             let freed = (self.size - half) as usize;
             self.size = half;
             *growth = growth.saturating_sub(freed);
             budget.release(freed);
+        } else if took <= rtt.max(RTT_FLOOR) {
+            let fits = self.size < LARGEST && *growth + size <= SESSION_GROWTH;
+            if fits && budget.reserve(size) {
+                *growth += size;
+                self.size *= 2;
+            }
         }
     }
 
     /// Whether enough credit has come free to be worth a frame: a quarter of the
-    /// window, or all of it when the sender has none left.
+    /// window, or any of it when the sender has too little for the next frame.
     #[must_use]
     pub fn grant_due(&self) -> bool {
         let free = self.free();
-        free > 0 && (free >= self.size / 4 || self.granted == 0)
+        free > 0 && (free >= self.size / 4 || self.granted == 0 || self.granted < self.least)
     }
 
     /// Takes what can be granted now; it counts as granted from here on.
@@ -178,7 +193,13 @@ mod tests {
             let n = w.granted as usize;
             assert!(w.receive(n));
             t += 50 * MS;
-            w.drain(n, Moment(t), Duration::from_millis(100), &mut growth, &budget);
+            w.drain(
+                n,
+                Moment(t),
+                Duration::from_millis(100),
+                &mut growth,
+                &budget,
+            );
             w.take_grant();
         }
         assert_eq!(w.size(), LARGEST);
@@ -199,8 +220,39 @@ mod tests {
         let mut full = SESSION_GROWTH;
         let mut w = Window::new(INITIAL, Moment(0));
         assert!(w.receive(INITIAL as usize));
-        w.drain(INITIAL as usize, Moment(1), Duration::from_secs(1), &mut full, &Budget::new(usize::MAX));
+        w.drain(
+            INITIAL as usize,
+            Moment(1),
+            Duration::from_secs(1),
+            &mut full,
+            &Budget::new(usize::MAX),
+        );
         assert_eq!(w.size(), INITIAL);
+    }
+
+    #[test]
+    fn the_longest_datagram_fits_after_any_other() {
+        let budget = Budget::new(0);
+        let (mut w, mut growth) = (Window::for_datagrams(Moment(0)), 0);
+        for n in [10_000, 1, 65_507, 0, 30_000, 65_507] {
+            assert!(w.receive(n), "{n}");
+            w.drain(n, Moment(1), RTT_FLOOR, &mut growth, &budget);
+            if w.grant_due() {
+                w.take_grant();
+            }
+        }
+    }
+
+    #[test]
+    fn a_port_that_was_fast_and_is_slow_now_shrinks_before_a_whole_window_went() {
+        let budget = Budget::new(usize::MAX);
+        let (mut w, mut growth) = (Window::new(INITIAL, Moment(0)), 0);
+        assert!(w.receive(INITIAL as usize));
+        w.drain(INITIAL as usize, Moment(1), RTT_FLOOR, &mut growth, &budget);
+        w.take_grant();
+        assert!(w.receive(10));
+        w.drain(10, Moment(2_000 * MS), RTT_FLOOR, &mut growth, &budget);
+        assert_eq!((w.size(), growth, budget.used()), (INITIAL, 0, 0));
     }
 
     #[test]
@@ -212,7 +264,13 @@ mod tests {
         w.take_grant();
         assert_eq!(w.size(), 2 * INITIAL);
         assert!(w.receive(2 * INITIAL as usize));
-        w.drain(2 * INITIAL as usize, Moment(5_000 * MS), RTT_FLOOR, &mut growth, &budget);
+        w.drain(
+            2 * INITIAL as usize,
+            Moment(5_000 * MS),
+            RTT_FLOOR,
+            &mut growth,
+            &budget,
+        );
         assert_eq!((w.size(), growth), (INITIAL, 0));
         assert_eq!(w.take_grant(), INITIAL);
     }

@@ -21,8 +21,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::control::{Message, TICKET};
 use crate::identity::{keccak256, sha256, Address, SecretKey, Signature, SignatureError};
+use crate::wire::control::{Message, TICKET};
 
 /// Seconds of an epoch: 30 days.
 pub const EPOCH_SECONDS: u64 = 2_592_000;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Ticket, TicketTerms};
 use crate::identity::{hex, Address, Signature};
 
-const VECTORS: &str = include_str!("../../docs/vectors-ticket.json");
+const VECTORS: &str = include_str!("../../docs/vectors.json");
 
 /// The epoch that tests live in.
 pub(super) const EPOCH: u64 = 676;

@@ -3,9 +3,13 @@
 //! ring does the bulk work and x25519; k256 does what ring cannot: secp256k1.
 
 use super::group::Secp256k1;
-use rustls::crypto::ring::{cipher_suite as suite, default_provider, kx_group::X25519};
-use rustls::crypto::{CryptoProvider, SupportedKxGroup, WebPkiSupportedAlgorithms};
-use rustls::pki_types::UnixTime;
+use rustls::crypto::ring::{cipher_suite as suite, kx_group::X25519};
+use rustls::crypto::{
+    CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, SupportedKxGroup,
+    WebPkiSupportedAlgorithms,
+};
+use rustls::pki_types::{PrivateKeyDer, UnixTime};
+use rustls::sign::SigningKey;
 use rustls::time_provider::TimeProvider;
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 use std::sync::Arc;
@@ -70,8 +74,35 @@ pub(super) fn provider(
             all: &[],
             mapping: &[],
         },
-        ..default_provider()
+        secure_random: &SystemRandom,
+        key_provider: &NoKeyFiles,
     })
+}
+
+/// The system's randomness. rustls' own default would do, but it drags RSA and
+/// the NIST curves with their tables into the program: 0.3 MB.
+#[derive(Debug)]
+struct SystemRandom;
+
+impl SecureRandom for SystemRandom {
+    fn fill(&self, buf: &mut [u8]) -> Result<(), GetRandomFailed> {
+        getrandom::fill(buf).map_err(|_| GetRandomFailed)
+    }
+}
+
+/// Keys never come from files of rustls' formats here.
+#[derive(Debug)]
+struct NoKeyFiles;
+
+impl KeyProvider for NoKeyFiles {
+    fn load_private_key(
+        &self,
+        _key: PrivateKeyDer<'static>,
+    ) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        Err(rustls::Error::General(
+            "keys in PEM or DER files are not used".into(),
+        ))
+    }
 }
 
 /// The wall clock, which nothing in here may depend on: certificates do not

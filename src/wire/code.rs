@@ -43,10 +43,6 @@ codes! {
     TOO_SLOW = 6, "too-slow";
     /// No acceptable ticket came in time and the grace is used up.
     UNPAID = 7, "unpaid";
-    /// A dialect that this node does not speak.
-    DIALECT = 8, "dialect";
-    /// The node is full, or this address has too many sessions.
-    BUSY = 9, "busy";
     /// The other side asked for more answers than it reads.
     OVERFLOW = 10, "overflow";
     /// The program at the other side ended the session.

@@ -372,15 +372,26 @@ mod tests {
 
     #[test]
     fn a_name_longer_than_allowed_is_refused() {
-        let m = Open { port: 1, peer: Address::default(), name: "x".repeat(NAME_MAX + 1), credit: 1 };
+        let m = Open {
+            port: 1,
+            peer: Address::default(),
+            name: "x".repeat(NAME_MAX + 1),
+            credit: 1,
+        };
         let mut out = Vec::new();
         encode(1, &m, &mut out);
-        assert_eq!(decode::<Open>(&out[DATA_HEADER_LEN..]), Err(ControlError::TooLong("Open", "name")));
+        assert_eq!(
+            decode::<Open>(&out[DATA_HEADER_LEN..]),
+            Err(ControlError::TooLong("Open", "name"))
+        );
     }
 
     #[test]
     fn the_longest_list_of_openers_fits_in_a_frame() {
-        let m = Publish { name: "t".repeat(NAME_MAX), allow: Some(vec![Address([255; 20]); ALLOW_MAX]) };
+        let m = Publish {
+            name: "t".repeat(NAME_MAX),
+            allow: Some(vec![Address([255; 20]); ALLOW_MAX]),
+        };
         let mut out = Vec::new();
         encode(u32::MAX, &m, &mut out);
         assert!(out.len() > DATA_HEADER_LEN + ALLOW_MAX * 20);
@@ -391,7 +402,18 @@ mod tests {
         for good in ["tls:1", "tcp:65535", "udp:53", "utls:5060"] {
             assert!(is_port_name(good), "{good}");
         }
-        for bad in ["", "tls", "tls:", "tls:0", "tls:080", "tls:65536", "TLS:80", "tls:80 ", "http:80", "tls:+80"] {
+        for bad in [
+            "",
+            "tls",
+            "tls:",
+            "tls:0",
+            "tls:080",
+            "tls:65536",
+            "TLS:80",
+            "tls:80 ",
+            "http:80",
+            "tls:+80",
+        ] {
             assert!(!is_port_name(bad), "{bad}");
         }
     }

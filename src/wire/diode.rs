@@ -35,7 +35,10 @@ mod tests {
     #[test]
     fn a_diode_client_can_read_why_it_is_sent_away() {
         let frame = goodbye("dialect", "not here");
-        assert_eq!(usize::from(u16::from_be_bytes([frame[0], frame[1]])), frame.len() - 2);
+        assert_eq!(
+            usize::from(u16::from_be_bytes([frame[0], frame[1]])),
+            frame.len() - 2
+        );
         let [id, message] = Item::parse(&frame[2..]).unwrap().tuple().unwrap();
         assert_eq!(id.u64().unwrap(), 0);
         let [word, reason, text] = message.tuple().unwrap();

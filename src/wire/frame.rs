@@ -416,7 +416,9 @@ mod tests {
 
     #[test]
     fn a_diode_frame_is_not_taken_for_ours() {
-        assert!(!starts_our_dialect(&[0x00, 0x17, 0xd6, 1, 0xd4, 0x8f, 0x67, 0x65]));
+        assert!(!starts_our_dialect(&[
+            0x00, 0x17, 0xd6, 1, 0xd4, 0x8f, 0x67, 0x65
+        ]));
         assert!(starts_our_dialect(&[2, 1, 0, 0, 0, 0, 0, 12]));
     }
 }

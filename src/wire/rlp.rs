@@ -335,7 +335,7 @@ mod tests {
     use crate::identity::hex;
     use proptest::prelude::*;
 
-    const VECTORS: &str = include_str!("../../docs/vectors-ticket.json");
+    const VECTORS: &str = include_str!("../../docs/vectors.json");
 
     #[derive(Clone, Debug, PartialEq)]
     enum Tree {

@@ -1,12 +1,22 @@
 //! Starts the real programs in a temporary folder and reads what they say.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+pub mod raw;
+pub mod servers;
+pub mod tools;
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::mpsc::{channel, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{channel, Receiver};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -20,7 +30,8 @@ pub struct Program {
 }
 
 impl Program {
-    fn start(command: &mut Command) -> Program {
+    /// Standard input is closed, standard output is the caller's to set.
+    pub fn start(command: &mut Command) -> Program {
         let mut child = command
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
@@ -61,7 +72,12 @@ impl Program {
     pub fn rss(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            * 1024
     }
 }
 
@@ -79,7 +95,9 @@ fn collect(mut from: ChildStderr, into: Arc<Mutex<String>>) {
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(n @ 1..) = from.read(&mut buffer) {
-            into.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..n]));
+            into.lock()
+                .unwrap()
+                .push_str(&String::from_utf8_lossy(&buffer[..n]));
         }
     });
 }
@@ -90,7 +108,18 @@ pub fn chr_node() -> Command {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         // Settings of the machine must not change a test.
-        if text.starts_with("CHR_") || ["EDGE2_PORT", "RPC_PORT", "DATA_DIR", "HOST", "NAME", "MEMORY_LIMIT", "LOG_LEVEL"].contains(&&*text) {
+        if text.starts_with("CHR_")
+            || [
+                "EDGE2_PORT",
+                "RPC_PORT",
+                "DATA_DIR",
+                "HOST",
+                "NAME",
+                "MEMORY_LIMIT",
+                "LOG_LEVEL",
+            ]
+            .contains(&&*text)
+        {
             c.env_remove(&name);
         }
     }
@@ -203,10 +232,7 @@ impl Device {
     }
 
     pub fn event(&self, most: Duration) -> Option<Value> {
-        match self.events.recv_timeout(most) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.events.recv_timeout(most).ok()
     }
 
     /// Waits for the event of this name; others before it are dropped.
@@ -232,7 +258,14 @@ impl Device {
         (device, ready)
     }
 
-    pub fn forward(home: &Path, name: &str, node: &str, listen: &str, target: &str, more: &[&str]) -> (Device, SocketAddr) {
+    pub fn forward(
+        home: &Path,
+        name: &str,
+        node: &str,
+        listen: &str,
+        target: &str,
+        more: &[&str],
+    ) -> (Device, SocketAddr) {
         let mut args = vec!["forward", listen, target, "--node", node];
         args.extend(more);
         let device = Device::start(home, name, &args);

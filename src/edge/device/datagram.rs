@@ -140,7 +140,13 @@ impl Sealed {
             match self.tunnel.poll_room(cx) {
                 Poll::Ready(room) if room.clone()? >= first.len() => {}
                 Poll::Ready(Err(e)) => return Err(e),
-                _ => return Ok(()),
+                Poll::Ready(Ok(_)) => {
+                    // Room, but not enough for this one: woken when half is free.
+                    if self.tunnel.port().poll_full(cx)?.is_pending() {
+                        return Ok(());
+                    }
+                }
+                Poll::Pending => return Ok(()),
             }
             if let Some(first) = self.waiting.pop_front() {
                 self.waiting_bytes -= first.len();
@@ -176,13 +182,11 @@ impl LocalFlow {
                         buffer.truncate(n);
                         return Poll::Ready(Some(()));
                     }
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                        match socket.poll_readable(cx) {
-                            Poll::Ready(Ok(())) => {}
-                            Poll::Ready(Err(_)) => return Poll::Ready(None),
-                            Poll::Pending => return Poll::Pending,
-                        }
-                    }
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => match socket.poll_readable(cx) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(_)) => return Poll::Ready(None),
+                        Poll::Pending => return Poll::Pending,
+                    },
                     // An ICMP refusal of an earlier datagram: UDP goes on.
                     Err(e) if e.kind() == ErrorKind::ConnectionRefused => {}
                     Err(e) if e.kind() == ErrorKind::Interrupted => {}

@@ -2,12 +2,14 @@
 //! a port of another device.
 
 use super::datagram::{carry, DatagramPort, LocalFlow, DATAGRAM_MAX};
-use super::splice::Splice;
-use super::{Device, OpenGuard};
+use super::splice::{reset, Splice};
+use super::tunnel::Tunnel;
+use super::{is_news, Device, OpenGuard};
 use crate::edge::port_name;
 use crate::identity::Address;
 use crate::platform::socket::Tuning;
 use crate::ports::local::End;
+use crate::wire::code::Code;
 use async_io::{Async, Timer};
 use smol::channel::{Sender, TrySendError};
 use smol::Executor;
@@ -23,6 +25,11 @@ const SENDERS_MAX: usize = 256;
 const INBOX: usize = 64;
 /// Pause after an accept that failed (out of descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Pause before an opening is tried again that met the limit of openings at
+/// once, and how often that is done: a burst of connections is spread over some
+/// seconds, not refused.
+const BURST_PAUSE: Duration = Duration::from_millis(100);
+const BURST_TRIES: u32 = 50;
 
 /// What is forwarded where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,16 +133,34 @@ async fn serve_tcp(
         let target = forward.target;
         executor
             .spawn(async move {
-                let joined = async {
-                    let tunnel = device.tunnel(target, &name).await?;
-                    let _open = OpenGuard::new(&device);
-                    Splice::new(socket, tunnel).await
+                let tunnel = match open(&device, target, &name).await {
+                    Ok(tunnel) => tunnel,
+                    Err(end) => {
+                        reset(&socket);
+                        return failed(&end);
+                    }
                 };
-                if let Err(end) = joined.await {
-                    failed(&end);
+                let _open = OpenGuard::new(&device);
+                match Splice::new(socket, tunnel).await {
+                    Err(end) if is_news(&end) => failed(&end),
+                    Err(end) => log::debug!("a connection ended: {end}"),
+                    Ok(_) => {}
                 }
             })
             .detach();
+    }
+}
+
+async fn open(device: &Device, target: Address, name: &str) -> Result<Tunnel, End> {
+    let mut tries = 0;
+    loop {
+        match device.tunnel(target, name).await {
+            Err(end) if end.code == Code::TOO_MANY_OPENINGS && tries < BURST_TRIES => {
+                tries += 1;
+                Timer::after(BURST_PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+            }
+            outcome => return outcome,
+        }
     }
 }
 
@@ -178,17 +203,21 @@ async fn serve_udp(
                     socket,
                     to: from,
                 };
-                let joined = async {
-                    let port = if plain {
-                        DatagramPort::Plain(device.open(target, &name).await?)
-                    } else {
-                        DatagramPort::sealed(device.tunnel(target, &name).await?)
-                    };
-                    let _open = OpenGuard::new(&device);
-                    carry(local, port, device.clock()).await
+                let port = if plain {
+                    device.open(target, &name).await.map(DatagramPort::Plain)
+                } else {
+                    let tunnel = device.tunnel(target, &name).await;
+                    tunnel.map(DatagramPort::sealed)
                 };
-                if let Err(end) = joined.await {
-                    failed(&end);
+                let port = match port {
+                    Ok(port) => port,
+                    Err(end) => return failed(&end),
+                };
+                let _open = OpenGuard::new(&device);
+                match carry(local, port, device.clock()).await {
+                    Err(end) if is_news(&end) => failed(&end),
+                    Err(end) => log::debug!("a UDP flow ended: {end}"),
+                    Ok(()) => {}
                 }
             })
             .detach();

@@ -24,8 +24,9 @@ use std::time::Duration;
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// First pause after all nodes have failed; the first retry comes within 0.5 s.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// Longest pause in the first minute after a loss.
-const EAGER_PAUSE: Duration = Duration::from_secs(5);
+/// Longest pause in the first minute after a loss: with the handshake that
+/// follows, a device is back within 5 s of its node.
+const EAGER_PAUSE: Duration = Duration::from_secs(4);
 /// How long a device is eager after a loss.
 const EAGER_TIME: Duration = Duration::from_secs(60);
 /// Pause after that.
@@ -103,10 +104,7 @@ impl Offer {
     ///
     /// # Errors
     /// The handshake failed or the opener is not allowed; the opener is told.
-    pub async fn accept(
-        self,
-        allowed: impl Fn(Address) -> Result<(), End>,
-    ) -> Result<Tunnel, End> {
+    pub async fn accept(self, allowed: impl Fn(Address) -> Result<(), End>) -> Result<Tunnel, End> {
         let clock = self.shared.options.clock.clone();
         if !crate::edge::is_end_to_end(self.port.name()) {
             let verdict = allowed(self.port.peer());
@@ -287,8 +285,8 @@ async fn session(
 ) -> Outcome {
     let options = &shared.options;
     let mut greeting = Vec::new();
-    let channel = Channel::client(&shared.edge_tls)
-        .and_then(|mut c| c.start(&mut greeting).map(|()| c));
+    let channel =
+        Channel::client(&shared.edge_tls).and_then(|mut c| c.start(&mut greeting).map(|()| c));
     let channel = match channel {
         Ok(channel) => channel,
         Err(e) => {
@@ -396,7 +394,9 @@ fn on_event(
             durable,
         } => {
             if !durable {
-                log::warn!("the node could not store the ticket (its disk failed); it goes on for a while");
+                log::warn!(
+                    "the node could not store the ticket (its disk failed); it goes on for a while"
+                );
             }
             log::debug!("ticket of {total_bytes} bytes accepted");
         }
@@ -413,8 +413,10 @@ fn on_event(
             link.leave(Code::LEAVING, &why.to_string());
         }
         Event::TicketRefused(error) if error.retry_after_ms.is_some() => {
-            // The node asks again; what it will not take for good it says so.
-            log::warn!("the node refused a ticket: {}", error.text);
+            // A clock that is wrong, or tickets too often: another session may
+            // do better, and the keeper's pauses keep it from hammering.
+            let text = format!("the node refused a ticket: {}", error.text);
+            link.leave(Code::LEAVING, &text);
         }
         Event::TicketRefused(error) => {
             let text = format!("the node refused the ticket: {}", error.text);
@@ -423,7 +425,10 @@ fn on_event(
         }
     }
     let mut st = shared.lock();
-    st.settle(place, lost_at.map(|at| shared.options.clock.now().since(at)));
+    st.settle(
+        place,
+        lost_at.map(|at| shared.options.clock.now().since(at)),
+    );
     true
 }
 

@@ -64,8 +64,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tunnel::Tunnel;
 
-/// Offered ports that may wait for the program; more are refused.
-const OFFERS_MAX: usize = 64;
+/// Offered ports that may wait for the program: as many as a node lets wait for
+/// our answer, so that a burst of connections is not refused half way.
+const OFFERS_MAX: usize = crate::ports::link::OPENINGS_MAX;
 /// Events that may wait for the program; the oldest go first.
 const EVENTS_MAX: usize = 64;
 /// Ports a device takes at once, its own and offered ones.
@@ -326,7 +327,8 @@ impl Device {
             if who == peer {
                 Ok(())
             } else {
-                let text = format!("the other end is {who}, not {peer}: the node connected somebody else");
+                let text =
+                    format!("the other end is {who}, not {peer}: the node connected somebody else");
                 Err(End::new(Code::END_TO_END, text))
             }
         })
@@ -396,6 +398,12 @@ impl State {
             self.asked.insert(id, name.to_owned());
         }
     }
+}
+
+/// Whether the end of a connection that stood is worth telling: programs drop
+/// connections every day, and a session that ends is told as such.
+fn is_news(end: &End) -> bool {
+    !matches!(end.code, Code::ABORTED | Code::PEER_LOST)
 }
 
 /// Keeps the number of open connections while it lives.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::Write;
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
@@ -38,16 +39,36 @@ impl FromStr for NodeAddress {
             }
             None => (None, text),
         };
-        let wrong = || format!("{place:?} is not HOST:PORT (an IPv6 host as [HOST]:PORT)");
-        let (host, port) = place.rsplit_once(':').ok_or_else(wrong)?;
-        let host = match host.strip_prefix('[') {
-            Some(v6) => v6.strip_suffix(']').ok_or_else(wrong)?,
-            None if host.contains(':') => return Err(wrong()),
-            None => host,
+        let (host, port) = match place.strip_prefix('[') {
+            Some(rest) => {
+                let (host, port) = rest.split_once(']').ok_or_else(|| {
+                    format!("{place:?} has no closing bracket: [HOST]:PORT (brackets are for IPv6)")
+                })?;
+                if host.parse::<Ipv6Addr>().is_err() {
+                    return Err(format!(
+                        "{place:?}: only an IPv6 address in brackets, other hosts without"
+                    ));
+                }
+                (host, port.strip_prefix(':'))
+            }
+            None => match place.rsplit_once(':') {
+                Some((host, _)) if host.contains(':') => {
+                    return Err(format!(
+                        "{place:?}: an IPv6 host stands in brackets, [HOST]:PORT"
+                    ))
+                }
+                Some((host, port)) => (host, Some(port)),
+                None => (place, None),
+            },
         };
-        let port = port.parse().ok().filter(|p| *p != 0).ok_or_else(wrong)?;
+        let port = port.ok_or_else(|| format!("{place:?}: the port is missing, HOST:PORT"))?;
+        let port = port
+            .parse()
+            .ok()
+            .filter(|p| *p != 0)
+            .ok_or_else(|| format!("{place:?}: the port is a number from 1 to 65535, HOST:PORT"))?;
         if host.is_empty() || host.len() > HOST_MAX || host.contains(char::is_whitespace) {
-            return Err(wrong());
+            return Err(format!("{place:?}: the host is no name or address, HOST:PORT"));
         }
         Ok(NodeAddress {
             address,
@@ -110,9 +131,9 @@ impl KnownNodes {
         };
         let mut places = BTreeMap::new();
         for (n, line) in text.lines().enumerate().take(KNOWN_MAX) {
-            let parsed = line
-                .split_once(' ')
-                .and_then(|(place, address)| Some((place.to_owned(), address.trim().parse().ok()?)));
+            let parsed = line.split_once(' ').and_then(|(place, address)| {
+                Some((place.to_owned(), address.trim().parse().ok()?))
+            });
             match parsed {
                 Some((place, address)) => {
                     places.insert(place, address);
@@ -195,11 +216,27 @@ mod tests {
     #[test]
     fn every_form_of_a_node_is_read_and_written_back() {
         let a = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8";
-        for text in ["host:1", "127.0.0.1:41046", "[::1]:41046", &format!("{a}@h:2")] {
+        for text in [
+            "host:1",
+            "127.0.0.1:41046",
+            "[::1]:41046",
+            &format!("{a}@h:2"),
+        ] {
             let node: NodeAddress = text.parse().unwrap();
             assert_eq!(node.to_string(), text);
         }
-        for bad in ["", "host", "host:", "host:0", "host:65536", "::1:80", "[::1:80", "0x12@h:1", "@h:1", "a b:1"] {
+        for bad in [
+            "",
+            "host",
+            "host:",
+            "host:0",
+            "host:65536",
+            "::1:80",
+            "[::1:80",
+            "0x12@h:1",
+            "@h:1",
+            "a b:1",
+        ] {
             assert!(bad.parse::<NodeAddress>().is_err(), "{bad}");
         }
     }
@@ -213,20 +250,32 @@ mod tests {
         let known = KnownNodes::load(file.clone(), false).unwrap();
         assert!(known.check(&node, one).unwrap());
         known.save().unwrap();
-        assert!(known.check(&node, two).unwrap_err().contains("--accept-node"));
+        assert!(known
+            .check(&node, two)
+            .unwrap_err()
+            .contains("--accept-node"));
         let again = KnownNodes::load(file.clone(), false).unwrap();
         assert!(again.check(&node, two).is_err());
         let confirmed = KnownNodes::load(file.clone(), true).unwrap();
         assert!(confirmed.check(&node, two).unwrap());
         confirmed.save().unwrap();
-        assert!(!KnownNodes::load(file, false).unwrap().check(&node, two).unwrap());
+        assert!(!KnownNodes::load(file, false)
+            .unwrap()
+            .check(&node, two)
+            .unwrap());
     }
 
     #[test]
     fn a_damaged_line_is_named_and_not_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("known_nodes");
-        fs::write(&file, "h:1 0x70997970c51812dc3a010c7d01b50e0d17dc79c8\nrubbish\n").unwrap();
-        assert!(KnownNodes::load(file, false).unwrap_err().contains("line 2"));
+        fs::write(
+            &file,
+            "h:1 0x70997970c51812dc3a010c7d01b50e0d17dc79c8\nrubbish\n",
+        )
+        .unwrap();
+        assert!(KnownNodes::load(file, false)
+            .unwrap_err()
+            .contains("line 2"));
     }
 }

@@ -4,7 +4,7 @@ use super::datagram::{carry, DatagramPort, LocalFlow};
 use super::keeper::Offer;
 use super::splice::Splice;
 use super::tunnel::Tunnel;
-use super::{Device, OpenGuard};
+use super::{is_news, Device, OpenGuard};
 use crate::edge::port_name;
 use crate::identity::Address;
 use crate::platform::socket::Tuning;
@@ -125,8 +125,10 @@ pub async fn serve(
         executor
             .spawn(async move {
                 let (opener, name) = (offer.opener(), offer.name().to_owned());
-                if let Err(end) = join(&device, offer, &publication).await {
-                    failed(opener, &name, &end);
+                match join(&device, offer, &publication).await {
+                    Err(end) if is_news(&end) => failed(opener, &name, &end),
+                    Err(end) => log::debug!("{name} of {opener} ended: {end}"),
+                    Ok(()) => {}
                 }
             })
             .detach();
@@ -207,8 +209,8 @@ async fn bind_towards(publication: &Publication) -> Result<Async<UdpSocket>, Str
         } else {
             ([0u16; 8], 0).into()
         };
-        let bound = Async::<UdpSocket>::bind(any)
-            .and_then(|s| s.get_ref().connect(address).map(|()| s));
+        let bound =
+            Async::<UdpSocket>::bind(any).and_then(|s| s.get_ref().connect(address).map(|()| s));
         match bound {
             Ok(socket) => return Ok(socket),
             Err(e) => last = format!("cannot send to the target {target}: {e}"),

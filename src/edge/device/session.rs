@@ -415,7 +415,9 @@ impl Core {
         let passed = now.since(mark);
         let fresh = self.carried - carried;
         // Within the span the rate can only rise: a burst must be covered at once.
-        let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(100);
+        let millis = u64::try_from(passed.as_millis())
+            .unwrap_or(u64::MAX)
+            .max(100);
         let rate = fresh.saturating_mul(1000) / millis;
         if passed >= RATE_SPAN {
             self.rate = rate;

@@ -38,6 +38,8 @@ pub struct Splice {
     tunnel: Option<Tunnel>,
     /// Plaintext that the local connection has not taken.
     waiting: Vec<u8>,
+    /// The local connection may have more bytes.
+    readable: bool,
     up: Side,
     down: Side,
     carried: Carried,
@@ -59,6 +61,7 @@ impl Splice {
             socket,
             tunnel: Some(tunnel),
             waiting: Vec::new(),
+            readable: false,
             up: Side::Open,
             down: Side::Open,
             carried: Carried { up: 0, down: 0 },
@@ -66,11 +69,7 @@ impl Splice {
     }
 
     /// Local connection to tunnel. True when there may be more right now.
-    fn pump_up(
-        &mut self,
-        cx: &mut Context<'_>,
-        scratch: &mut Vec<u8>,
-    ) -> Result<bool, Failure> {
+    fn pump_up(&mut self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) -> Result<bool, Failure> {
         let Some(tunnel) = &mut self.tunnel else {
             return Ok(false);
         };
@@ -84,6 +83,13 @@ impl Splice {
             Poll::Ready(r) => r.map_err(Failure::Tunnel)?,
             Poll::Pending => return Ok(false),
         };
+        if !self.readable {
+            match self.socket.poll_readable(cx) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(())) => self.readable = true,
+                Poll::Ready(Err(e)) => return Err(Failure::Local(e)),
+            }
+        }
         scratch.resize(READ_SIZE, 0);
         let buffer = scratch.get_mut(..room.min(READ_SIZE)).unwrap_or_default();
         match self.socket.get_ref().read(buffer) {
@@ -95,34 +101,24 @@ impl Splice {
                 Ok(false)
             }
             Ok(n) => {
+                // Less than asked for: the kernel has no more.
+                self.readable = n == buffer.len();
                 self.carried.up += n as u64;
                 let bytes = buffer.get(..n).unwrap_or_default();
                 tunnel.put(cx, bytes).map_err(Failure::Tunnel)?;
-                if n < buffer.len() {
-                    return self.await_readable(cx);
-                }
                 Ok(true)
             }
-            Err(e) if e.kind() == ErrorKind::WouldBlock => self.await_readable(cx),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                self.readable = false;
+                Ok(true)
+            }
             Err(e) if e.kind() == ErrorKind::Interrupted => Ok(true),
             Err(e) => Err(Failure::Local(e)),
         }
     }
 
-    fn await_readable(&self, cx: &mut Context<'_>) -> Result<bool, Failure> {
-        match self.socket.poll_readable(cx) {
-            Poll::Pending => Ok(false),
-            Poll::Ready(Ok(())) => Ok(true),
-            Poll::Ready(Err(e)) => Err(Failure::Local(e)),
-        }
-    }
-
     /// Tunnel to local connection. True when there may be more right now.
-    fn pump_down(
-        &mut self,
-        cx: &mut Context<'_>,
-        scratch: &mut Vec<u8>,
-    ) -> Result<bool, Failure> {
+    fn pump_down(&mut self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) -> Result<bool, Failure> {
         if self.down == Side::Done || !self.write_waiting(cx)? {
             return Ok(false);
         }
@@ -190,7 +186,11 @@ impl Splice {
         Ok(true)
     }
 
-    fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut (Vec<u8>, Vec<u8>)) -> Result<bool, Failure> {
+    fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut (Vec<u8>, Vec<u8>),
+    ) -> Result<bool, Failure> {
         for _ in 0..TURNS {
             let up = self.pump_up(cx, &mut scratch.0)?;
             let down = self.pump_down(cx, &mut scratch.1)?;
@@ -241,8 +241,8 @@ impl Future for Splice {
 }
 
 /// Makes the local program see a reset instead of a clean end: a stream that was
-/// cut must not look complete.
-fn reset(socket: &Async<TcpStream>) {
+/// cut, or never came about, must not look complete.
+pub(super) fn reset(socket: &Async<TcpStream>) {
     let linger = nix::libc::linger {
         l_onoff: 1,
         l_linger: 0,

@@ -116,17 +116,21 @@ impl Tunnel {
                 return Poll::Ready(Err(End::new(Code::END_TO_END, text)));
             };
             let early = &mut self.early;
-            let received =
-                inner
-                    .channel
-                    .receive(chunk.bytes_mut(), &mut inner.out, &mut |plain| {
-                        early.extend_from_slice(plain);
-                    });
-            if let Err(e) = received {
-                // An alert may wait in `out`; the other side learns the reason from it.
-                let _ = self.poll_flush(cx);
-                let text = format!("end-to-end handshake: {e}");
-                return Poll::Ready(Err(End::new(Code::END_TO_END, text)));
+            let received = inner
+                .channel
+                .receive(chunk.bytes_mut(), &mut inner.out, &mut |plain| {
+                    early.extend_from_slice(plain);
+                });
+            match received {
+                // A short connection's whole stream, its end included, can come
+                // with the last flight of the handshake.
+                Ok(progress) => inner.ended = progress.closed,
+                Err(e) => {
+                    // An alert may wait in `out`; the other side learns the reason from it.
+                    let _ = self.poll_flush(cx);
+                    let text = format!("end-to-end handshake: {e}");
+                    return Poll::Ready(Err(End::new(Code::END_TO_END, text)));
+                }
             }
         }
     }
@@ -164,7 +168,8 @@ impl Tunnel {
             let now = self.clock.now();
             let Some(mut chunk) = ready!(self.port.poll_read(cx, now))? else {
                 if self.inner.is_some() {
-                    let text = "the stream was cut on the way (no end of TLS before the end of the port)";
+                    let text =
+                        "the stream was cut on the way (no end of TLS before the end of the port)";
                     return Poll::Ready(Err(End::new(Code::END_TO_END, text)));
                 }
                 return Poll::Ready(Ok(0));

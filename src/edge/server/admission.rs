@@ -273,7 +273,10 @@ mod tests {
         let a = Admission::new(limits());
         let mut one = a.admit(ip(1), Moment(0)).unwrap();
         let mut two = a.admit(ip(1), Moment(0)).unwrap();
-        assert_eq!(a.admit(ip(1), Moment(0)).unwrap_err(), Denied::AddressHalfOpen);
+        assert_eq!(
+            a.admit(ip(1), Moment(0)).unwrap_err(),
+            Denied::AddressHalfOpen
+        );
         one.established();
         two.established();
         let mut three = a.admit(ip(1), Moment(0)).unwrap();
@@ -292,15 +295,24 @@ mod tests {
             let mut s = a.admit(ip(1), Moment(0)).unwrap();
             s.established();
         }
-        assert_eq!((a.sessions(), a.half_open(), a.lock().by_address.len()), (0, 0, 0));
+        assert_eq!(
+            (a.sessions(), a.half_open(), a.lock().by_address.len()),
+            (0, 0, 0)
+        );
     }
 
     #[test]
     fn a_customers_whole_v6_network_counts_as_one_address() {
         let a = Admission::new(limits());
         let _one = a.admit("2001:db8::1".parse().unwrap(), Moment(0)).unwrap();
-        let _two = a.admit("2001:db8::ffff:2".parse().unwrap(), Moment(0)).unwrap();
-        assert_eq!(a.admit("2001:db8::3".parse().unwrap(), Moment(0)).unwrap_err(), Denied::AddressHalfOpen);
+        let _two = a
+            .admit("2001:db8::ffff:2".parse().unwrap(), Moment(0))
+            .unwrap();
+        assert_eq!(
+            a.admit("2001:db8::3".parse().unwrap(), Moment(0))
+                .unwrap_err(),
+            Denied::AddressHalfOpen
+        );
     }
 
     #[test]
@@ -320,7 +332,9 @@ mod tests {
             accepts_per_second_per_address: 2,
             ..limits()
         });
-        let took = (0..100).filter(|_| a.admit(ip(1), Moment(1)).is_ok()).count();
+        let took = (0..100)
+            .filter(|_| a.admit(ip(1), Moment(1)).is_ok())
+            .count();
         assert_eq!(took, 2);
         assert_eq!(a.admit(ip(1), Moment(1)).unwrap_err(), Denied::AddressRate);
         assert!(a.admit(ip(2), Moment(1)).is_ok());

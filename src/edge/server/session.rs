@@ -10,14 +10,13 @@ use crate::edge::ALPN;
 use crate::identity::Address;
 use crate::ports::{Budget, Link, LinkOptions, Refusal, Registration, Switchboard};
 use crate::store::Receipt;
-use crate::ticket::{
-    Book, Durability, EpochClock, Refusal as TicketRefusal, Tab, Ticket, Todo,
-};
+use crate::ticket::{Book, Durability, EpochClock, Refusal as TicketRefusal, Tab, Ticket, Todo};
 use crate::time::{Clock, Moment};
 use crate::wire::code::Code;
 use crate::wire::control::{
     decode, is_port_name, short_text, Abort, Close, Credit, ErrorAnswer, Finish, Hello, Message,
-    Open, Opened, Ping, Pong, Publish, Published, TicketAccepted, TicketAsk, TicketTooLow, Welcome, ALLOW_MAX,
+    Open, Opened, Ping, Pong, Publish, Published, TicketAccepted, TicketAsk, TicketTooLow, Welcome,
+    ALLOW_MAX,
 };
 use crate::wire::frame::{starts_our_dialect, Decoder, Piece, HEADER_LEN};
 use std::future::Future;
@@ -209,7 +208,10 @@ fn is_our_dialect(seen: &[u8]) -> Result<bool, Stop> {
     if let [_, _, third, ..] = seen {
         if *third >= 0xc0 {
             // What the Go client understands as an end with a reason.
-            let words = crate::wire::diode::goodbye("dialect", "this node does not speak Diode's EdgeV2 yet");
+            let words = crate::wire::diode::goodbye(
+                "dialect",
+                "this node does not speak Diode's EdgeV2 yet",
+            );
             return Err(Stop::Foreign(
                 words,
                 "a Diode client: this node speaks the chr-edge/2 dialect only".into(),
@@ -357,7 +359,8 @@ impl Core {
                     return Ok(());
                 }
                 if !is_port_name(&publish.name) {
-                    let text = "a port name is tls:N, tcp:N, udp:N or utls:N with N from 1 to 65535";
+                    let text =
+                        "a port name is tls:N, tcp:N, udp:N or utls:N with N from 1 to 65535";
                     return Err(Stop::say(Code::PROTOCOL, text));
                 }
                 if publish.allow.as_ref().is_some_and(|a| a.len() > ALLOW_MAX) {

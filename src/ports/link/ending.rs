@@ -1,0 +1,135 @@
+//! How ports go: finished, aborted, cut, dissolved with their session.
+
+use super::{violation, Ending, Far, Link, Stage, Violation};
+use crate::ports::local::End;
+use crate::wire::code::Code;
+use crate::wire::control::{short_text, Abort};
+
+impl Link {
+    /// The other side sends no more on this port.
+    ///
+    /// # Errors
+    /// A number that was never used, or a second Finish.
+    pub fn finish(&self, number: u32) -> Result<(), Violation> {
+        let far = {
+            let mut st = self.lock();
+            let Some(port) = st.ports.get_mut(&number) else {
+                return st.late(number, self.options.chooses_even);
+            };
+            if port.received_finish {
+                return Err(violation(
+                    Code::PROTOCOL,
+                    format!("port {number} was finished twice"),
+                ));
+            }
+            port.received_finish = true;
+            let far = port.relay();
+            if let Far::Local(local) = &mut port.far {
+                local.finish();
+            }
+            st.remove_if_done(number, &self.options.budget);
+            far
+        };
+        if let Some((link, port)) = far {
+            link.finish_out(port);
+        }
+        Ok(())
+    }
+
+    /// Sends Finish once everything queued on the port has gone.
+    pub(in crate::ports) fn finish_out(&self, number: u32) {
+        self.change(|st| {
+            if let Some(port) = st.ports.get_mut(&number) {
+                if port.ending == Ending::No {
+                    port.ending = Ending::Due;
+                    st.list(number);
+                }
+            }
+        });
+    }
+
+    /// The other side gave the port up.
+    ///
+    /// # Errors
+    /// A number that was never used.
+    pub fn aborted(&self, number: u32, code: Code, text: &str) -> Result<(), Violation> {
+        let far = {
+            let mut st = self.lock();
+            let Some(port) = st.ports.get_mut(&number) else {
+                return st.late(number, self.options.chooses_even);
+            };
+            let far = port.relay();
+            if let Far::Local(local) = &mut port.far {
+                local.end(End::new(code, text));
+            } else {
+                st.remove(number, &self.options.budget);
+            }
+            far
+        };
+        if let Some((link, port)) = far {
+            link.cut(port, code, text);
+        }
+        Ok(())
+    }
+
+    /// Ends a port towards the other side: a refusal while it waits for the
+    /// answer, Abort otherwise.
+    pub(in crate::ports) fn cut(&self, number: u32, code: Code, text: &str) {
+        let asking = {
+            let st = self.lock();
+            match st.ports.get(&number) {
+                None => return,
+                Some(p) => matches!(p.stage, Stage::Asking(_)),
+            }
+        };
+        if asking {
+            return self.refuse(number, code, text);
+        }
+        let budget = &self.options.budget;
+        self.change(|st| {
+            st.remove(number, budget);
+            st.control(
+                0,
+                &Abort {
+                    port: number,
+                    code,
+                    text: short_text(text),
+                },
+            );
+        });
+    }
+
+    /// Ends every port: the session is over. Called by the session's guard.
+    pub fn dissolve(&self, code: Code, text: &str) {
+        let ports = {
+            let mut st = self.lock();
+            st.gone = true;
+            st.published.clear();
+            st.openings.clear();
+            st.ready.clear();
+            st.control = Vec::new();
+            st.waker = None;
+            let budget = &self.options.budget;
+            let mut relays = Vec::new();
+            let numbers: Vec<u32> = st.ports.keys().copied().collect();
+            for number in numbers {
+                if let Some(port) = st.ports.get_mut(&number) {
+                    if let Far::Local(local) = &mut port.far {
+                        local.end(End::new(code, text));
+                        continue;
+                    }
+                    relays.extend(port.relay().map(|far| (far, port.stage)));
+                }
+                st.remove(number, budget);
+            }
+            relays
+        };
+        for ((link, port), stage) in ports {
+            if stage == Stage::Asked {
+                link.refuse(port, Code::PEER_LOST, text);
+            } else {
+                link.cut(port, Code::PEER_LOST, text);
+            }
+        }
+    }
+}
