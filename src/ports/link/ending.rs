@@ -42,7 +42,7 @@ impl Link {
             if let Some(port) = st.ports.get_mut(&number) {
                 if port.ending == Ending::No {
                     port.ending = Ending::Due;
-                    st.list(number);
+                    st.enlist(number);
                 }
             }
         });

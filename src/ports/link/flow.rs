@@ -116,7 +116,7 @@ impl Link {
             return st.late(number, self.options.chooses_even);
         };
         port.credit = port.credit.saturating_add(u64::from(bytes));
-        st.list(number);
+        st.enlist(number);
         Ok(())
     }
 

@@ -112,7 +112,7 @@ impl Link {
                 port.stage = Stage::Open;
                 let credit = port.window.size();
                 st.control(id, &Opened { credit });
-                st.list(number);
+                st.enlist(number);
             }
         });
     }
@@ -158,7 +158,7 @@ impl Link {
             if let Far::Local(local) = &mut port.far {
                 local.wake_all();
             }
-            st.list(id);
+            st.enlist(id);
             far
         };
         if let Some((link, port)) = far {

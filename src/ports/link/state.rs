@@ -169,25 +169,34 @@ impl State {
         }
     }
 
-    /// Puts a port in the row of those with something to send; returns the task
-    /// to wake, if it sleeps.
-    pub fn list(&mut self, number: u32) -> Option<Waker> {
-        let port = self.ports.get_mut(&number)?;
+    /// Puts a port in the row of those with something to send, if it has
+    /// something. Whether the draining task should know.
+    pub fn enlist(&mut self, number: u32) -> bool {
+        let Some(port) = self.ports.get_mut(&number) else {
+            return false;
+        };
         if !port.sendable() && !port.window.grant_due() {
-            return None;
+            return false;
         }
         if !port.listed {
             port.listed = true;
             self.ready.push_back(number);
         }
-        if self.paused {
-            None
-        } else {
+        !self.paused
+    }
+
+    /// The same; returns the draining task, if it sleeps.
+    #[must_use = "a task that is taken out and not woken sleeps on"]
+    pub fn list(&mut self, number: u32) -> Option<Waker> {
+        if self.enlist(number) {
             self.waker_if_idle()
+        } else {
+            None
         }
     }
 
     /// The draining task, if it sleeps for want of output.
+    #[must_use = "a task that is taken out and not woken sleeps on"]
     pub fn waker_if_idle(&mut self) -> Option<Waker> {
         if std::mem::take(&mut self.idle) {
             self.waker.clone()
