@@ -138,14 +138,17 @@ impl State {
         if self.gone {
             return;
         }
-        encode(id, message, &mut self.control);
         if self.control.len() > CONTROL_QUEUE_MAX {
             self.ending.get_or_insert(Close {
                 code: Code::OVERFLOW,
                 text: "more answers wait than a session may have; read them".into(),
                 retry_after_ms: None,
             });
+            // The task ends now, even if it only waits for room in its socket.
+            self.idle = true;
+            return;
         }
+        encode(id, message, &mut self.control);
     }
 
     /// Answered openings behind one that still waits do not count: a device
