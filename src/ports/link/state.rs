@@ -2,7 +2,7 @@
 
 use super::{violation, Link, Output, Violation, CONTROL_QUEUE_MAX};
 use crate::identity::Address;
-use crate::ports::local::LocalEnd;
+use crate::ports::local::{End, LocalEnd};
 use crate::ports::queue::Queue;
 use crate::ports::switchboard::Budget;
 use crate::ports::window::{Window, CROWDED, INITIAL, INITIAL_CROWDED};
@@ -22,6 +22,9 @@ pub(in crate::ports) enum Stage {
     Asking(u32),
     /// Data may flow.
     Open,
+    /// The other side gave it up or refused it; the program has not let go yet.
+    /// Nothing more is sent on it.
+    Over,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -292,6 +295,22 @@ impl State {
         });
         if done {
             self.remove(number, budget);
+        }
+    }
+
+    /// A port ended without us: its program is told and lets go later, or there
+    /// is nobody to tell.
+    pub fn give_up(&mut self, number: u32, end: End, budget: &Arc<Budget>) {
+        let Some(port) = self.ports.get_mut(&number) else {
+            return;
+        };
+        match &mut port.far {
+            Far::Local(local) if !port.let_go => {
+                local.end(end);
+                port.stage = Stage::Over;
+                port.out.clear();
+            }
+            _ => self.remove(number, budget),
         }
     }
 
