@@ -369,7 +369,9 @@ impl<P: Protocol> Pump<P> {
     /// with unread bytes would make the kernel reset the connection, and the
     /// reason would be lost with it.
     fn finish_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let lost = matches!(self.phase, Phase::Closing(Stop::Lost(_) | Stop::Told(_)));
+        // Before TLS stands there is nothing that the other side could read.
+        let lost = !self.secured
+            || matches!(self.phase, Phase::Closing(Stop::Lost(_) | Stop::Told(_)));
         match self.flush(cx) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(())) if !lost => {}

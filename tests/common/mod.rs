@@ -213,9 +213,13 @@ impl Device {
         c.args(args)
             .arg("--json")
             .arg("--identity")
-            .arg(home.join(format!("{name}.key")))
-            .stdout(Stdio::piped());
-        let mut program = Program::start(&mut c);
+            .arg(home.join(format!("{name}.key")));
+        Device::start_command(&mut c)
+    }
+
+    /// As [`Device::start`], with a command that is complete.
+    pub fn start_command(command: &mut Command) -> Device {
+        let mut program = Program::start(command.stdout(Stdio::piped()));
         let stdout = program.child.stdout.take().unwrap();
         let (send, events) = channel();
         std::thread::spawn(move || {

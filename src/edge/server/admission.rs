@@ -6,8 +6,9 @@
 //!
 //! Handshakes in progress are few, so that strangers cannot take the memory of
 //! devices; and for that reason a few silent connections would keep every device
-//! out. When they are all taken, the oldest gives its place to the newcomer,
-//! unless it is younger than [`HANDSHAKE_GRACE`].
+//! out. When they are all taken, the oldest gives its place to the newcomer: the
+//! oldest of the address that holds most of them if the newcomer's holds fewer,
+//! else one that is older than [`HANDSHAKE_GRACE`].
 
 use crate::time::Moment;
 use std::collections::{BTreeMap, HashMap};
@@ -114,6 +115,12 @@ struct Waiting {
     waker: Option<Waker>,
 }
 
+impl Waiting {
+    fn has_had_its_time(&self, now: Moment) -> bool {
+        now.since(self.since) >= HANDSHAKE_GRACE
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     total: Count,
@@ -152,18 +159,28 @@ impl State {
         Some(waiting)
     }
 
-    /// Turns out the oldest handshake, of one address or of all, if it has had
-    /// its time. True when there is a place now.
-    fn make_room(&mut self, of: Option<IpAddr>, now: Moment, wake: &mut Vec<Waker>) -> bool {
+    /// Turns out the oldest handshake of `address` for another one of the same.
+    fn make_room_within(&mut self, address: IpAddr, now: Moment) -> Option<Waiting> {
         let mut row = self.waiting.iter();
-        let oldest = row.find(|(_, w)| of.is_none_or(|address| address == w.address));
-        let number = oldest
-            .filter(|(_, w)| now.since(w.since) >= HANDSHAKE_GRACE)
-            .map(|(number, _)| *number);
-        let gone = number.and_then(|number| self.remove_waiting(number));
-        let made = gone.is_some();
-        wake.extend(gone.and_then(|w| w.waker));
-        made
+        let (number, oldest) = row.find(|(_, w)| w.address == address)?;
+        let number = oldest.has_had_its_time(now).then_some(*number)?;
+        self.remove_waiting(number)
+    }
+
+    /// Turns out the handshake of another address that has the least claim to
+    /// its place, for one of `address`.
+    fn make_room_for(&mut self, address: IpAddr, now: Moment) -> Option<Waiting> {
+        let counts = &self.by_address;
+        let own = counts.get(&address).map_or(0, |c| c.half_open);
+        let most = counts.iter().max_by_key(|(_, c)| c.half_open);
+        let greedy = most.filter(|(_, c)| c.half_open > own + 1).map(|(a, _)| *a);
+        let mut row = self.waiting.iter();
+        let (number, _) = match greedy {
+            Some(greedy) => row.find(|(_, w)| w.address == greedy)?,
+            None => row.next().filter(|(_, w)| w.has_had_its_time(now))?,
+        };
+        let number = *number;
+        self.remove_waiting(number)
     }
 }
 
@@ -235,12 +252,13 @@ impl Admission {
         if own.sessions >= limits.sessions_per_address {
             return Err(Denied::AddressFull);
         }
-        if own.half_open >= limits.half_open_per_address && !st.make_room(Some(address), now, wake)
-        {
-            return Err(Denied::AddressHalfOpen);
+        if own.half_open >= limits.half_open_per_address {
+            let gone = st.make_room_within(address, now);
+            wake.extend(gone.ok_or(Denied::AddressHalfOpen)?.waker);
         }
-        if st.total.half_open >= limits.half_open && !st.make_room(None, now, wake) {
-            return Err(Denied::HalfOpen);
+        if st.total.half_open >= limits.half_open {
+            let gone = st.make_room_for(address, now);
+            wake.extend(gone.ok_or(Denied::HalfOpen)?.waker);
         }
         let number = st.next;
         st.next += 1;
@@ -412,6 +430,21 @@ mod tests {
         let _device = a.admit(ip(9), late).unwrap();
         let out: Vec<_> = silent.iter().map(|s| s.poll_turned_out(&cx)).collect();
         assert_eq!(out, [true, false, false], "the oldest goes first");
+    }
+
+    #[test]
+    fn an_address_with_many_handshakes_gives_way_at_once_to_one_with_few() {
+        let a = Admission::new(AdmissionLimits {
+            sessions: 100,
+            ..limits()
+        });
+        let cx = Context::from_waker(Waker::noop());
+        let greedy = [(); 2].map(|()| a.admit(ip(1), Moment(0)).unwrap());
+        let _one = a.admit(ip(2), Moment(0)).unwrap();
+        let _device = a.admit(ip(3), Moment(1)).unwrap();
+        let out = greedy.each_ref().map(|s| s.poll_turned_out(&cx));
+        assert_eq!(out, [true, false], "its oldest, and one only");
+        assert_eq!(a.admit(ip(4), Moment(2)).unwrap_err(), Denied::HalfOpen);
     }
 
     #[test]
