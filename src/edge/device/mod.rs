@@ -8,7 +8,7 @@
 //! let executor = Arc::new(smol::Executor::new());
 //! smol::block_on(executor.run(async {
 //!     let node = "127.0.0.1:41046".parse()?;
-//!     let options = DeviceOptions::new(SecretKey::generate()?, vec![node]);
+//!     let options = DeviceOptions::new(SecretKey::generate(), vec![node]);
 //!     let device = Device::start(options, &executor)?;
 //!     let peer: Address = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8".parse()?;
 //!     let mut stream = device.connect(peer, 8080).await?;
