@@ -118,7 +118,8 @@ fn forged_tickets_and_those_of_others_are_refused() {
 fn tickets_beyond_the_bounds_or_for_another_chain_are_refused() {
     let (_home, _node, mut raw, ask) = asked(&[]);
     let good = raw.sign(ask.epoch, MIB);
-    let cases: [(u16, fn(&mut Ticket)); 3] = [
+    type Change = fn(&mut Ticket);
+    let cases: [(u16, Change); 3] = [
         (102, |t| t.chain_id += 1),
         (103, |t| t.total_bytes = MAX_TOTAL_BYTES + 1),
         (104, |t| t.total_connections = u64::MAX),

@@ -9,6 +9,7 @@ use crate::edge::device::{Device, DeviceEvent, DeviceOptions, KnownNodes};
 use crate::identity::keyfile::{KeyFile, Origin};
 use crate::identity::Address;
 use crate::platform::limits::raise_descriptors;
+use crate::platform::memory;
 use crate::platform::signals::StopSignals;
 use async_io::Timer;
 use serde_json::json;
@@ -21,6 +22,9 @@ use std::time::{Duration, Instant};
 const REPEAT: Duration = Duration::from_secs(10);
 /// Different refusals that are remembered for that.
 const REPEATS_MAX: usize = 256;
+
+/// How long after a burst its memory is given back: a wake-up each.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 /// A device that has been started from the command line.
 pub struct Session {
@@ -113,9 +117,23 @@ impl Session {
                 Timer::after(REFRESH).await;
             }
         };
-        let outcome = smol::future::or(stop, smol::future::or(events, redraw)).await;
+        let chores = smol::future::or(redraw, tidy(&device));
+        let outcome = smol::future::or(stop, smol::future::or(events, chores)).await;
         self.device.leave().await;
         outcome
+    }
+}
+
+/// Gives memory back that was needed for traffic.
+async fn tidy<T>(device: &Device) -> T {
+    let mut before = 0;
+    loop {
+        Timer::after(TIDY_EVERY).await;
+        let carried = device.traffic().carried();
+        if carried != before {
+            before = carried;
+            memory::give_back();
+        }
     }
 }
 

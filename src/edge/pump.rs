@@ -370,8 +370,8 @@ impl<P: Protocol> Pump<P> {
     /// reason would be lost with it.
     fn finish_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Before TLS stands there is nothing that the other side could read.
-        let lost = !self.secured
-            || matches!(self.phase, Phase::Closing(Stop::Lost(_) | Stop::Told(_)));
+        let lost =
+            !self.secured || matches!(self.phase, Phase::Closing(Stop::Lost(_) | Stop::Told(_)));
         match self.flush(cx) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(())) if !lost => {}
