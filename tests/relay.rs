@@ -18,6 +18,9 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
+/// Silence that no load of the machine explains.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// Blocks of a large transfer: 256 MiB, or 1 GiB with CHR_TEST_FULL set.
 fn large() -> usize {
     if std::env::var_os("CHR_TEST_FULL").is_some() {
@@ -28,7 +31,10 @@ fn large() -> usize {
 }
 
 /// Sends blocks to a digest server; the digest that comes back must be theirs.
+/// A wake-up that was lost shows by silence: programs ping only every 100 s.
 fn upload(stream: &mut TcpStream, seed: u64, blocks: usize) {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
     let sent = write_blocks(stream, seed, blocks);
     stream.shutdown(Shutdown::Write).unwrap();
     let mut answer = Vec::new();
@@ -198,4 +204,25 @@ fn short_connections_that_end_at_once_are_not_taken_for_cut_ones() {
     }
     assert_eq!(route.publisher.event(Duration::ZERO), None);
     assert_eq!(route.forwarder.event(Duration::ZERO), None);
+}
+
+/// Short exchanges one after the other, whose answers come after the end of input.
+fn many_short_exchanges(options: &[&str]) {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let spec = format!("{}=8080:public", digest_server());
+    let route = Route::open(home.path(), &node.address(), &spec, "127.0.0.1:0", options);
+    for n in 0..300 {
+        upload(&mut route.connect(), n + 1, usize::from(n % 50 == 0));
+    }
+}
+
+#[test]
+fn no_short_exchange_end_to_end_waits_for_the_next_ping() {
+    many_short_exchanges(&[]);
+}
+
+#[test]
+fn no_short_exchange_on_a_plain_port_waits_for_the_next_ping() {
+    many_short_exchanges(&["--plain"]);
 }

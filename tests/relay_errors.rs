@@ -10,61 +10,16 @@
 
 mod common;
 
+use common::programs::*;
 use common::servers::*;
 use common::tools::*;
 use common::*;
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 const STRANGER: &str = "0x00000000000000000000000000000000000000aa";
-const FLEET: &str = "0x00000000000000000000000000000000000000fe";
-
-/// An identity file; path and address.
-fn identity(home: &Path, name: &str) -> (PathBuf, String) {
-    let file = home.join(name);
-    let made = run(
-        chr_node()
-            .args(["identity", "new", "--identity"])
-            .arg(&file),
-        SOON,
-    );
-    assert_eq!(made.code, 0, "{}", made.err);
-    (file, made.out.trim().to_owned())
-}
-
-/// `chr-node publish` with an identity that exists, so that nothing but errors
-/// is said.
-fn publish(home: &Path, name: &str, spec: &str, more: &[&str]) -> Command {
-    let file = home.join(format!("{name}.key"));
-    if !file.exists() {
-        identity(home, &format!("{name}.key"));
-    }
-    let mut command = chr_node();
-    command.args(["publish", spec]).args(more);
-    command.arg("--identity").arg(file);
-    command
-}
-
-/// Connects to a forwarded port that must not work; the reason that the
-/// program tells, and what the local program sees.
-fn refusal(forwarder: &Device, listen: SocketAddr) -> String {
-    let mut stream = TcpStream::connect(listen).unwrap();
-    let seen = stream.read(&mut [0]).map_err(|e| e.kind());
-    assert_eq!(seen, Err(ErrorKind::ConnectionReset));
-    let event = forwarder.expect("refused");
-    event["reason"].as_str().unwrap().to_owned()
-}
-
-/// The refusal that a forward to this target meets.
-fn refused_at(home: &Path, node: &Node, target: &str, more: &[&str]) -> String {
-    let (forwarder, listen) =
-        Device::forward(home, "f", &node.address(), "127.0.0.1:0", target, more);
-    refusal(&forwarder, listen)
-}
 
 #[test]
 fn another_node_than_the_one_named_is_an_error_and_no_session() {
@@ -158,94 +113,6 @@ fn a_device_or_port_that_is_not_there_is_named_to_the_opener() {
 }
 
 #[test]
-fn a_private_port_opens_for_the_listed_and_nobody_else() {
-    let home = tempfile::tempdir().unwrap();
-    let node = Node::start(home.path());
-    let home = home.path();
-    let (_, friend) = identity(home, "friend.key");
-    let spec = format!("{}=8080:private", echo_server());
-    let at = node.address();
-    let publisher = Device::start(
-        home,
-        "p",
-        &["publish", &spec, "--node", &at, "--allow", &friend],
-    );
-    let ready = publisher.expect("ready");
-    assert_eq!(ready["ports"][0]["mode"], "private");
-    let target = format!("{}:8080", ready["device"].as_str().unwrap());
-    let reason = refused_at(home, &node, &target, &[]);
-    assert!(reason.contains("does not allow"), "{reason}");
-    let (_friend, listen) = Device::forward(home, "friend", &at, "127.0.0.1:0", &target, &[]);
-    assert_echo(listen, b"hello friend");
-}
-
-/// `listed` devices besides the one that is a member.
-fn protected(listed: usize) {
-    let home = tempfile::tempdir().unwrap();
-    let node = Node::start(home.path());
-    let home = home.path();
-    let (_, member) = identity(home, "member.key");
-    let mut list = String::from("# the fleet\n");
-    for n in 0..listed {
-        list.push_str(&format!("0x{:040x}\n", n + 1));
-    }
-    list.push_str(&member);
-    let file = home.join("fleet.txt");
-    fs::write(&file, list).unwrap();
-    let spec = format!("{}=8080:protected", echo_server());
-    let at = node.address();
-    let publisher = Device::start(
-        home,
-        "p",
-        &[
-            "publish",
-            &spec,
-            "--node",
-            &at,
-            "--fleet-devices",
-            file.to_str().unwrap(),
-        ],
-    );
-    let ready = publisher.expect("ready");
-    assert_eq!(ready["ports"][0]["mode"], "protected");
-    let target = format!("{}:8080", ready["device"].as_str().unwrap());
-    let reason = refused_at(home, &node, &target, &[]);
-    assert!(reason.contains("does not allow"), "{reason}");
-    let (_member, listen) = Device::forward(home, "member", &at, "127.0.0.1:0", &target, &[]);
-    assert_echo(listen, b"hello member");
-}
-
-#[test]
-fn a_protected_port_opens_for_the_fleet_and_nobody_else() {
-    protected(3);
-}
-
-#[test]
-fn a_fleet_too_long_for_the_node_is_judged_by_the_publishing_device() {
-    protected(2_000);
-}
-
-#[test]
-fn plain_and_end_to_end_do_not_meet_and_both_are_told_which_option() {
-    let home = tempfile::tempdir().unwrap();
-    let node = Node::start(home.path());
-    let home = home.path();
-    let at = node.address();
-    let spec = format!("{}=8080:public", echo_server());
-    let publisher = Device::start(home, "p", &["publish", &spec, "--node", &at]);
-    let ready = publisher.expect("ready");
-    let target = format!("{}:8080", ready["device"].as_str().unwrap());
-    let reason = refused_at(home, &node, &target, &["--plain"]);
-    assert!(reason.contains("leave out --plain here"), "{reason}");
-    drop(publisher);
-    let publisher = Device::start(home, "p", &["publish", &spec, "--node", &at, "--plain"]);
-    let ready = publisher.expect("ready");
-    assert_eq!(ready["ports"][0]["name"], "tcp:8080");
-    let reason = refused_at(home, &node, &target, &[]);
-    assert!(reason.contains("use --plain here too"), "{reason}");
-}
-
-#[test]
 fn connections_that_local_programs_drop_are_not_told_as_refusals() {
     let home = tempfile::tempdir().unwrap();
     let node = Node::start(home.path());
@@ -260,37 +127,6 @@ fn connections_that_local_programs_drop_are_not_told_as_refusals() {
     for device in [&route.forwarder, &route.publisher] {
         assert_eq!(device.event(Duration::from_millis(50)), None);
     }
-}
-
-#[test]
-fn a_fleet_that_the_node_does_not_serve_is_an_error_that_names_the_option() {
-    let home = tempfile::tempdir().unwrap();
-    let node = Node::start_with(home.path(), &[("CHR_SECURITY__FLEET_ALLOWLIST", FLEET)]);
-    let at = node.address();
-    let options = ["--node", at.as_str()];
-    let ran = run(&mut publish(home.path(), "p", "80:public", &options), SOON);
-    ran.assert_one_line(1, &["is not served by this node", "--fleet"]);
-    let device = Device::start(
-        home.path(),
-        "p",
-        &["publish", "80:public", "--node", &at, "--fleet", FLEET],
-    );
-    device.expect("ready");
-}
-
-#[test]
-fn a_stranger_who_claims_a_fleet_is_not_served() {
-    let home = tempfile::tempdir().unwrap();
-    let home = home.path();
-    let (_, member) = identity(home, "member.key");
-    let rule = format!("{FLEET}/{member}");
-    let node = Node::start_with(home, &[("CHR_SECURITY__FLEET_ALLOWLIST", &rule)]);
-    let at = node.address();
-    let options = ["--node", at.as_str(), "--fleet", FLEET];
-    let ran = run(&mut publish(home, "stranger", "80:public", &options), SOON);
-    ran.assert_one_line(1, &["does not belong to fleet", FLEET]);
-    let args = [&["publish", "80:public"][..], &options].concat();
-    Device::start(home, "member", &args).expect("ready");
 }
 
 #[test]
@@ -438,7 +274,7 @@ fn a_place_where_no_node_answers_is_told_and_tried_again() {
         (
             "name",
             "no-such-host.invalid:41046".to_owned(),
-            "name not found",
+            "name is not found",
         ),
         ("web", format!("127.0.0.1:{web}"), "does not speak TLS"),
         ("rude", format!("127.0.0.1:{rude}"), "device port of a node"),
