@@ -9,13 +9,16 @@
 
 mod common;
 
+use chr_node::edge::ALPN;
+use chr_node::tls::Versions;
+use common::raw::Raw;
 use common::servers::*;
 use common::tools::*;
 use common::*;
 use serde_json::{json, Value};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::Stdio;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Status line and body.
@@ -243,4 +246,84 @@ fn two_devices_of_one_machine_without_options_are_two_identities() {
     for name in ["publish.key", "forward.key"] {
         assert!(names.iter().any(|n| n == name), "{names:?}");
     }
+}
+
+#[test]
+fn a_node_with_few_descriptors_takes_fewer_connections_and_goes_on() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new("sh");
+    let program = env!("CARGO_BIN_EXE_chr-node");
+    command.args(["-c", &format!("ulimit -n 64 && exec {program} run")]);
+    let settings = [("LOG_LEVEL", "warn")];
+    let node = Node::start_command(command, home.path(), &settings);
+    let said = node.program.stderr();
+    assert!(
+        said.contains("at most") && said.contains("connections"),
+        "{said}"
+    );
+    let route = Route::tcp(home.path(), &node.address(), echo_server());
+    let crowd: Vec<_> = (0..100)
+        .filter_map(|_| TcpStream::connect(node.edge()).ok())
+        .collect();
+    assert_eq!(get(&node, "/health").0, 200);
+    assert_echo(route.listen, &noise(1, 100_000));
+    drop(crowd);
+    let key = common::raw::key();
+    until(SOON, "new sessions come in again", || {
+        Raw::try_connect(node.edge(), &key, &[ALPN], Versions::Both).ok()
+    });
+}
+
+#[test]
+fn a_store_that_is_damaged_is_named_and_left_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("store/data.mdb");
+    std::fs::create_dir(home.path().join("store")).unwrap();
+    let garbage = noise(1, 20_000);
+    std::fs::write(&file, &garbage).unwrap();
+    let start = |data: &std::path::Path| {
+        let mut command = chr_node();
+        command
+            .args(["run", "-q"])
+            .env("DATA_DIR", data)
+            .env("EDGE2_PORT", "0")
+            .env("RPC_PORT", "0");
+        run(&mut command, SOON)
+    };
+    start(home.path()).assert_one_line(1, &["data.mdb is damaged", "restore it"]);
+    assert!(std::fs::read(&file).unwrap() == garbage);
+    start(&file).assert_one_line(1, &["cannot make the data folder", "--data-dir"]);
+}
+
+#[test]
+fn nodes_are_reached_by_name_and_by_ipv6() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let at = format!("{}@localhost:{}", node.id(), node.edge().port());
+    let route = Route::tcp(home.path(), &at, echo_server());
+    assert_echo(route.listen, b"by name");
+    drop(route);
+    if TcpListener::bind("[::1]:0").is_err() {
+        println!("skipped: no IPv6 here");
+        return;
+    }
+    drop(node);
+    let settings = [
+        ("CHR_NETWORK__BIND", "::1"),
+        ("CHR_NETWORK__RPC_BIND", "::1"),
+    ];
+    let node = Node::start_with(home.path(), &settings);
+    assert_eq!(get(&node, "/health").0, 200);
+    let service = TcpListener::bind("[::1]:0").unwrap();
+    let port = service.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut stream, _) = service.accept().unwrap();
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got).unwrap();
+        stream.write_all(&got).unwrap();
+    });
+    let spec = format!("[::1]:{port}=8080:public");
+    let route = Route::open(home.path(), &node.address(), &spec, "[::1]:0", &[]);
+    assert!(route.listen.is_ipv6());
+    assert_echo(route.listen, b"IPv6 on all legs");
 }

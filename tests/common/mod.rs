@@ -141,7 +141,11 @@ impl Node {
     }
 
     pub fn start_with(data: &Path, settings: &[(&str, &str)]) -> Node {
-        let mut c = chr_node();
+        Node::start_command(chr_node(), data, settings)
+    }
+
+    /// As [`Node::start_with`], with a command that ends in `chr-node run`.
+    pub fn start_command(mut c: Command, data: &Path, settings: &[(&str, &str)]) -> Node {
         c.env("DATA_DIR", data)
             .env("EDGE2_PORT", "0")
             .env("RPC_PORT", "0")
