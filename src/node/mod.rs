@@ -38,9 +38,11 @@ const COME_BACK_MS: u32 = 1_000;
 
 /// How often the accounts of devices that left are looked at.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
-/// How often memory that traffic needed is given back, unless many devices left:
-/// some milliseconds on a node with thousands of them.
+/// How often memory that traffic needed is given back: that takes some
+/// milliseconds on a node with thousands of sessions.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// Sessions that ended after which it does not wait so long: two MB.
+const MANY_LEFT: u64 = 256;
 /// How often the time is written down: a commit costs flash 20 KB.
 const REMEMBER_EVERY: Duration = Duration::from_secs(24 * 3600);
 
@@ -111,18 +113,16 @@ async fn keep_house(server: Arc<Server>, store: Option<Store>) {
     let services = &server.services;
     let mut remembered = services.clock.now();
     let mut tidied = remembered;
-    // Most devices at once since memory was given back.
-    let mut most = 0;
+    let mut left = 0;
     loop {
         Timer::after(SWEEP_EVERY).await;
         let now = services.clock.now();
         services.book.sweep(now);
-        let devices = services.board.devices();
-        if devices < most - most / 4 || now.since(tidied) >= TIDY_EVERY {
+        let ended = server.ended.load(Ordering::Relaxed);
+        if ended - left >= MANY_LEFT || now.since(tidied) >= TIDY_EVERY {
             memory::give_back();
-            (most, tidied) = (devices, now);
+            (left, tidied) = (ended, now);
         }
-        most = most.max(devices);
         if let Some(store) = &store {
             if now.since(remembered) >= REMEMBER_EVERY {
                 remember_time(store, &*services.clock);
