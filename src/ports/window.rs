@@ -186,12 +186,24 @@ mod tests {
         assert!(w.receive(INITIAL as usize));
         let rtt = Duration::from_millis(100);
         // A round trip until the bytes come, and the time that they take on the wire.
-        w.drain(INITIAL as usize, Moment(106 * MS), rtt, &mut growth, &budget);
+        w.drain(
+            INITIAL as usize,
+            Moment(106 * MS),
+            rtt,
+            &mut growth,
+            &budget,
+        );
         assert_eq!(w.size(), 2 * INITIAL);
         w.take_grant();
         assert!(w.receive(2 * INITIAL as usize));
         // Larger than what the path has filled: it stays.
-        w.drain(2 * INITIAL as usize, Moment(320 * MS), rtt, &mut growth, &budget);
+        w.drain(
+            2 * INITIAL as usize,
+            Moment(320 * MS),
+            rtt,
+            &mut growth,
+            &budget,
+        );
         assert_eq!(w.size(), 2 * INITIAL);
     }
 
