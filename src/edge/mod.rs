@@ -12,6 +12,9 @@ pub mod pump;
 pub mod server;
 pub mod stop;
 
+#[cfg(test)]
+mod tests;
+
 /// The protocol's name in ALPN. A client without ALPN is told by its first bytes.
 pub const ALPN: &[u8] = b"chr-edge/2";
 

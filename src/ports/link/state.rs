@@ -342,3 +342,32 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+impl Link {
+    /// What holds between two operations, whatever they are.
+    #[allow(clippy::panic)]
+    pub(crate) fn audit(&self) {
+        use crate::ports::window::LARGEST;
+        use crate::wire::frame::DATA_BYTES_MAX;
+        let st = self.lock();
+        let grown: u64 = st
+            .ports
+            .values()
+            .map(|p| u64::from(p.window.growth()))
+            .sum();
+        assert_eq!(st.growth as u64, grown, "growth is counted wrong");
+        for (number, port) in &st.ports {
+            assert!(port.window.held() <= LARGEST);
+            assert!(
+                port.out.bytes() <= LARGEST as usize,
+                "port {number} holds {}",
+                port.out.bytes()
+            );
+            assert!(port.partial.len() <= DATA_BYTES_MAX);
+            assert_eq!(port.listed, st.ready.contains(number), "port {number}");
+            // What can go out stands in the row.
+            assert!(!port.sendable() || port.listed || port.out.bytes() as u64 > port.credit);
+        }
+    }
+}
