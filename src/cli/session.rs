@@ -87,8 +87,19 @@ impl Session {
         let device = self.device.clone();
         let screen = self.screen.clone();
         let events = async {
+            // A node that is away for a night is one line, not a thousand.
+            let mut trouble = String::new();
             loop {
-                if let Some(end) = tell(&screen, &device.next_event().await, &ready) {
+                let event = device.next_event().await;
+                if let DeviceEvent::Trouble { reason } = &event {
+                    if *reason == trouble && !screen.is_json() {
+                        continue;
+                    }
+                    trouble.clone_from(reason);
+                } else {
+                    trouble.clear();
+                }
+                if let Some(end) = tell(&screen, &event, &ready) {
                     return Err(Failure::Failed(end));
                 }
             }

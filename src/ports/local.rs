@@ -1,6 +1,6 @@
 //! A port that ends in this program: what a device reads and writes.
 
-use super::link::{Ending, Far, Link, Stage, Violation};
+use super::link::{Ending, Far, Link, Port, Stage, Violation};
 use super::queue::{Chunk, Queue};
 use crate::identity::Address;
 use crate::time::Moment;
@@ -96,6 +96,23 @@ impl LocalEnd {
         } else {
             None
         }
+    }
+}
+
+impl Port {
+    /// The program's side, if it may still write.
+    fn writable(&mut self) -> Result<&mut LocalEnd, End> {
+        let Far::Local(local) = &mut self.far else {
+            return Err(gone());
+        };
+        if let Some(end) = &local.end {
+            return Err(end.clone());
+        }
+        if self.ending != Ending::No {
+            // The other side would take it for a broken rule and end the session.
+            return Err(End::new(Code::ABORTED, "written after finish"));
+        }
+        Ok(local)
     }
 }
 
@@ -242,16 +259,7 @@ impl LocalPort {
             return Poll::Ready(Err(gone()));
         };
         let room = WRITE_AHEAD.saturating_sub(port.out.bytes());
-        let ending = port.ending;
-        let Far::Local(local) = &mut port.far else {
-            return Poll::Ready(Err(gone()));
-        };
-        if let Some(end) = &local.end {
-            return Poll::Ready(Err(end.clone()));
-        }
-        if ending != Ending::No {
-            return Poll::Ready(Err(End::new(Code::ABORTED, "written after finish")));
-        }
+        let local = port.writable()?;
         if room == 0 {
             local.writer = Some(cx.waker().clone());
             return Poll::Pending;
@@ -273,12 +281,7 @@ impl LocalPort {
             return Poll::Ready(Err(gone()));
         };
         let full = port.out.bytes() > WRITE_AHEAD / 2;
-        let Far::Local(local) = &mut port.far else {
-            return Poll::Ready(Err(gone()));
-        };
-        if let Some(end) = &local.end {
-            return Poll::Ready(Err(end.clone()));
-        }
+        let local = port.writable()?;
         if !full {
             return Poll::Ready(Ok(()));
         }
@@ -289,18 +292,13 @@ impl LocalPort {
     /// Queues all of `bytes`, for callers that asked for room first.
     ///
     /// # Errors
-    /// The port has ended.
+    /// The port has ended, or was finished.
     pub fn write_all_now(&self, bytes: &[u8]) -> Result<(), End> {
         let mut st = self.link.lock();
         let Some(port) = st.ports.get_mut(&self.number) else {
             return Err(gone());
         };
-        let Far::Local(local) = &mut port.far else {
-            return Err(gone());
-        };
-        if let Some(end) = &local.end {
-            return Err(end.clone());
-        }
+        port.writable()?;
         port.out.push_stream(bytes);
         let waker = st.list(self.number);
         drop(st);
@@ -313,18 +311,13 @@ impl LocalPort {
     /// Queues one datagram; the oldest that waits is dropped when there is no room.
     ///
     /// # Errors
-    /// The port has ended.
+    /// The port has ended, or was finished.
     pub fn send_datagram(&self, bytes: &[u8]) -> Result<(), End> {
         let mut st = self.link.lock();
         let Some(port) = st.ports.get_mut(&self.number) else {
             return Err(gone());
         };
-        let Far::Local(local) = &mut port.far else {
-            return Err(gone());
-        };
-        if let Some(end) = &local.end {
-            return Err(end.clone());
-        }
+        port.writable()?;
         if port.out.bytes() + bytes.len() > WRITE_AHEAD {
             return Ok(()); // No credit comes: UDP loses what does not fit.
         }

@@ -6,51 +6,8 @@ use crate::time::Moment;
 use crate::wire::code::Code;
 use crate::wire::control::{is_port_name, Close, Open};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Bytes that a whole program may hold beyond the first credit of its ports.
-#[derive(Debug)]
-pub struct Budget {
-    cap: usize,
-    used: AtomicUsize,
-}
-
-impl Budget {
-    /// A budget of `cap` bytes.
-    #[must_use]
-    pub fn new(cap: usize) -> Arc<Budget> {
-        Arc::new(Budget {
-            cap,
-            used: AtomicUsize::new(0),
-        })
-    }
-
-    /// Takes `n` bytes if they are there.
-    #[must_use]
-    pub fn reserve(&self, n: usize) -> bool {
-        self.used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(n).filter(|sum| *sum <= self.cap)
-            })
-            .is_ok()
-    }
-
-    /// Gives `n` bytes back.
-    pub fn release(&self, n: usize) {
-        let _ = self
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                Some(used.saturating_sub(n))
-            });
-    }
-
-    /// Bytes taken now.
-    #[must_use]
-    pub fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-}
 
 /// Why a port was not opened. The session goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,7 +174,7 @@ impl Switchboard {
         let Some(target) = self.find(&open.peer) else {
             return Ok(Some(refusal(
                 Code::NOT_FOUND,
-                format!("device {} is not connected to this node", open.peer),
+                format!("device {} is not connected to this node: start its program, or correct the address", open.peer),
             )));
         };
         if let Some(no) = check_published(&target, opener.remote(), &open.name) {
@@ -240,27 +197,36 @@ impl Switchboard {
     }
 }
 
+/// Names the option that one of the two sides has forgotten, if it is that.
+fn why_not_published(is_published: impl Fn(&str) -> bool, name: &str) -> String {
+    let (kind, number) = name.split_once(':').unwrap_or_default();
+    let is = |kind: &str| is_published(&format!("{kind}:{number}"));
+    let (twin, datagrams) = match kind {
+        "tls" => ("tcp", false),
+        "tcp" => ("tls", false),
+        "utls" => ("udp", true),
+        _ => ("utls", true),
+    };
+    if is(twin) && matches!(kind, "tls" | "utls") {
+        format!("port {number} is published plain only: use --plain here too, or publish it without --plain")
+    } else if is(twin) {
+        format!("port {number} is published with end-to-end encryption: leave out --plain here, or publish it with --plain")
+    } else if !datagrams && (is("udp") || is("utls")) {
+        format!("port {number} is published for UDP only: forward to it with LISTEN/udp, or publish it with /tcp")
+    } else if datagrams && (is("tcp") || is("tls")) {
+        format!(
+            "port {number} is published for TCP only: leave /udp out here, or publish it with /udp"
+        )
+    } else {
+        format!("the device does not publish {name}: publish it there, or correct the port here")
+    }
+}
+
 /// What the node can tell without asking the device.
 fn check_published(target: &Link, opener: Address, name: &str) -> Option<Refusal> {
     let st = target.lock();
     let Some(publication) = st.published.get(name).filter(|_| st.admitted) else {
-        let (kind, number) = name.split_once(':').unwrap_or_default();
-        let plain = match kind {
-            "tls" => "tcp",
-            "utls" => "udp",
-            "tcp" => "tls",
-            _ => "utls",
-        };
-        let twin = st.published.contains_key(&format!("{plain}:{number}"));
-        let text = match (twin, kind) {
-            (true, "tls" | "utls") => format!(
-                "port {number} is published plain only: use --plain here too, or publish it without --plain"
-            ),
-            (true, _) => format!(
-                "port {number} is published with end-to-end encryption: leave out --plain here, or publish it with --plain"
-            ),
-            (false, _) => format!("the device does not publish {name}"),
-        };
+        let text = why_not_published(|name| st.published.contains_key(name), name);
         return Some(refusal(Code::NOT_PUBLISHED, text));
     };
     match &publication.allow {

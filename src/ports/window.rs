@@ -2,13 +2,14 @@
 //!
 //! The granting side never holds more than [`Window::size`] bytes of a port:
 //! what it granted and what it holds together stay within the window. Credit
-//! goes back as the bytes are drained. A window that is drained within one round
-//! trip is too small for the path and doubles; one that takes more than
-//! [`SLOW`] to drain is larger than its use and halves. (The rule of QUIC's
-//! receive window auto-tuning; BBR and others do without, at the price of
-//! memory that a router does not have.)
+//! goes back as the bytes are drained. A window that is drained within two round
+//! trips is too small for the path and doubles: what the sender has credit for
+//! and no more takes one round trip and the time on the wire, so one alone would
+//! never be met. A window that takes more than [`SLOW`] to drain is larger than
+//! its use and halves. (The rule of QUIC's receive window auto-tuning; BBR and
+//! others do without, at the price of memory that a router does not have.)
 
-use super::switchboard::Budget;
+use super::budget::Budget;
 use crate::time::Moment;
 use crate::wire::frame::DATA_BYTES_MAX;
 use std::sync::Arc;
@@ -24,8 +25,8 @@ pub const CROWDED: usize = 32;
 pub const LARGEST: u32 = 2 * 1024 * 1024;
 /// What the ports of one session may hold beyond their first credit.
 pub const SESSION_GROWTH: usize = 4 * 1024 * 1024;
-/// Shortest round trip that the growth rule believes: on loopback and in a LAN
-/// the scheduler, not the path, decides how fast a window is drained.
+/// A window that is drained in less than this grows whatever the round trip: on
+/// loopback and in a LAN the scheduler, not the path, decides how fast that is.
 pub const RTT_FLOOR: Duration = Duration::from_millis(5);
 /// A window that takes longer than this to drain halves.
 pub const SLOW: Duration = Duration::from_secs(1);
@@ -134,7 +135,7 @@ impl Window {
             self.size = half;
             *growth = growth.saturating_sub(freed);
             budget.release(freed);
-        } else if took <= rtt.max(RTT_FLOOR) {
+        } else if took <= (rtt * 2).max(RTT_FLOOR) {
             let fits = self.size < LARGEST && *growth + size <= SESSION_GROWTH;
             if fits && budget.reserve(size) {
                 *growth += size;
@@ -177,6 +178,34 @@ mod tests {
     use proptest::prelude::*;
 
     const MS: u64 = 1_000_000;
+
+    #[test]
+    fn a_window_that_limits_its_sender_grows_although_that_takes_more_than_a_round_trip() {
+        let budget = Budget::new(usize::MAX);
+        let (mut w, mut growth) = (Window::new(INITIAL, Moment(0)), 0);
+        assert!(w.receive(INITIAL as usize));
+        let rtt = Duration::from_millis(100);
+        // A round trip until the bytes come, and the time that they take on the wire.
+        w.drain(
+            INITIAL as usize,
+            Moment(106 * MS),
+            rtt,
+            &mut growth,
+            &budget,
+        );
+        assert_eq!(w.size(), 2 * INITIAL);
+        w.take_grant();
+        assert!(w.receive(2 * INITIAL as usize));
+        // Larger than what the path has filled: it stays.
+        w.drain(
+            2 * INITIAL as usize,
+            Moment(320 * MS),
+            rtt,
+            &mut growth,
+            &budget,
+        );
+        assert_eq!(w.size(), 2 * INITIAL);
+    }
 
     #[test]
     fn a_sender_beyond_its_credit_is_noticed() {

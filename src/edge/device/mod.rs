@@ -8,7 +8,7 @@
 //! let executor = Arc::new(smol::Executor::new());
 //! smol::block_on(executor.run(async {
 //!     let node = "127.0.0.1:41046".parse()?;
-//!     let options = DeviceOptions::new(SecretKey::generate()?, vec![node]);
+//!     let options = DeviceOptions::new(SecretKey::generate(), vec![node]);
 //!     let device = Device::start(options, &executor)?;
 //!     let peer: Address = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8".parse()?;
 //!     let mut stream = device.connect(peer, 8080).await?;
@@ -24,6 +24,7 @@
 //! | --- | --- |
 //! | [`session`] | the device's state machine, without I/O |
 //! | [`keeper`] | connects, fails over, reconnects for ever |
+//! | [`dial`] | finds a host and connects to it |
 //! | [`node_address`] | `[0xADDR@]HOST:PORT`, and which address was seen where |
 //! | [`tunnel`] | a port as a stream, TLS end to end inside |
 //! | [`stream`] | the same for library users, with `async` calls |
@@ -32,6 +33,7 @@
 //! | [`publisher`], [`forwarder`] | what `chr-node publish` and `chr-node forward` run |
 
 pub mod datagram;
+pub mod dial;
 pub mod forwarder;
 pub mod keeper;
 pub mod node_address;

@@ -224,6 +224,7 @@ impl Core {
             return Ok(());
         };
         match piece {
+            Piece::Data { .. } if !self.welcomed => Err(no_welcome()),
             Piece::Data {
                 port,
                 bytes,
@@ -265,9 +266,7 @@ impl Core {
                 }
                 self.send_ping(now);
             }
-            _ if !self.welcomed => {
-                return Err(Stop::say(Code::PROTOCOL, "a node starts with Welcome"));
-            }
+            _ if !self.welcomed => return Err(no_welcome()),
             TicketAsk::KIND => {
                 let ask: TicketAsk = parse(body)?;
                 let ask = Ask {
@@ -434,6 +433,10 @@ impl Core {
 
 fn parse<M: Message>(body: &[u8]) -> Result<M, Stop> {
     decode(body).map_err(|e| Stop::say(Code::PROTOCOL, &e.to_string()))
+}
+
+fn no_welcome() -> Stop {
+    Stop::say(Code::PROTOCOL, "a node starts with Welcome")
 }
 
 fn unasked() -> Stop {

@@ -1,5 +1,6 @@
 //! How ports go: finished, aborted, cut, dissolved with their session.
 
+use super::opening::refused;
 use super::{violation, Ending, Far, Link, Stage, Violation};
 use crate::ports::local::End;
 use crate::wire::code::Code;
@@ -16,6 +17,9 @@ impl Link {
             let Some(port) = st.ports.get_mut(&number) else {
                 return st.late(number, self.options.chooses_even);
             };
+            if port.stage == Stage::Over {
+                return Ok(());
+            }
             if port.received_finish {
                 return Err(violation(
                     Code::PROTOCOL,
@@ -42,7 +46,7 @@ impl Link {
             if let Some(port) = st.ports.get_mut(&number) {
                 if port.ending == Ending::No {
                     port.ending = Ending::Due;
-                    st.list(number);
+                    st.enlist(number);
                 }
             }
         });
@@ -59,11 +63,7 @@ impl Link {
                 return st.late(number, self.options.chooses_even);
             };
             let far = port.relay();
-            if let Far::Local(local) = &mut port.far {
-                local.end(End::new(code, text));
-            } else {
-                st.remove(number, &self.options.budget);
-            }
+            st.give_up(number, End::new(code, text), &self.options.budget);
             far
         };
         if let Some((link, port)) = far {
@@ -75,27 +75,25 @@ impl Link {
     /// Ends a port towards the other side: a refusal while it waits for the
     /// answer, Abort otherwise.
     pub(in crate::ports) fn cut(&self, number: u32, code: Code, text: &str) {
-        let asking = {
-            let st = self.lock();
-            match st.ports.get(&number) {
-                None => return,
-                Some(p) => matches!(p.stage, Stage::Asking(_)),
-            }
-        };
-        if asking {
-            return self.refuse(number, code, text);
-        }
         let budget = &self.options.budget;
         self.change(|st| {
+            let Some(stage) = st.ports.get(&number).map(|p| p.stage) else {
+                return;
+            };
             st.remove(number, budget);
-            st.control(
-                0,
-                &Abort {
-                    port: number,
-                    code,
-                    text: short_text(text),
-                },
-            );
+            let text = short_text(text);
+            match stage {
+                Stage::Asking(id) => st.control(id, &refused(code, text)),
+                Stage::Asked | Stage::Open => st.control(
+                    0,
+                    &Abort {
+                        port: number,
+                        code,
+                        text,
+                    },
+                ),
+                Stage::Over => {}
+            }
         });
     }
 
@@ -113,14 +111,10 @@ impl Link {
             let mut relays = Vec::new();
             let numbers: Vec<u32> = st.ports.keys().copied().collect();
             for number in numbers {
-                if let Some(port) = st.ports.get_mut(&number) {
-                    if let Far::Local(local) = &mut port.far {
-                        local.end(End::new(code, text));
-                        continue;
-                    }
+                if let Some(port) = st.ports.get(&number) {
                     relays.extend(port.relay().map(|far| (far, port.stage)));
                 }
-                st.remove(number, budget);
+                st.give_up(number, End::new(code, text), budget);
             }
             relays
         };

@@ -1,7 +1,7 @@
 //! Bytes: taken in, passed on, handed out, and the credit for them.
 
 use super::state::Told;
-use super::{violation, Far, Link, Output, Violation};
+use super::{violation, Far, Link, Output, Stage, Violation};
 use crate::time::Moment;
 use crate::wire::code::Code;
 
@@ -26,6 +26,9 @@ impl Link {
             let Some(port) = st.ports.get_mut(&number) else {
                 return st.late(number, self.options.chooses_even).map(|()| 0);
             };
+            if port.stage == Stage::Over {
+                return Ok(0);
+            }
             if port.received_finish {
                 return Err(violation(
                     Code::PROTOCOL,
@@ -116,7 +119,7 @@ impl Link {
             return st.late(number, self.options.chooses_even);
         };
         port.credit = port.credit.saturating_add(u64::from(bytes));
-        st.list(number);
+        st.enlist(number);
         Ok(())
     }
 

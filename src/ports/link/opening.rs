@@ -28,7 +28,7 @@ impl Link {
         number: u32,
     ) -> Result<Option<Code>, Violation> {
         let mut st = self.lock();
-        let even = number % 2 == 0;
+        let even = number.is_multiple_of(2);
         if number == 0 || even == self.options.chooses_even || number <= st.remote_high {
             return Err(violation(
                 Code::PROTOCOL,
@@ -112,7 +112,7 @@ impl Link {
                 port.stage = Stage::Open;
                 let credit = port.window.size();
                 st.control(id, &Opened { credit });
-                st.list(number);
+                st.enlist(number);
             }
         });
     }
@@ -124,15 +124,7 @@ impl Link {
             let stage = st.ports.get(&number).map(|p| p.stage);
             if let Some(Stage::Asking(id)) = stage {
                 st.remove(number, budget);
-                st.control(
-                    id,
-                    &ErrorAnswer {
-                        code,
-                        text: short_text(text),
-                        limit: None,
-                        retry_after_ms: None,
-                    },
-                );
+                st.control(id, &refused(code, short_text(text)));
             }
         });
     }
@@ -144,10 +136,11 @@ impl Link {
             let Some(port) = st.ports.get_mut(&id) else {
                 return st.was_used(id, self.options.chooses_even);
             };
-            if port.stage != Stage::Asked {
-                return false;
+            match port.stage {
+                Stage::Asked => port.stage = Stage::Open,
+                Stage::Over => return true,
+                Stage::Asking(_) | Stage::Open => return false,
             }
-            port.stage = Stage::Open;
             port.credit = u64::from(credit);
             port.window.restart(now);
             st.opened += 1;
@@ -158,7 +151,7 @@ impl Link {
             if let Far::Local(local) = &mut port.far {
                 local.wake_all();
             }
-            st.list(id);
+            st.enlist(id);
             far
         };
         if let Some((link, port)) = far {
@@ -177,11 +170,7 @@ impl Link {
                 Some(port) if port.stage != Stage::Asked => return false,
                 Some(port) => {
                     let far = port.relay();
-                    if let Far::Local(local) = &mut port.far {
-                        local.end(End::new(code, text));
-                    } else {
-                        st.remove(id, budget);
-                    }
+                    st.give_up(id, End::new(code, text), budget);
                     far
                 }
             }
@@ -217,5 +206,15 @@ impl Link {
                 link.cut(port, Code::NO_ANSWER, text);
             }
         }
+    }
+}
+
+/// The answer that refuses an opening.
+pub(super) fn refused(code: Code, text: String) -> ErrorAnswer {
+    ErrorAnswer {
+        code,
+        text,
+        limit: None,
+        retry_after_ms: None,
     }
 }

@@ -2,9 +2,9 @@
 
 use super::{violation, Link, Output, Violation, CONTROL_QUEUE_MAX};
 use crate::identity::Address;
-use crate::ports::local::LocalEnd;
+use crate::ports::budget::Budget;
+use crate::ports::local::{End, LocalEnd};
 use crate::ports::queue::Queue;
-use crate::ports::switchboard::Budget;
 use crate::ports::window::{Window, CROWDED, INITIAL, INITIAL_CROWDED};
 use crate::time::Moment;
 use crate::wire::code::Code;
@@ -22,6 +22,9 @@ pub(in crate::ports) enum Stage {
     Asking(u32),
     /// Data may flow.
     Open,
+    /// The other side gave it up or refused it; the program has not let go yet.
+    /// Nothing more is sent on it.
+    Over,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,14 +141,17 @@ impl State {
         if self.gone {
             return;
         }
-        encode(id, message, &mut self.control);
         if self.control.len() > CONTROL_QUEUE_MAX {
             self.ending.get_or_insert(Close {
                 code: Code::OVERFLOW,
                 text: "more answers wait than a session may have; read them".into(),
                 retry_after_ms: None,
             });
+            // The task ends now, even if it only waits for room in its socket.
+            self.idle = true;
+            return;
         }
+        encode(id, message, &mut self.control);
     }
 
     /// Answered openings behind one that still waits do not count: a device
@@ -169,25 +175,34 @@ impl State {
         }
     }
 
-    /// Puts a port in the row of those with something to send; returns the task
-    /// to wake, if it sleeps.
-    pub fn list(&mut self, number: u32) -> Option<Waker> {
-        let port = self.ports.get_mut(&number)?;
+    /// Puts a port in the row of those with something to send, if it has
+    /// something. Whether the draining task should know.
+    pub fn enlist(&mut self, number: u32) -> bool {
+        let Some(port) = self.ports.get_mut(&number) else {
+            return false;
+        };
         if !port.sendable() && !port.window.grant_due() {
-            return None;
+            return false;
         }
         if !port.listed {
             port.listed = true;
             self.ready.push_back(number);
         }
-        if self.paused {
-            None
-        } else {
+        !self.paused
+    }
+
+    /// The same; returns the draining task, if it sleeps.
+    #[must_use = "a task that is taken out and not woken sleeps on"]
+    pub fn list(&mut self, number: u32) -> Option<Waker> {
+        if self.enlist(number) {
             self.waker_if_idle()
+        } else {
+            None
         }
     }
 
     /// The draining task, if it sleeps for want of output.
+    #[must_use = "a task that is taken out and not woken sleeps on"]
     pub fn waker_if_idle(&mut self) -> Option<Waker> {
         if std::mem::take(&mut self.idle) {
             self.waker.clone()
@@ -283,6 +298,22 @@ impl State {
         }
     }
 
+    /// A port ended without us: its program is told and lets go later, or there
+    /// is nobody to tell.
+    pub fn give_up(&mut self, number: u32, end: End, budget: &Arc<Budget>) {
+        let Some(port) = self.ports.get_mut(&number) else {
+            return;
+        };
+        match &mut port.far {
+            Far::Local(local) if !port.let_go => {
+                local.end(end);
+                port.stage = Stage::Over;
+                port.out.clear();
+            }
+            _ => self.remove(number, budget),
+        }
+    }
+
     pub fn remove(&mut self, number: u32, budget: &Arc<Budget>) {
         if let Some(mut port) = self.ports.remove(&number) {
             port.window.dissolve(&mut self.growth, budget);
@@ -292,7 +323,7 @@ impl State {
     pub fn was_used(&self, number: u32, chooses_even: bool) -> bool {
         if number == 0 {
             false
-        } else if (number % 2 == 0) == chooses_even {
+        } else if number.is_multiple_of(2) == chooses_even {
             number < self.local_next
         } else {
             number <= self.remote_high
@@ -308,6 +339,35 @@ impl State {
                 Code::PROTOCOL,
                 format!("port {number} was never opened"),
             ))
+        }
+    }
+}
+
+#[cfg(test)]
+impl Link {
+    /// What holds between two operations, whatever they are.
+    #[allow(clippy::panic)]
+    pub(crate) fn audit(&self) {
+        use crate::ports::window::LARGEST;
+        use crate::wire::frame::DATA_BYTES_MAX;
+        let st = self.lock();
+        let grown: u64 = st
+            .ports
+            .values()
+            .map(|p| u64::from(p.window.growth()))
+            .sum();
+        assert_eq!(st.growth as u64, grown, "growth is counted wrong");
+        for (number, port) in &st.ports {
+            assert!(port.window.held() <= LARGEST);
+            assert!(
+                port.out.bytes() <= LARGEST as usize,
+                "port {number} holds {}",
+                port.out.bytes()
+            );
+            assert!(port.partial.len() <= DATA_BYTES_MAX);
+            assert_eq!(port.listed, st.ready.contains(number), "port {number}");
+            // What can go out stands in the row.
+            assert!(!port.sendable() || port.listed || port.out.bytes() as u64 > port.credit);
         }
     }
 }

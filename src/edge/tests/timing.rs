@@ -1,0 +1,101 @@
+//! Pings, silence and round trips.
+
+use super::raw::{welcome, Raw};
+use super::world::{pair, Program, World};
+use crate::edge::device::session::{ANSWER_TIME, PING_INTERVAL};
+use crate::edge::pump::Stop;
+use crate::wire::code::Code;
+use crate::wire::control::{Hello, Ping, Pong};
+use std::time::Duration;
+
+#[test]
+fn a_session_from_which_nothing_comes_is_closed_after_the_idle_time() {
+    let mut world = World::free();
+    let mut raw = Raw::greeted(&mut world, 1);
+    world.pass(Duration::from_millis(299_900));
+    raw.assert_alive(&world);
+    raw.say(&mut world, 3, &Ping {});
+    world.pass(Duration::from_millis(299_900));
+    raw.assert_alive(&world);
+    world.pass(Duration::from_millis(200));
+    raw.expect_end(&mut world, Code::IDLE);
+    world.close();
+}
+
+#[test]
+fn quiet_devices_stay_connected_for_a_day() {
+    let mut world = World::paid();
+    let (a, _b) = pair(&mut world);
+    world.pass(Duration::from_secs(24 * 3600));
+    assert_eq!((world.node_stop(0), world.node_stop(1)), (None, None));
+    // A ping and a pong each 100 s, the node's own at most each minute.
+    let carried = world.lines[0].up.carried;
+    assert!(carried < 24 * 36 * 60, "{carried} bytes");
+    assert_eq!(a.link().port_count(), 0);
+    world.close();
+}
+
+#[test]
+fn a_node_that_no_longer_answers_is_given_up_after_20_s() {
+    let mut world = World::free();
+    let program = Program::new(1);
+    let mut raw = Raw::welcoming(&mut world, &program);
+    let (id, _) = raw.expect::<Ping>(&mut world);
+    raw.say(&mut world, id, &Pong {});
+    world.pass(PING_INTERVAL + ANSWER_TIME - Duration::from_millis(100));
+    raw.assert_alive(&world);
+    world.pass(Duration::from_millis(200));
+    assert!(matches!(world.device_stop(raw.line), Some(Stop::Lost(_))));
+}
+
+#[test]
+fn each_step_before_welcome_has_20_s() {
+    let mut world = World::free();
+    let program = Program::new(1);
+    let mut raw = Raw::node(&mut world, &program);
+    raw.expect::<Hello>(&mut world);
+    world.pass(ANSWER_TIME - Duration::from_millis(100));
+    raw.assert_alive(&world);
+    world.pass(Duration::from_millis(200));
+    assert!(matches!(world.device_stop(raw.line), Some(Stop::Lost(_))));
+}
+
+#[test]
+fn both_sides_measure_the_round_trip() {
+    let mut world = World::free();
+    let (a, _b) = pair(&mut world);
+    world.lines[0].up.delay = Duration::from_millis(30);
+    world.lines[0].down.delay = Duration::from_millis(10);
+    world.pass(Duration::from_secs(101));
+    assert_eq!(a.link().rtt(), Duration::from_millis(40));
+    assert_eq!(world.node_link(0).rtt(), Duration::from_millis(40));
+    assert_eq!(world.node_link(1).rtt(), Duration::ZERO);
+}
+
+#[test]
+fn a_device_that_pings_all_the_time_is_not_pinged_all_the_time() {
+    let mut world = World::free();
+    let mut raw = Raw::greeted(&mut world, 1);
+    for _ in 0..600 {
+        raw.say(&mut world, 3, &Ping {});
+        world.pass(Duration::from_millis(100));
+    }
+    let heard = raw.heard(&mut world);
+    assert_eq!(
+        heard.iter().filter(|h| h.is::<Pong>().is_some()).count(),
+        600
+    );
+    assert!(heard.iter().filter(|h| h.is::<Ping>().is_some()).count() <= 2);
+}
+
+#[test]
+fn a_device_that_slept_for_an_hour_notices_that_its_node_is_gone() {
+    let mut world = World::free();
+    let program = Program::new(1);
+    let mut raw = Raw::node(&mut world, &program);
+    raw.say(&mut world, 1, &welcome(false));
+    let (id, _) = raw.expect::<Ping>(&mut world);
+    raw.say(&mut world, id, &Pong {});
+    world.pass(Duration::from_secs(3600));
+    assert!(matches!(world.device_stop(raw.line), Some(Stop::Lost(_))));
+}
