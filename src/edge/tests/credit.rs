@@ -320,3 +320,29 @@ fn a_writer_is_woken_when_there_is_room_and_a_reader_when_there_are_bytes() {
     world.settle();
     assert!(reader.rang());
 }
+
+#[test]
+fn datagrams_that_a_full_hop_drops_give_their_credit_back() {
+    let mut world = World::free();
+    let (a, b) = pair(&mut world);
+    let (from, to) = join(&mut world, &a, &b, "udp:53");
+    world.lines[1].down.frozen = true;
+    for _ in 0..5_000 {
+        from.send_datagram(&[1; 1_000]).unwrap();
+        world.settle();
+    }
+    assert!(world.node_link(1).queued() <= 300_000);
+    world.lines[1].down.frozen = false;
+    world.settle();
+    for _ in 0..1_000 {
+        read(&to, world.now());
+        world.settle();
+    }
+    from.send_datagram(b"still there").unwrap();
+    world.settle();
+    assert_eq!(
+        read_one(&to, world.now()),
+        Poll::Ready(Ok(Some(b"still there".to_vec())))
+    );
+    world.close();
+}
