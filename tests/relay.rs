@@ -14,9 +14,12 @@ use chr_node::tls::{Version, Versions};
 use common::raw::{self, Raw};
 use common::servers::*;
 use common::*;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
+
+/// Silence that no load of the machine explains.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Blocks of a large transfer: 256 MiB, or 1 GiB with CHR_TEST_FULL set.
 fn large() -> usize {
@@ -28,7 +31,10 @@ fn large() -> usize {
 }
 
 /// Sends blocks to a digest server; the digest that comes back must be theirs.
+/// A wake-up that was lost shows by silence: programs ping only every 100 s.
 fn upload(stream: &mut TcpStream, seed: u64, blocks: usize) {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
     let sent = write_blocks(stream, seed, blocks);
     stream.shutdown(Shutdown::Write).unwrap();
     let mut answer = Vec::new();
@@ -198,4 +204,84 @@ fn short_connections_that_end_at_once_are_not_taken_for_cut_ones() {
     }
     assert_eq!(route.publisher.event(Duration::ZERO), None);
     assert_eq!(route.forwarder.event(Duration::ZERO), None);
+}
+
+/// Short exchanges one after the other, whose answers come after the end of input.
+fn many_short_exchanges(options: &[&str]) {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let spec = format!("{}=8080:public", digest_server());
+    let route = Route::open(home.path(), &node.address(), &spec, "127.0.0.1:0", options);
+    for n in 0..300 {
+        upload(&mut route.connect(), n + 1, usize::from(n % 50 == 0));
+    }
+}
+
+#[test]
+fn no_short_exchange_end_to_end_waits_for_the_next_ping() {
+    many_short_exchanges(&[]);
+}
+
+#[test]
+fn no_short_exchange_on_a_plain_port_waits_for_the_next_ping() {
+    many_short_exchanges(&["--plain"]);
+}
+
+#[test]
+fn a_server_that_ends_first_still_gets_the_rest() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let (told, server) = std::sync::mpsc::channel();
+    let port = serve(move |mut stream| {
+        stream.write_all(b"goodbye").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        told.send(hash_to_end(&mut stream)).unwrap();
+    });
+    for options in [&[][..], &["--plain"]] {
+        let spec = format!("{port}=8080:public");
+        let route = Route::open(home.path(), &node.address(), &spec, "127.0.0.1:0", options);
+        let mut stream = route.connect();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "goodbye");
+        let sent = write_blocks(&mut stream, 1, 3);
+        drop(stream);
+        let (total, got) = server.recv_timeout(PATIENCE).unwrap();
+        assert_eq!((total, got), (3 << 20, sent));
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_on_one_side_does_not_look_complete_on_the_other() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let (told, server) = std::sync::mpsc::channel();
+    let port = serve(move |mut stream| {
+        let mut first = [0];
+        stream.read_exact(&mut first).unwrap();
+        stream.write_all(b"half of it").unwrap();
+        if first == *b"b" {
+            // Waits until the bytes that it will not read are there.
+            while stream.peek(&mut first).unwrap() == 0 {}
+            return; // Unread bytes: the kernel resets the connection.
+        }
+        let end = std::io::copy(&mut stream, &mut std::io::sink());
+        told.send(end.map_err(|e| e.kind())).unwrap();
+    });
+    for options in [&[][..], &["--plain"]] {
+        let spec = format!("{port}=8080:public");
+        let route = Route::open(home.path(), &node.address(), &spec, "127.0.0.1:0", options);
+        let mut stream = route.connect();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"bx").unwrap();
+        let end = stream.read_to_end(&mut Vec::new());
+        assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        // The same the other way round.
+        let mut stream = route.connect();
+        stream.write_all(b"a").unwrap();
+        stream.read_exact(&mut [0; 4]).unwrap();
+        drop(stream);
+        let end = server.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(end, Err(ErrorKind::ConnectionReset));
+    }
 }

@@ -281,8 +281,10 @@ fn an_interactive_ssh_session_echoes_keys_and_ends_with_its_exit_code() {
     keys.write_all(b"tty\n").unwrap();
     screen.wait_for("/dev/pts/");
     // A key that the terminal itself answers: the sleep is interrupted.
-    keys.write_all(b"sleep 1000\n").unwrap();
-    screen.wait_for("sleep 1000");
+    screen.wait_for("ready> ");
+    keys.write_all(b"sh -c 'echo asleep$((1)); exec sleep 1000'\n")
+        .unwrap();
+    screen.wait_for("asleep1");
     keys.write_all(&[3]).unwrap();
     screen.wait_for("ready> ");
     // A screenful and more comes whole.

@@ -20,6 +20,7 @@ pub mod spec;
 pub use args::{parse, Command};
 
 use crate::config::ConfigError;
+use crate::platform::memory;
 use std::fmt;
 use std::io::{self, Write};
 
@@ -73,6 +74,7 @@ impl From<ConfigError> for Failure {
 /// # Errors
 /// What the subcommand says.
 pub fn dispatch(command: &Command) -> Result<(), Failure> {
+    memory::prepare();
     match command {
         Command::Run(args) => run::execute(args),
         Command::Publish(args) => publish::execute(args),

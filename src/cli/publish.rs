@@ -97,10 +97,18 @@ async fn serve(plan: PublishPlan, executor: Arc<Executor<'static>>) -> Result<()
                 .iter()
                 .map(|p| format!("  {}  ->  {} ({})", p.name(), p.target(), p.access.word()))
                 .collect();
+            let example = publications.first().map_or(String::new(), |p| {
+                let udp = if p.udp { "/udp" } else { "" };
+                let plain = if p.plain { " --plain" } else { "" };
+                format!(
+                    "others: chr-node forward 127.0.0.1:0{udp} {device}:{}{plain} --node {place}",
+                    p.port
+                )
+            });
             screen.say(
                 &json!({"event": "ready", "device": device, "node": node, "ports": ports}),
                 &format!(
-                    "device {device} is at node {node} ({place}) and publishes\n{}",
+                    "device {device} is at node {node} ({place}) and publishes\n{}\n{example}",
                     lines.join("\n")
                 ),
             );

@@ -9,6 +9,7 @@ use crate::edge::device::{Device, DeviceEvent, DeviceOptions, KnownNodes};
 use crate::identity::keyfile::{KeyFile, Origin};
 use crate::identity::Address;
 use crate::platform::limits::raise_descriptors;
+use crate::platform::memory;
 use crate::platform::signals::StopSignals;
 use async_io::Timer;
 use serde_json::json;
@@ -21,6 +22,9 @@ use std::time::{Duration, Instant};
 const REPEAT: Duration = Duration::from_secs(10);
 /// Different refusals that are remembered for that.
 const REPEATS_MAX: usize = 256;
+
+/// How long after a burst its memory is given back: a wake-up each.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 /// A device that has been started from the command line.
 pub struct Session {
@@ -83,8 +87,19 @@ impl Session {
         let device = self.device.clone();
         let screen = self.screen.clone();
         let events = async {
+            // A node that is away for a night is one line, not a thousand.
+            let mut trouble = String::new();
             loop {
-                if let Some(end) = tell(&screen, &device.next_event().await, &ready) {
+                let event = device.next_event().await;
+                if let DeviceEvent::Trouble { reason } = &event {
+                    if *reason == trouble && !screen.is_json() {
+                        continue;
+                    }
+                    trouble.clone_from(reason);
+                } else {
+                    trouble.clear();
+                }
+                if let Some(end) = tell(&screen, &event, &ready) {
                     return Err(Failure::Failed(end));
                 }
             }
@@ -102,9 +117,23 @@ impl Session {
                 Timer::after(REFRESH).await;
             }
         };
-        let outcome = smol::future::or(stop, smol::future::or(events, redraw)).await;
+        let chores = smol::future::or(redraw, tidy(&device));
+        let outcome = smol::future::or(stop, smol::future::or(events, chores)).await;
         self.device.leave().await;
         outcome
+    }
+}
+
+/// Gives memory back that was needed for traffic.
+async fn tidy<T>(device: &Device) -> T {
+    let mut before = 0;
+    loop {
+        Timer::after(TIDY_EVERY).await;
+        let carried = device.traffic().carried();
+        if carried != before {
+            before = carried;
+            memory::give_back();
+        }
     }
 }
 

@@ -259,7 +259,7 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "security.max_handshakes",
         env: None,
-        doc: "Connections that may be in the handshake at once: unknown peers must not take the memory of known ones.",
+        doc: "Connections that may be in the handshake at once, up to the first ticket: unknown peers must not take the memory of known ones. When all places are taken, the oldest gives way to a newcomer: at once where its address holds most of them, else after 2s.",
         allowed: "a number from 1 to 65536",
         set: set!(security.max_handshakes, text => number(text, 1, 65_536)),
         get: |s| s.security.max_handshakes.to_string(),

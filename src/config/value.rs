@@ -113,7 +113,7 @@ pub fn size(text: &str) -> Result<u64, String> {
 pub fn show_size(bytes: u64) -> String {
     SIZE_UNITS
         .iter()
-        .find(|(_, unit)| bytes != 0 && bytes % unit == 0)
+        .find(|(_, unit)| bytes != 0 && bytes.is_multiple_of(*unit))
         .map_or_else(
             || bytes.to_string(),
             |(name, unit)| format!("{}{name}", bytes / unit),

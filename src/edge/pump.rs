@@ -6,12 +6,14 @@
 //! thread share ([`Scratch`]). Only ciphertext that the kernel did not take, and
 //! a TLS record that has not arrived whole, are kept with the session.
 
+use super::stop::broken;
+pub use super::stop::Stop;
 use crate::identity::Address;
-use crate::ports::{Link, Violation};
+use crate::ports::Link;
+
 use crate::time::{Clock, Moment};
 use crate::tls::Channel;
-use crate::wire::code::Code;
-use crate::wire::control::{encode, short_text, Close};
+use crate::wire::control::encode;
 use async_io::{Async, Timer};
 use std::cell::RefCell;
 use std::future::Future;
@@ -41,47 +43,6 @@ const CLOSING_TIME: Duration = Duration::from_secs(1);
 /// Deadlines further away than this are rounded up to whole seconds, so that
 /// the timers of many sessions fire together.
 const COARSE: Duration = Duration::from_secs(10);
-
-/// Why a session ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// This side ends it and tells the other why.
-    Say(Close),
-    /// The other side said that it ends, and why.
-    Told(Close),
-    /// The connection broke, or TLS did not come about; in words.
-    Lost(String),
-    /// Bytes of another dialect: these go out as they are, then the end.
-    Foreign(Vec<u8>, String),
-}
-
-impl Stop {
-    /// An end that this side decided on.
-    #[must_use]
-    pub fn say(code: Code, text: &str) -> Stop {
-        Stop::Say(Close {
-            code,
-            text: short_text(text),
-            retry_after_ms: None,
-        })
-    }
-}
-
-impl From<Violation> for Stop {
-    fn from(v: Violation) -> Stop {
-        Stop::say(v.code, &v.text)
-    }
-}
-
-impl std::fmt::Display for Stop {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Stop::Say(c) => write!(f, "ended here: {} ({})", c.text, c.code),
-            Stop::Told(c) => write!(f, "ended by the other side: {} ({})", c.text, c.code),
-            Stop::Lost(text) | Stop::Foreign(_, text) => f.write_str(text),
-        }
-    }
-}
 
 /// A session's state machine, as the pump drives it.
 pub trait Protocol: Send + Unpin {
@@ -198,7 +159,7 @@ impl<P: Protocol> Pump<P> {
                 }
             }
             match self.socket.get_ref().read(&mut scratch.read) {
-                Ok(0) => return Err(Stop::Lost("the other side closed the connection".into())),
+                Ok(0) => return Err(self.hung_up("the other side closed the connection")),
                 Ok(n) => {
                     // Less than asked for: the kernel has no more.
                     self.readable = n == scratch.read.len();
@@ -208,10 +169,21 @@ impl<P: Protocol> Pump<P> {
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => self.readable = false,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::ConnectionReset => {
+                    return Err(self.hung_up("the connection was reset by the other side"))
+                }
                 Err(e) => return Err(broken(&e)),
             }
         }
         Ok(true)
+    }
+
+    fn hung_up(&self, how: &str) -> Stop {
+        Stop::Lost(if self.secured {
+            how.to_owned()
+        } else {
+            format!("{how} before TLS stood: it is no device port of a node, or the node takes no more connections")
+        })
     }
 
     /// Ciphertext to frames.
@@ -397,7 +369,9 @@ impl<P: Protocol> Pump<P> {
     /// with unread bytes would make the kernel reset the connection, and the
     /// reason would be lost with it.
     fn finish_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let lost = matches!(self.phase, Phase::Closing(Stop::Lost(_) | Stop::Told(_)));
+        // Before TLS stands there is nothing that the other side could read.
+        let lost =
+            !self.secured || matches!(self.phase, Phase::Closing(Stop::Lost(_) | Stop::Told(_)));
         match self.flush(cx) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(())) if !lost => {}
@@ -459,16 +433,6 @@ fn coarse(wait: Duration) -> Duration {
     } else {
         Duration::from_secs(wait.as_secs() + 1)
     }
-}
-
-fn broken(e: &std::io::Error) -> Stop {
-    Stop::Lost(match e.kind() {
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-            "the connection was reset by the other side".into()
-        }
-        ErrorKind::TimedOut => "the other side no longer answers".into(),
-        _ => format!("the connection broke: {e}"),
-    })
 }
 
 impl<P: Protocol> Future for Pump<P> {

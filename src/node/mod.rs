@@ -18,6 +18,7 @@ pub mod view;
 pub use build::{IdentityChoice, NodeError, NodePlan};
 
 use crate::edge::server::{listen, Server};
+use crate::platform::memory;
 use crate::ports::Switchboard;
 use crate::store::{ClockFloor, Store};
 use crate::time::Clock;
@@ -37,6 +38,11 @@ const COME_BACK_MS: u32 = 1_000;
 
 /// How often the accounts of devices that left are looked at.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How often memory that traffic needed is given back: that takes some
+/// milliseconds on a node with thousands of sessions.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// Sessions that ended after which it does not wait so long: two MB.
+const MANY_LEFT: u64 = 256;
 /// How often the time is written down: a commit costs flash 20 KB.
 const REMEMBER_EVERY: Duration = Duration::from_secs(24 * 3600);
 
@@ -101,14 +107,22 @@ async fn serve(plan: NodePlan, executor: Arc<Executor<'static>>) -> Result<(), N
     Ok(())
 }
 
-/// Saves what devices that left have used, and from time to time the time.
+/// Saves what devices that left have used, gives memory back that they needed,
+/// and from time to time saves the time.
 async fn keep_house(server: Arc<Server>, store: Option<Store>) {
     let services = &server.services;
     let mut remembered = services.clock.now();
+    let mut tidied = remembered;
+    let mut left = 0;
     loop {
         Timer::after(SWEEP_EVERY).await;
         let now = services.clock.now();
         services.book.sweep(now);
+        let ended = server.ended.load(Ordering::Relaxed);
+        if ended - left >= MANY_LEFT || now.since(tidied) >= TIDY_EVERY {
+            memory::give_back();
+            (left, tidied) = (ended, now);
+        }
         if let Some(store) = &store {
             if now.since(remembered) >= REMEMBER_EVERY {
                 remember_time(store, &*services.clock);

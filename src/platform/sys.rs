@@ -1,4 +1,4 @@
-//! The one system call that no safe wrapper at hand covers.
+//! The calls into the C library that no safe wrapper at hand covers.
 #![allow(unsafe_code)]
 
 use nix::libc;
@@ -47,5 +47,28 @@ pub fn set_tcp(fd: &impl AsFd, option: TcpOption, value: u32) -> io::Result<()> 
         Ok(())
     } else {
         Err(io::Error::last_os_error())
+    }
+}
+
+/// Tells the C library's allocator to keep so many free bytes at the end of the
+/// heap before it gives any back. Does nothing where that is not glibc.
+pub fn keep_free(bytes: i32) {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: sets a number in the allocator, under its own lock; no memory is
+    // passed or returned. A value that it does not like is ignored.
+    unsafe {
+        libc::mallopt(libc::M_TRIM_THRESHOLD, bytes);
+    }
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    let _ = bytes;
+}
+
+/// Gives all free pages of the C library's heaps back to the system. Does
+/// nothing where that is not glibc.
+pub fn trim_heaps() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: touches free memory alone, under the allocator's own locks.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }

@@ -27,8 +27,8 @@ mod state;
 pub use state::Publication;
 pub(super) use state::{Ending, Far, Port, Stage, State};
 
+use super::budget::Budget;
 use super::queue::Chunk;
-use super::switchboard::Budget;
 use crate::identity::Address;
 use crate::wire::code::Code;
 use crate::wire::control::{short_text, Close, Message};

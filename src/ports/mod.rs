@@ -4,6 +4,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`queue`] | bytes that wait for one port, ready to be framed without a copy |
+//! | [`budget`] | memory that all links share |
 //! | [`window`] | credit granted to a sender, and how it grows and shrinks |
 //! | [`link`] | one session's shared half: its ports, its out-queue |
 //! | [`local`] | a port that ends in this program (device side) |
@@ -12,13 +13,15 @@
 //! Nothing here does I/O. A session's task locks its own [`link::Link`] and,
 //! for data that it received, the one link in which the port ends; never two at once.
 
+pub mod budget;
 pub mod link;
 pub mod local;
 pub mod queue;
 pub mod switchboard;
 pub mod window;
 
+pub use budget::Budget;
 pub use link::{Link, LinkOptions, Output, Violation};
 pub use local::LocalPort;
-pub use switchboard::{Budget, Refusal, Registration, Switchboard};
+pub use switchboard::{Refusal, Registration, Switchboard};
 pub use window::Window;

@@ -6,51 +6,8 @@ use crate::time::Moment;
 use crate::wire::code::Code;
 use crate::wire::control::{is_port_name, Close, Open};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Bytes that a whole program may hold beyond the first credit of its ports.
-#[derive(Debug)]
-pub struct Budget {
-    cap: usize,
-    used: AtomicUsize,
-}
-
-impl Budget {
-    /// A budget of `cap` bytes.
-    #[must_use]
-    pub fn new(cap: usize) -> Arc<Budget> {
-        Arc::new(Budget {
-            cap,
-            used: AtomicUsize::new(0),
-        })
-    }
-
-    /// Takes `n` bytes if they are there.
-    #[must_use]
-    pub fn reserve(&self, n: usize) -> bool {
-        self.used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(n).filter(|sum| *sum <= self.cap)
-            })
-            .is_ok()
-    }
-
-    /// Gives `n` bytes back.
-    pub fn release(&self, n: usize) {
-        let _ = self
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                Some(used.saturating_sub(n))
-            });
-    }
-
-    /// Bytes taken now.
-    #[must_use]
-    pub fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-}
 
 /// Why a port was not opened. The session goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -257,7 +214,9 @@ fn why_not_published(is_published: impl Fn(&str) -> bool, name: &str) -> String 
     } else if !datagrams && (is("udp") || is("utls")) {
         format!("port {number} is published for UDP only: forward to it with LISTEN/udp, or publish it with /tcp")
     } else if datagrams && (is("tcp") || is("tls")) {
-        format!("port {number} is published for TCP only: leave /udp out here, or publish it with /udp")
+        format!(
+            "port {number} is published for TCP only: leave /udp out here, or publish it with /udp"
+        )
     } else {
         format!("the device does not publish {name}: publish it there, or correct the port here")
     }

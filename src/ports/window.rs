@@ -9,7 +9,7 @@
 //! its use and halves. (The rule of QUIC's receive window auto-tuning; BBR and
 //! others do without, at the price of memory that a router does not have.)
 
-use super::switchboard::Budget;
+use super::budget::Budget;
 use crate::time::Moment;
 use crate::wire::frame::DATA_BYTES_MAX;
 use std::sync::Arc;

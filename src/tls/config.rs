@@ -1,7 +1,7 @@
 //! The configurations of both sides, and the server's choice between two.
 
 use super::group::SECP256K1_ID;
-use super::provider::{has_aes, provider, NoClock, GROUPS_12, GROUPS_13, GROUPS_BOTH};
+use super::provider::{has_aes, provider, CipherOrder, NoClock, GROUPS_12, GROUPS_13, GROUPS_BOTH};
 use super::signer::certified;
 use super::verifier::IdentityVerifier;
 use super::{TlsError, ECDSA_SHA256, SECP256K1_SHA256};
@@ -149,16 +149,21 @@ pub fn client_config(
     alpn: &[&[u8]],
     versions: Versions,
 ) -> Result<Arc<ClientConfig>, TlsError> {
-    client_with_aes(key, alpn, versions, has_aes())
+    client_config_with(key, alpn, versions, CipherOrder::ByCpu)
 }
 
-/// As [`client_config`] on a CPU with or without AES.
-pub(super) fn client_with_aes(
+/// As [`client_config`], with an order of ciphers that need not be this CPU's.
+/// A server with AES hardware follows it, one without decides for itself.
+///
+/// # Errors
+/// As [`client_config`].
+pub fn client_config_with(
     key: &SecretKey,
     alpn: &[&[u8]],
     versions: Versions,
-    aes: bool,
+    ciphers: CipherOrder,
 ) -> Result<Arc<ClientConfig>, TlsError> {
+    let aes = ciphers.prefers_aes();
     // A server that speaks both chooses by these lists: what is not spoken
     // must not be offered.
     let (tls, groups, schemes): (&[_], _, &[_]) = match versions {

@@ -40,9 +40,9 @@ mod signer;
 mod verifier;
 
 pub use channel::{Channel, Progress, Version, MAX_PLAIN, MAX_SEALED};
-pub use config::{client_config, ServerConfigs, Versions};
+pub use config::{client_config, client_config_with, ServerConfigs, Versions};
 pub use error::TlsError;
-pub use provider::has_aes;
+pub use provider::{has_aes, CipherOrder};
 
 use rustls::SignatureScheme;
 

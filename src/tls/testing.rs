@@ -1,8 +1,7 @@
 //! Two channels joined in memory, for tests of this room and of those above.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::config::client_with_aes;
-use super::{Channel, ServerConfigs, TlsError, Versions};
+use super::{client_config_with, Channel, CipherOrder, ServerConfigs, TlsError, Versions};
 use crate::identity::SecretKey;
 use rustls::{ClientConfig, ServerConfig};
 
@@ -27,7 +26,7 @@ pub(crate) fn altered(
     client: impl Fn(&mut ClientConfig),
     server: impl Fn(&mut ServerConfig),
 ) -> (Channel, Channel) {
-    let config = client_with_aes(&client_key(), &[], versions, true).unwrap();
+    let config = client_config_with(&client_key(), &[], versions, CipherOrder::Aes).unwrap();
     let mut config = ClientConfig::clone(&config);
     client(&mut config);
     let configs = ServerConfigs::with_aes(&server_key(), &[], versions, true).unwrap();

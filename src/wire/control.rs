@@ -20,8 +20,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Type number of [`Hello`].
-pub const HELLO: u8 = 0x01;
 /// Type number of `ticket::Ticket`, whose struct lives in the ticket room.
 pub const TICKET: u8 = 0x04;
 

@@ -22,6 +22,8 @@ pub const HEADER_LEN: usize = 8;
 pub const DATA_HEADER_LEN: usize = HEADER_LEN + 4;
 /// The type number of data frames.
 pub const DATA: u8 = 0x10;
+/// The type number of Hello, the first frame of every session.
+pub const HELLO: u8 = 0x01;
 /// First type number that is never used: a Diode frame's third byte is 0xC0 or
 /// above, and keeping the second byte's upper half free leaves room for more dialects.
 pub const TYPE_END: u8 = 0x80;
@@ -105,7 +107,7 @@ fn head(kind: u8, length: u32, word: u32) -> [u8; DATA_HEADER_LEN] {
 /// 2, type Hello, no flags, a legal length.
 #[must_use]
 pub fn starts_our_dialect(first: &[u8; HEADER_LEN]) -> bool {
-    first[1] == super::control::HELLO && parse_header(first).is_ok()
+    first[1] == HELLO && parse_header(first).is_ok()
 }
 
 fn parse_header(b: &[u8; HEADER_LEN]) -> Result<(u8, u32), FrameError> {

@@ -7,6 +7,7 @@
     clippy::indexing_slicing
 )]
 
+pub mod programs;
 pub mod raw;
 pub mod servers;
 pub mod tools;
@@ -140,7 +141,11 @@ impl Node {
     }
 
     pub fn start_with(data: &Path, settings: &[(&str, &str)]) -> Node {
-        let mut c = chr_node();
+        Node::start_command(chr_node(), data, settings)
+    }
+
+    /// As [`Node::start_with`], with a command that ends in `chr-node run`.
+    pub fn start_command(mut c: Command, data: &Path, settings: &[(&str, &str)]) -> Node {
         c.env("DATA_DIR", data)
             .env("EDGE2_PORT", "0")
             .env("RPC_PORT", "0")
@@ -213,9 +218,13 @@ impl Device {
         c.args(args)
             .arg("--json")
             .arg("--identity")
-            .arg(home.join(format!("{name}.key")))
-            .stdout(Stdio::piped());
-        let mut program = Program::start(&mut c);
+            .arg(home.join(format!("{name}.key")));
+        Device::start_command(&mut c)
+    }
+
+    /// As [`Device::start`], with a command that is complete.
+    pub fn start_command(command: &mut Command) -> Device {
+        let mut program = Program::start(command.stdout(Stdio::piped()));
         let stdout = program.child.stdout.take().unwrap();
         let (send, events) = channel();
         std::thread::spawn(move || {

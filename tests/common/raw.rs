@@ -11,21 +11,30 @@ use chr_node::wire::control::{
 };
 use chr_node::wire::frame::{data_header, Decoder, Piece};
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The type number of data frames in [`Frame`].
 pub const DATA: u8 = 0x10;
 
 /// A frame as it arrived.
-#[derive(Debug)]
 pub struct Frame {
     pub kind: u8,
     /// The request's id, or a data frame's port.
     pub id: u32,
     pub body: Vec<u8>,
+}
+
+/// Without the bytes of a whole data frame.
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, id, len) = (self.kind, self.id, self.body.len());
+        let head = &self.body[..len.min(32)];
+        write!(f, "type 0x{kind:02x}, id {id}, {len} bytes: {head:02x?}")
+    }
 }
 
 impl Frame {
@@ -86,9 +95,10 @@ impl Raw {
         let mut out = Vec::new();
         raw.channel.start(&mut out).map_err(|e| e.to_string())?;
         raw.socket.write_all(&out).map_err(|e| e.to_string())?;
+        let end = Instant::now() + SOON;
         while raw.channel.is_handshaking() {
             raw.read_some()?;
-            if raw.ended {
+            if raw.ended || Instant::now() > end {
                 return Err("closed during the handshake".into());
             }
         }
@@ -113,8 +123,13 @@ impl Raw {
         raw
     }
 
-    pub fn hello(&mut self) {
+    /// What arrives from here on are frames; [`Raw::hello`] calls it.
+    pub fn hello_is_expected(&mut self) {
         self.framed = true;
+    }
+
+    pub fn hello(&mut self) {
+        self.hello_is_expected();
         self.request(&Hello {
             capabilities: 0,
             agent: "raw".into(),
@@ -183,7 +198,14 @@ impl Raw {
 
     /// The next frame; pings are answered on the way. `None`: the node hung up.
     pub fn next(&mut self) -> Option<Frame> {
-        let end = Instant::now() + SOON;
+        let frame = self.next_within(SOON);
+        assert!(frame.is_some() || self.ended, "no frame within {SOON:?}");
+        frame
+    }
+
+    /// As [`Raw::next`]; `None` also when nothing came in this time.
+    pub fn next_within(&mut self, most: Duration) -> Option<Frame> {
+        let end = Instant::now() + most;
         loop {
             while let Some(frame) = self.arrived.pop_front() {
                 if frame.kind == Ping::KIND {
@@ -192,10 +214,12 @@ impl Raw {
                     return Some(frame);
                 }
             }
-            if self.ended || self.read_some().is_err() {
+            let left = end.saturating_duration_since(Instant::now());
+            if self.ended || left.is_zero() {
                 return None;
             }
-            assert!(Instant::now() < end, "no frame within {SOON:?}");
+            self.socket.set_read_timeout(Some(left)).unwrap();
+            let _ = self.read_some();
         }
     }
 
@@ -225,7 +249,10 @@ impl Raw {
 
     /// Everything up to the node's end of the connection, without framing.
     pub fn read_plain_to_end(&mut self) -> Vec<u8> {
-        while !self.ended && self.read_some().is_ok() {}
+        let end = Instant::now() + SOON;
+        while !self.ended && self.read_some().is_ok() {
+            assert!(Instant::now() < end, "no end within {SOON:?}");
+        }
         std::mem::take(&mut self.plain)
     }
 
@@ -237,7 +264,14 @@ impl Raw {
                 return Ok(());
             }
             Ok(n) => n,
-            Err(e) if e.kind() == ErrorKind::Interrupted => return Ok(()),
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut
+                ) =>
+            {
+                return Ok(())
+            }
             Err(e) => {
                 self.ended = true;
                 return Err(e.to_string());
@@ -246,12 +280,17 @@ impl Raw {
         let (mut out, mut plain) = (Vec::new(), Vec::new());
         let progress = self
             .channel
-            .receive(&mut buffer[..n], &mut out, &mut |p| plain.extend(p))
-            .map_err(|e| e.to_string());
+            .receive(&mut buffer[..n], &mut out, &mut |p| plain.extend(p));
         if !out.is_empty() {
             let _ = self.socket.write_all(&out);
         }
-        self.ended |= progress?.closed;
+        match progress {
+            Ok(progress) => self.ended |= progress.closed,
+            Err(e) => {
+                self.ended = true;
+                return Err(e.to_string());
+            }
+        }
         if !self.framed {
             self.plain.extend(plain);
             return Ok(());

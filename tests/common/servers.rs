@@ -48,10 +48,10 @@ impl Blocks {
 
 /// Writes so many blocks; their SHA-256.
 pub fn write_blocks(to: &mut impl Write, seed: u64, count: usize) -> [u8; 32] {
-    let mut blocks = Blocks::new(seed);
+    let mut blocks = None;
     let mut hash = Sha256::new();
     for _ in 0..count {
-        let block = blocks.next();
+        let block = blocks.get_or_insert_with(|| Blocks::new(seed)).next();
         hash.update(block);
         to.write_all(block).unwrap();
     }

@@ -1,6 +1,7 @@
 //! Keeps a device connected: tries the nodes in order, fails over, and comes
 //! back for ever.
 
+use super::dial::dial;
 use super::node_address::NodeAddress;
 use super::session::{DeviceSession, Event, SessionParts};
 use super::tunnel::Tunnel;
@@ -15,13 +16,11 @@ use crate::time::Moment;
 use crate::tls::Channel;
 use crate::wire::code::Code;
 use async_io::{Async, Timer};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long a TCP connection to one address of a node may take.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// First pause after all nodes have failed; the first retry comes within 0.5 s.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Longest pause in the first minute after a loss: with the handshake that
@@ -158,10 +157,13 @@ pub(super) async fn keep(shared: Arc<Shared>) {
         for step in 0..nodes.len() {
             let at = (turn + step) % nodes.len();
             let Some(node) = nodes.get(at) else { continue };
-            let outcome = match connect(node).await {
+            let outcome = match dial(&node.host, node.port, Tuning::SESSION).await {
                 Ok(socket) => session(&shared, node, socket, lost_at).await,
                 Err(reason) => {
-                    let reason = format!("cannot reach the node at {}: {reason}", node.place());
+                    let reason = format!(
+                        "cannot reach the node at {}: {reason} (is it running, is the port right?)",
+                        node.place()
+                    );
                     shared.lock().tell(DeviceEvent::Trouble { reason });
                     continue;
                 }
@@ -232,47 +234,6 @@ fn explain(outcome: &Outcome, node: &NodeAddress) -> String {
         Stop::Told(c) => format!("the node at {} ended the session: {}", node.place(), c.text),
         Stop::Lost(text) if outcome.wrong_node => text.clone(),
         stop => format!("node {}: {stop}", node.place()),
-    }
-}
-
-async fn connect(node: &NodeAddress) -> Result<Async<TcpStream>, String> {
-    let addresses: Vec<SocketAddr> = match node.host.parse::<IpAddr>() {
-        Ok(ip) => vec![SocketAddr::new(ip, node.port)],
-        Err(_) => {
-            let (host, port) = (node.host.clone(), node.port);
-            let lookup = smol::unblock(move || (host.as_str(), port).to_socket_addrs());
-            let found = lookup.await.map_err(|e| format!("name not found ({e})"))?;
-            found.collect()
-        }
-    };
-    let mut last = "the name has no addresses".to_owned();
-    for address in addresses {
-        let late = async {
-            Timer::after(CONNECT_TIME).await;
-            Err(std::io::ErrorKind::TimedOut.into())
-        };
-        match smol::future::or(Async::<TcpStream>::connect(address), late).await {
-            Ok(socket) => {
-                if let Err(e) = Tuning::SESSION.apply(&socket) {
-                    log::debug!("socket options: {e}");
-                }
-                return Ok(socket);
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::TimedOut => {
-                last = format!("no answer within {} s", CONNECT_TIME.as_secs());
-            }
-            Err(e) => last = plain_words(&e),
-        }
-    }
-    Err(last)
-}
-
-fn plain_words(e: &std::io::Error) -> String {
-    match e.kind() {
-        std::io::ErrorKind::ConnectionRefused => {
-            "connection refused (is the node running, is the port right?)".into()
-        }
-        _ => e.to_string(),
     }
 }
 

@@ -8,7 +8,7 @@
 //! let executor = Arc::new(smol::Executor::new());
 //! smol::block_on(executor.run(async {
 //!     let node = "127.0.0.1:41046".parse()?;
-//!     let options = DeviceOptions::new(SecretKey::generate()?, vec![node]);
+//!     let options = DeviceOptions::new(SecretKey::generate(), vec![node]);
 //!     let device = Device::start(options, &executor)?;
 //!     let peer: Address = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8".parse()?;
 //!     let mut stream = device.connect(peer, 8080).await?;
@@ -24,6 +24,7 @@
 //! | --- | --- |
 //! | [`session`] | the device's state machine, without I/O |
 //! | [`keeper`] | connects, fails over, reconnects for ever |
+//! | [`dial`] | finds a host and connects to it |
 //! | [`node_address`] | `[0xADDR@]HOST:PORT`, and which address was seen where |
 //! | [`tunnel`] | a port as a stream, TLS end to end inside |
 //! | [`stream`] | the same for library users, with `async` calls |
@@ -32,6 +33,7 @@
 //! | [`publisher`], [`forwarder`] | what `chr-node publish` and `chr-node forward` run |
 
 pub mod datagram;
+pub mod dial;
 pub mod forwarder;
 pub mod keeper;
 pub mod node_address;
@@ -51,7 +53,7 @@ use crate::ports::local::End;
 use crate::ports::{Budget, Link, LocalPort};
 use crate::ticket::Payer;
 use crate::time::Clock;
-use crate::tls::{client_config, Channel, ServerConfigs, TlsError, Versions};
+use crate::tls::{client_config_with, Channel, CipherOrder, ServerConfigs, TlsError, Versions};
 use crate::wire::code::Code;
 use rustls::ClientConfig;
 use smol::channel::{Receiver, Sender};
@@ -93,6 +95,8 @@ pub struct DeviceOptions {
     pub known_nodes: KnownNodes,
     /// Name and version of the program, for the node's log.
     pub agent: String,
+    /// Which cipher to ask for, of the node and of the devices behind it.
+    pub ciphers: CipherOrder,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -108,6 +112,7 @@ impl DeviceOptions {
             max_bytes: None,
             known_nodes: KnownNodes::in_memory(),
             agent: concat!("chr-node/", env!("CARGO_PKG_VERSION")).into(),
+            ciphers: CipherOrder::ByCpu,
             clock: Arc::new(BootClock::new()),
         }
     }
@@ -122,6 +127,14 @@ pub struct Traffic {
     pub received: AtomicU64,
     /// Connections (ports) open now.
     pub open: AtomicU64,
+}
+
+impl Traffic {
+    /// Bytes sent and received.
+    #[must_use]
+    pub fn carried(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed) + self.received.load(Ordering::Relaxed)
+    }
 }
 
 /// A published name and whether it stands at the node.
@@ -189,8 +202,8 @@ impl Device {
         let (offers, offered) = smol::channel::bounded(OFFERS_MAX);
         let key = options.key;
         let shared = Arc::new(Shared {
-            edge_tls: client_config(&key, &[super::ALPN], Versions::Both)?,
-            inner_client: client_config(&key, &[], Versions::Both)?,
+            edge_tls: client_config_with(&key, &[super::ALPN], Versions::Both, options.ciphers)?,
+            inner_client: client_config_with(&key, &[], Versions::Both, options.ciphers)?,
             inner_server: ServerConfigs::new(&key, &[], Versions::Both)?,
             key: Arc::new(key),
             options: Options {

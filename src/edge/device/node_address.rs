@@ -62,13 +62,14 @@ impl FromStr for NodeAddress {
             },
         };
         let port = port.ok_or_else(|| format!("{place:?}: the port is missing, HOST:PORT"))?;
-        let port = port
-            .parse()
-            .ok()
-            .filter(|p| *p != 0)
-            .ok_or_else(|| format!("{place:?}: the port is a number from 1 to 65535, HOST:PORT"))?;
+        let port =
+            port.parse().ok().filter(|p| *p != 0).ok_or_else(|| {
+                format!("{place:?}: the port is a number from 1 to 65535, HOST:PORT")
+            })?;
         if host.is_empty() || host.len() > HOST_MAX || host.contains(char::is_whitespace) {
-            return Err(format!("{place:?}: the host is no name or address, HOST:PORT"));
+            return Err(format!(
+                "{place:?}: the host is no name or address, HOST:PORT"
+            ));
         }
         Ok(NodeAddress {
             address,
@@ -105,7 +106,16 @@ impl fmt::Display for NodeAddress {
 pub struct KnownNodes {
     file: Option<PathBuf>,
     accept_change: bool,
-    places: Mutex<BTreeMap<String, Address>>,
+    places: Mutex<Places>,
+}
+
+type Table = BTreeMap<String, Address>;
+
+#[derive(Debug, Default)]
+struct Places {
+    known: Table,
+    /// What this run has met for the first time, or taken over.
+    learned: Table,
 }
 
 impl KnownNodes {
@@ -124,34 +134,14 @@ impl KnownNodes {
     /// # Errors
     /// The file cannot be read or has a line that is not `HOST:PORT 0xADDR`.
     pub fn load(file: PathBuf, accept_change: bool) -> Result<KnownNodes, String> {
-        let text = match fs::read_to_string(&file) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(e) => return Err(format!("cannot read {}: {e}", file.display())),
-        };
-        let mut places = BTreeMap::new();
-        for (n, line) in text.lines().enumerate().take(KNOWN_MAX) {
-            let parsed = line.split_once(' ').and_then(|(place, address)| {
-                Some((place.to_owned(), address.trim().parse().ok()?))
-            });
-            match parsed {
-                Some((place, address)) => {
-                    places.insert(place, address);
-                }
-                None if line.trim().is_empty() || line.starts_with('#') => {}
-                None => {
-                    return Err(format!(
-                        "{}, line {}: expected HOST:PORT 0xADDR; mend or delete the line",
-                        file.display(),
-                        n + 1
-                    ))
-                }
-            }
-        }
+        let known = read(&file)?;
         Ok(KnownNodes {
             file: Some(file),
             accept_change,
-            places: Mutex::new(places),
+            places: Mutex::new(Places {
+                known,
+                learned: Table::new(),
+            }),
         })
     }
 
@@ -171,35 +161,74 @@ impl KnownNodes {
             return Ok(false);
         }
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        match places.get(&place) {
+        // A change is confirmed once, not for all the time that the program runs.
+        let accept = self.accept_change && !places.learned.contains_key(&place);
+        match places.known.get(&place) {
             Some(known) if *known == found => return Ok(false),
-            Some(known) if !self.accept_change => {
+            Some(known) if !accept => {
                 return Err(format!(
                     "the node at {place} is now {found}, before it was {known}: if that change is right, confirm it once with --accept-node"
                 ));
             }
             _ => {}
         }
-        if places.len() < KNOWN_MAX {
-            places.insert(place.clone(), found);
+        if places.known.len() < KNOWN_MAX {
+            places.known.insert(place.clone(), found);
+            places.learned.insert(place.clone(), found);
         }
         log::info!("the node at {place} is {found}");
         Ok(true)
     }
 
-    /// Writes what is remembered to the file, if there is one.
+    /// Writes what was learned to the file, if there is one. What another
+    /// program has learned since this one started stays in it.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn save(&self) -> std::io::Result<()> {
         let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        self.file.as_deref().map_or(Ok(()), |f| save(f, &places))
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let mut all = read(file).unwrap_or_else(|_| places.known.clone());
+        all.extend(places.learned.iter().map(|(p, a)| (p.clone(), *a)));
+        write(file, &all)
     }
 }
 
-/// Replaces the file as a whole: a power cut leaves the old or the new one.
-fn save(file: &Path, places: &BTreeMap<String, Address>) -> std::io::Result<()> {
-    let fresh = file.with_extension("new");
+fn read(file: &Path) -> Result<Table, String> {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(e) => return Err(format!("cannot read {}: {e}", file.display())),
+    };
+    let mut places = Table::new();
+    for (n, line) in text.lines().enumerate().take(KNOWN_MAX) {
+        let parsed = line
+            .split_once(' ')
+            .and_then(|(place, address)| Some((place.to_owned(), address.trim().parse().ok()?)));
+        match parsed {
+            Some((place, address)) => {
+                places.insert(place, address);
+            }
+            None if line.trim().is_empty() || line.starts_with('#') => {}
+            None => {
+                return Err(format!(
+                    "{}, line {}: expected HOST:PORT 0xADDR; mend or delete the line",
+                    file.display(),
+                    n + 1
+                ))
+            }
+        }
+    }
+    Ok(places)
+}
+
+/// Replaces the file as a whole: a power cut leaves the old or the new one. The
+/// name of the new one is this process's own, so that two programs which start
+/// at once do not write into each other's.
+fn write(file: &Path, places: &Table) -> std::io::Result<()> {
+    let fresh = file.with_extension(format!("{}.new", std::process::id()));
     let mut out = fs::File::create(&fresh)?;
     for (place, address) in places {
         writeln!(out, "{place} {address}")?;
@@ -263,6 +292,34 @@ mod tests {
             .unwrap()
             .check(&node, two)
             .unwrap());
+    }
+
+    #[test]
+    fn a_second_change_in_the_same_run_is_not_confirmed_with_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let node: NodeAddress = "h:1".parse().unwrap();
+        let known = KnownNodes::load(dir.path().join("known_nodes"), true).unwrap();
+        assert!(known.check(&node, Address([1; 20])).unwrap());
+        assert!(known.check(&node, Address([2; 20])).is_err());
+        assert!(!known.check(&node, Address([1; 20])).unwrap());
+    }
+
+    #[test]
+    fn two_programs_that_learn_at_once_do_not_forget_for_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("known_nodes");
+        let nodes: [NodeAddress; 2] = ["h:1", "h:2"].map(|n| n.parse().unwrap());
+        let programs = [(); 2].map(|()| KnownNodes::load(file.clone(), false).unwrap());
+        for (node, program) in nodes.iter().zip(&programs) {
+            assert!(program.check(node, Address([7; 20])).unwrap());
+            program.save().unwrap();
+        }
+        let third = KnownNodes::load(file, false).unwrap();
+        for node in &nodes {
+            assert!(!third.check(node, Address([7; 20])).unwrap());
+            assert!(third.check(node, Address([8; 20])).is_err());
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

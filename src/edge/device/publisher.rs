@@ -1,6 +1,7 @@
 //! What `chr-node publish` runs: offers ports and joins those who may to their targets.
 
 use super::datagram::{carry, DatagramPort, LocalFlow};
+use super::dial::{addresses, dial};
 use super::keeper::Offer;
 use super::splice::Splice;
 use super::tunnel::Tunnel;
@@ -11,15 +12,11 @@ use crate::platform::socket::Tuning;
 use crate::ports::local::End;
 use crate::wire::code::Code;
 use crate::wire::control::allow_list_fits;
-use async_io::{Async, Timer};
+use async_io::Async;
 use smol::Executor;
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long the target of a port may take to accept a connection.
-const TARGET_TIME: Duration = Duration::from_secs(10);
 
 /// Who may open a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,19 +141,26 @@ async fn join(device: &Device, offer: Offer, publication: &Publication) -> Resul
     if publication.udp {
         return join_udp(device, tunnel, publication).await;
     }
-    match connect(publication).await {
+    let (host, port) = (&publication.host, publication.target_port);
+    match dial(host, port, Tuning::LOCAL).await {
         Ok(socket) => Splice::new(socket, tunnel).await.map(|_| ()),
-        Err(text) => {
+        Err(reason) => {
+            let text = unreachable(publication, &reason);
             tunnel.give_up(Code::TARGET, &text);
             Err(End::new(Code::TARGET, text))
         }
     }
 }
 
+fn unreachable(publication: &Publication, reason: &str) -> String {
+    format!("the target {} of the port: {reason}", publication.target())
+}
+
 async fn join_udp(device: &Device, tunnel: Tunnel, publication: &Publication) -> Result<(), End> {
     let socket = match bind_towards(publication).await {
         Ok(socket) => socket,
-        Err(text) => {
+        Err(reason) => {
+            let text = unreachable(publication, &reason);
             tunnel.give_up(Code::TARGET, &text);
             return Err(End::new(Code::TARGET, text));
         }
@@ -169,41 +173,9 @@ async fn join_udp(device: &Device, tunnel: Tunnel, publication: &Publication) ->
     carry(LocalFlow::Connected(socket), port, device.clock()).await
 }
 
-async fn addresses(publication: &Publication) -> Result<Vec<SocketAddr>, String> {
-    let (host, port) = (publication.host.clone(), publication.target_port);
-    if let Ok(ip) = host.parse() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
-    }
-    smol::unblock(move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter))
-        .await
-        .map_err(|e| format!("cannot find the target {}: {e}", publication.target()))
-}
-
-async fn connect(publication: &Publication) -> Result<Async<TcpStream>, String> {
-    let target = publication.target();
-    let mut last = format!("the target {target} has no address");
-    for address in addresses(publication).await? {
-        let late = async {
-            Timer::after(TARGET_TIME).await;
-            Err(std::io::ErrorKind::TimedOut.into())
-        };
-        match smol::future::or(Async::<TcpStream>::connect(address), late).await {
-            Ok(socket) => {
-                if let Err(e) = Tuning::LOCAL.apply(&socket) {
-                    log::debug!("socket options: {e}");
-                }
-                return Ok(socket);
-            }
-            Err(e) => last = format!("the target {target} of the port does not answer: {e}"),
-        }
-    }
-    Err(last)
-}
-
 async fn bind_towards(publication: &Publication) -> Result<Async<UdpSocket>, String> {
-    let target = publication.target();
-    let mut last = format!("the target {target} has no address");
-    for address in addresses(publication).await? {
+    let mut last = String::new();
+    for address in addresses(&publication.host, publication.target_port).await? {
         let any: SocketAddr = if address.is_ipv4() {
             ([0, 0, 0, 0], 0).into()
         } else {
@@ -213,7 +185,7 @@ async fn bind_towards(publication: &Publication) -> Result<Async<UdpSocket>, Str
             Async::<UdpSocket>::bind(any).and_then(|s| s.get_ref().connect(address).map(|()| s));
         match bound {
             Ok(socket) => return Ok(socket),
-            Err(e) => last = format!("cannot send to the target {target}: {e}"),
+            Err(e) => last = e.to_string(),
         }
     }
     Err(last)

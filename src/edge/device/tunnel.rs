@@ -162,10 +162,16 @@ impl Tunnel {
             return Poll::Ready(Ok(into.len() - before));
         }
         loop {
-            if self.inner.as_ref().is_some_and(|i| i.ended) {
-                return Poll::Ready(Ok(0));
-            }
             let now = self.clock.now();
+            let ended = self.inner.as_ref().is_some_and(|i| i.ended);
+            if ended {
+                // The port's own Finish is waited for: a port that is let go before
+                // it has come is given up, and what we wrote last with it.
+                match ready!(self.port.poll_read(cx, now)) {
+                    Ok(Some(_)) => continue,
+                    Ok(None) | Err(_) => return Poll::Ready(Ok(0)),
+                }
+            }
             let Some(mut chunk) = ready!(self.port.poll_read(cx, now))? else {
                 if self.inner.is_some() {
                     let text =

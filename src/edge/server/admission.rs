@@ -3,11 +3,19 @@
 //! A handshake costs a fifth of a millisecond of CPU and a session 10 KB, so a
 //! stranger's connections are counted before the first byte is read. Counters
 //! fall by the guard's drop: reservations equal live sessions whatever happens.
+//!
+//! Handshakes in progress are few, so that strangers cannot take the memory of
+//! devices; and for that reason a few silent connections would keep every device
+//! out. When they are all taken, the oldest gives its place to the newcomer: the
+//! oldest of the address that holds most of them if the newcomer's holds fewer,
+//! else one that is older than [`HANDSHAKE_GRACE`].
 
 use crate::time::Moment;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Duration;
 
 /// The bounds, from the settings and the descriptor limit.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +37,10 @@ pub struct AdmissionLimits {
 /// Addresses whose rate is remembered. When more come at once, all start afresh:
 /// the total rate holds in any case.
 const RATES_MAX: usize = 4096;
+
+/// How long a handshake, up to the first ticket, is left in peace even if others
+/// wait: three round trips by satellite.
+pub const HANDSHAKE_GRACE: Duration = Duration::from_secs(2);
 
 /// Why a connection was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,9 +107,26 @@ impl Bucket {
     }
 }
 
+/// A handshake in progress.
+#[derive(Debug)]
+struct Waiting {
+    address: IpAddr,
+    since: Moment,
+    waker: Option<Waker>,
+}
+
+impl Waiting {
+    fn has_had_its_time(&self, now: Moment) -> bool {
+        now.since(self.since) >= HANDSHAKE_GRACE
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     total: Count,
+    /// Handshakes in progress by number, the oldest first.
+    waiting: BTreeMap<u64, Waiting>,
+    next: u64,
     by_address: HashMap<IpAddr, Count>,
     rates: HashMap<IpAddr, Bucket>,
     all: Option<Bucket>,
@@ -115,7 +144,44 @@ pub struct Admission {
 pub struct Slot {
     admission: Arc<Admission>,
     address: IpAddr,
+    number: u64,
     half_open: bool,
+}
+
+impl State {
+    /// Ends the row of a handshake, if it is still there.
+    fn remove_waiting(&mut self, number: u64) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&number)?;
+        self.total.half_open -= 1;
+        if let Some(own) = self.by_address.get_mut(&waiting.address) {
+            own.half_open -= 1;
+        }
+        Some(waiting)
+    }
+
+    /// Turns out the oldest handshake of `address` for another one of the same.
+    fn make_room_within(&mut self, address: IpAddr, now: Moment) -> Option<Waiting> {
+        let mut row = self.waiting.iter();
+        let (number, oldest) = row.find(|(_, w)| w.address == address)?;
+        let number = oldest.has_had_its_time(now).then_some(*number)?;
+        self.remove_waiting(number)
+    }
+
+    /// Turns out the handshake of another address that has the least claim to
+    /// its place, for one of `address`.
+    fn make_room_for(&mut self, address: IpAddr, now: Moment) -> Option<Waiting> {
+        let counts = &self.by_address;
+        let own = counts.get(&address).map_or(0, |c| c.half_open);
+        let most = counts.iter().max_by_key(|(_, c)| c.half_open);
+        let greedy = most.filter(|(_, c)| c.half_open > own + 1).map(|(a, _)| *a);
+        let mut row = self.waiting.iter();
+        let (number, _) = match greedy {
+            Some(greedy) => row.find(|(_, w)| w.address == greedy)?,
+            None => row.next().filter(|(_, w)| w.has_had_its_time(now))?,
+        };
+        let number = *number;
+        self.remove_waiting(number)
+    }
 }
 
 impl Admission {
@@ -149,9 +215,23 @@ impl Admission {
     /// # Errors
     /// Which bound is met.
     pub fn admit(self: &Arc<Self>, address: IpAddr, now: Moment) -> Result<Slot, Denied> {
-        let address = prefix(address);
+        let mut wake = Vec::new();
+        let admitted = self.admit_or_replace(prefix(address), now, &mut wake);
+        for waker in wake {
+            waker.wake();
+        }
+        admitted
+    }
+
+    fn admit_or_replace(
+        self: &Arc<Self>,
+        address: IpAddr,
+        now: Moment,
+        wake: &mut Vec<Waker>,
+    ) -> Result<Slot, Denied> {
         let limits = &self.limits;
-        let mut st = self.lock();
+        let mut guard = self.lock();
+        let st = &mut *guard;
         let rate = limits.accepts_per_second_per_address;
         if rate > 0 {
             if st.rates.len() >= RATES_MAX {
@@ -168,16 +248,28 @@ impl Admission {
         if st.total.sessions >= limits.sessions {
             return Err(Denied::Full);
         }
-        if st.total.half_open >= limits.half_open {
-            return Err(Denied::HalfOpen);
-        }
         let own = st.by_address.get(&address).copied().unwrap_or_default();
         if own.sessions >= limits.sessions_per_address {
             return Err(Denied::AddressFull);
         }
         if own.half_open >= limits.half_open_per_address {
-            return Err(Denied::AddressHalfOpen);
+            let gone = st.make_room_within(address, now);
+            wake.extend(gone.ok_or(Denied::AddressHalfOpen)?.waker);
         }
+        if st.total.half_open >= limits.half_open {
+            let gone = st.make_room_for(address, now);
+            wake.extend(gone.ok_or(Denied::HalfOpen)?.waker);
+        }
+        let number = st.next;
+        st.next += 1;
+        st.waiting.insert(
+            number,
+            Waiting {
+                address,
+                since: now,
+                waker: None,
+            },
+        );
         st.total.sessions += 1;
         st.total.half_open += 1;
         let own = st.by_address.entry(address).or_default();
@@ -186,6 +278,7 @@ impl Admission {
         Ok(Slot {
             admission: self.clone(),
             address,
+            number,
             half_open: true,
         })
     }
@@ -207,10 +300,26 @@ impl Slot {
     /// The handshake is done.
     pub fn established(&mut self) {
         if std::mem::take(&mut self.half_open) {
-            let mut st = self.admission.lock();
-            st.total.half_open -= 1;
-            if let Some(own) = st.by_address.get_mut(&self.address) {
-                own.half_open -= 1;
+            self.admission.lock().remove_waiting(self.number);
+        }
+    }
+
+    /// Whether this handshake has to make room for a newcomer; wakes `cx` when
+    /// that happens.
+    #[must_use]
+    pub fn poll_turned_out(&self, cx: &Context<'_>) -> bool {
+        if !self.half_open {
+            return false;
+        }
+        match self.admission.lock().waiting.get_mut(&self.number) {
+            None => true,
+            Some(Waiting { waker: Some(w), .. }) => {
+                w.clone_from(cx.waker());
+                false
+            }
+            Some(waiting) => {
+                waiting.waker = Some(cx.waker().clone());
+                false
             }
         }
     }
@@ -286,6 +395,56 @@ mod tests {
         assert_eq!(a.admit(ip(3), Moment(0)).unwrap_err(), Denied::Full);
         drop(three);
         assert_eq!((a.sessions(), a.half_open()), (3, 1));
+    }
+
+    #[test]
+    fn silent_connections_keep_nobody_out_for_longer_than_their_grace() {
+        let a = Admission::new(limits());
+        let cx = Context::from_waker(Waker::noop());
+        let silent = a.admit(ip(1), Moment(0)).unwrap();
+        let busy = a.admit(ip(1), Moment(1)).unwrap();
+        let early = Moment(0) + (HANDSHAKE_GRACE - Duration::from_nanos(1));
+        assert_eq!(a.admit(ip(1), early).unwrap_err(), Denied::AddressHalfOpen);
+        assert!(!silent.poll_turned_out(&cx));
+        let mut device = a.admit(ip(1), Moment(0) + HANDSHAKE_GRACE).unwrap();
+        assert!(silent.poll_turned_out(&cx) && !busy.poll_turned_out(&cx));
+        device.established();
+        assert!(!device.poll_turned_out(&cx));
+        drop((silent, busy, device));
+        assert_eq!((a.sessions(), a.half_open()), (0, 0));
+        assert_eq!(a.lock().waiting.len(), 0);
+    }
+
+    #[test]
+    fn silent_connections_of_many_addresses_keep_nobody_out_either() {
+        let a = Admission::new(AdmissionLimits {
+            sessions: 100,
+            ..limits()
+        });
+        let cx = Context::from_waker(Waker::noop());
+        let silent: Vec<_> = (0..3u8)
+            .map(|i| a.admit(ip(i), Moment(u64::from(i))).unwrap())
+            .collect();
+        assert_eq!(a.admit(ip(9), Moment(5)).unwrap_err(), Denied::HalfOpen);
+        let late = Moment(10) + HANDSHAKE_GRACE;
+        let _device = a.admit(ip(9), late).unwrap();
+        let out: Vec<_> = silent.iter().map(|s| s.poll_turned_out(&cx)).collect();
+        assert_eq!(out, [true, false, false], "the oldest goes first");
+    }
+
+    #[test]
+    fn an_address_with_many_handshakes_gives_way_at_once_to_one_with_few() {
+        let a = Admission::new(AdmissionLimits {
+            sessions: 100,
+            ..limits()
+        });
+        let cx = Context::from_waker(Waker::noop());
+        let greedy = [(); 2].map(|()| a.admit(ip(1), Moment(0)).unwrap());
+        let _one = a.admit(ip(2), Moment(0)).unwrap();
+        let _device = a.admit(ip(3), Moment(1)).unwrap();
+        let out = greedy.each_ref().map(|s| s.poll_turned_out(&cx));
+        assert_eq!(out, [true, false], "its oldest, and one only");
+        assert_eq!(a.admit(ip(4), Moment(2)).unwrap_err(), Denied::HalfOpen);
     }
 
     #[test]

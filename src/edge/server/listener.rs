@@ -85,7 +85,11 @@ impl Server {
             Ok(slot) => slot,
             Err(denied) => {
                 // Closed without a word: TLS would cost what the bound protects.
-                if self.denied.fetch_add(1, Ordering::Relaxed) % 1000 == 0 {
+                if self
+                    .denied
+                    .fetch_add(1, Ordering::Relaxed)
+                    .is_multiple_of(1000)
+                {
                     log::warn!("connection from {from} not taken: {denied}");
                 }
                 return false;

@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | [`admission`] | how many may connect, how fast, from where |
 //! | [`session`] | the state machine of one session, without I/O |
+//! | `serving.rs` | what a session holds after Hello: its account |
 //! | [`listener`] | accepts and starts sessions |
 
 pub mod admission;
 pub mod listener;
+mod serving;
 pub mod session;
 
 pub use admission::{Admission, AdmissionLimits};

@@ -5,33 +5,28 @@
 //! session lives as long as frames come and tickets pay.
 
 use super::admission::Slot;
+use super::serving::{refuse_ticket, Serving, ANSWERS_MAX, RETRY_MS};
 use crate::edge::pump::{Protocol, Stop};
 use crate::edge::ALPN;
 use crate::identity::Address;
-use crate::ports::{Budget, Link, LinkOptions, Refusal, Registration, Switchboard};
-use crate::store::Receipt;
-use crate::ticket::{Book, Durability, EpochClock, Refusal as TicketRefusal, Tab, Ticket, Todo};
+use crate::ports::{Budget, Link, LinkOptions, Refusal, Switchboard};
+use crate::ticket::{Book, Durability, EpochClock, Ticket};
 use crate::time::{Clock, Moment};
 use crate::wire::code::Code;
 use crate::wire::control::{
     decode, is_port_name, short_text, Abort, Close, Credit, ErrorAnswer, Finish, Hello, Message,
-    Open, Opened, Ping, Pong, Publish, Published, TicketAccepted, TicketAsk, TicketTooLow, Welcome,
-    ALLOW_MAX,
+    Open, Opened, Ping, Pong, Publish, Published, TicketAccepted, Welcome, ALLOW_MAX,
 };
 use crate::wire::frame::{starts_our_dialect, Decoder, Piece, HEADER_LEN};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 
 /// How long the first bytes may take after TLS.
 pub const FIRST_BYTES: Duration = Duration::from_secs(5);
 /// How often the node measures the round trip, when the device pings.
 const RTT_EVERY: Duration = Duration::from_secs(60);
-/// Ports are asked to come back so much later when a limit was met.
-const RETRY_MS: u32 = 1_000;
 
 /// What every session of a node is told or held to.
 #[derive(Clone, Debug)]
@@ -92,31 +87,6 @@ enum Phase {
     /// After Hello.
     Serving(Box<Serving>),
 }
-
-struct Serving {
-    registration: Registration,
-    tab: Tab,
-    admitted: bool,
-    paused: bool,
-    /// Tickets whose commit is awaited, with the request's id and its answer.
-    storing: Vec<(u32, Receipt, TicketAccepted)>,
-    /// When the accounts must be looked at, whatever is carried until then.
-    look_at: Moment,
-    /// The next step that the accounts take by time.
-    deadline: Option<Moment>,
-    ping: Option<(u32, Moment)>,
-    measured: Moment,
-    /// Bytes and ports not yet charged.
-    bytes: u64,
-    ports: u64,
-}
-
-/// Tickets of one session whose answer may wait for the disk: far more than the
-/// account lets a device send while a commit takes a second.
-const ANSWERS_MAX: usize = 64;
-/// How often accounts are looked at in a session that carries nothing: the
-/// epoch moves on by itself.
-const ACCOUNTS_EVERY: Duration = Duration::from_secs(60);
 
 struct Core {
     services: Arc<Services>,
@@ -452,6 +422,10 @@ impl Core {
     }
 
     fn tick(&mut self, cx: &mut Context<'_>, now: Moment) -> Result<Option<Moment>, Stop> {
+        if self.slot.poll_turned_out(cx) {
+            let text = "others wait for this place and no ticket came; try again";
+            return Err(Stop::say(Code::TOO_SLOW, text));
+        }
         let (Phase::Serving(serving), Some(link)) = (&mut self.phase, &self.link) else {
             if now >= self.due {
                 let text = "TLS and Hello took longer than allowed";
@@ -478,91 +452,6 @@ impl Core {
             next = next.min(due);
         }
         Ok(Some(next))
-    }
-}
-
-impl Serving {
-    /// Charges what was carried since the last time. True when the accounts
-    /// must be looked at.
-    fn settle(&mut self) -> bool {
-        let bytes = std::mem::take(&mut self.bytes);
-        let ports = std::mem::take(&mut self.ports);
-        (bytes > 0 || ports > 0) && self.tab.charge(bytes, ports)
-    }
-
-    /// Answers tickets whose commit is done.
-    fn await_disk(&mut self, cx: &mut Context<'_>, link: &Arc<Link>) {
-        if self.storing.is_empty() {
-            return;
-        }
-        self.storing.retain_mut(|(id, receipt, accepted)| {
-            let Poll::Ready(outcome) = Pin::new(receipt).poll(cx) else {
-                return true;
-            };
-            if let Err(e) = outcome {
-                log::warn!("a ticket could not be stored: {e}");
-                accepted.durable = false;
-            }
-            link.push_control(*id, accepted);
-            false
-        });
-        if self.storing.is_empty() {
-            self.storing = Vec::new();
-        }
-    }
-
-    /// Does what the accounts say: ask, pause or resume, cut off.
-    fn follow(&mut self, todo: Todo, link: &Arc<Link>, now: Moment) -> Result<(), Stop> {
-        self.deadline = todo.deadline;
-        let routine = now + ACCOUNTS_EVERY;
-        self.look_at = todo.deadline.map_or(routine, |due| due.min(routine));
-        if let Some(ask) = todo.ask {
-            link.push_control(
-                0,
-                &TicketAsk {
-                    epoch: ask.epoch,
-                    epoch_known: ask.epoch_known,
-                    usage: ask.usage,
-                },
-            );
-        }
-        if todo.paused != self.paused {
-            self.paused = todo.paused;
-            link.set_paused(todo.paused);
-        }
-        if todo.cut_off {
-            let text = "no acceptable ticket came in time: send one that covers the usage";
-            return Err(Stop::say(Code::UNPAID, text));
-        }
-        Ok(())
-    }
-}
-
-fn refuse_ticket(link: &Link, id: u32, device: Address, refusal: &TicketRefusal) {
-    log::info!("ticket of {device} refused: {refusal}");
-    if let TicketRefusal::TooLow {
-        usage, last_total, ..
-    } = refusal
-    {
-        let too_low = TicketTooLow {
-            usage: *usage,
-            last_total: *last_total,
-        };
-        return link.push_control(id, &too_low);
-    }
-    let answer = ErrorAnswer {
-        code: Code(refusal.code()),
-        text: short_text(&refusal.to_string()),
-        limit: None,
-        retry_after_ms: refusal.can_retry().then_some(RETRY_MS),
-    };
-    link.push_control(id, &answer);
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.settle();
-        log::debug!("device {} left", self.registration.link().remote());
     }
 }
 

@@ -28,7 +28,7 @@ impl Link {
         number: u32,
     ) -> Result<Option<Code>, Violation> {
         let mut st = self.lock();
-        let even = number % 2 == 0;
+        let even = number.is_multiple_of(2);
         if number == 0 || even == self.options.chooses_even || number <= st.remote_high {
             return Err(violation(
                 Code::PROTOCOL,

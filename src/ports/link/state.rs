@@ -2,9 +2,9 @@
 
 use super::{violation, Link, Output, Violation, CONTROL_QUEUE_MAX};
 use crate::identity::Address;
+use crate::ports::budget::Budget;
 use crate::ports::local::{End, LocalEnd};
 use crate::ports::queue::Queue;
-use crate::ports::switchboard::Budget;
 use crate::ports::window::{Window, CROWDED, INITIAL, INITIAL_CROWDED};
 use crate::time::Moment;
 use crate::wire::code::Code;
@@ -323,7 +323,7 @@ impl State {
     pub fn was_used(&self, number: u32, chooses_even: bool) -> bool {
         if number == 0 {
             false
-        } else if (number % 2 == 0) == chooses_even {
+        } else if number.is_multiple_of(2) == chooses_even {
             number < self.local_next
         } else {
             number <= self.remote_high

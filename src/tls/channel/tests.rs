@@ -7,6 +7,7 @@
 use super::*;
 use crate::tls::testing::{altered, client_key, fresh, pair, server_key, settle, shake};
 use crate::tls::Versions::{self, Both, Only12, Only13};
+use crate::tls::{client_config_with, CipherOrder};
 use proptest::prelude::*;
 use rustls::crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage};
 use rustls::unbuffered::ConnectionState;
@@ -95,7 +96,11 @@ fn versions_that_do_not_meet_fail_on_both_sides() {
 #[test]
 fn a_cpu_without_aes_never_gets_aes() {
     let side = |aes| {
-        let client = crate::tls::config::client_with_aes(&client_key(), &[], Both, aes).unwrap();
+        let order = match aes {
+            true => CipherOrder::Aes,
+            false => CipherOrder::ChaCha20,
+        };
+        let client = client_config_with(&client_key(), &[], Both, order).unwrap();
         let server = ServerConfigs::with_aes(&server_key(), &[], Both, aes).unwrap();
         (client, server)
     };

@@ -1,0 +1,182 @@
+//! The real programs, in a folder of their own below target/.
+
+use super::{machine, say};
+use chr_node::edge::device::NodeAddress;
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long a program may take to say that it is ready.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A program that is killed when it is no longer needed.
+pub struct Running(Child);
+
+impl Running {
+    /// CPU seconds so far.
+    pub fn cpu(&self) -> f64 {
+        machine::cpu(self.0.id())
+    }
+
+    /// Resident memory in bytes.
+    pub fn memory(&self) -> u64 {
+        machine::memory(self.0.id())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The program that is measured.
+pub fn binary() -> PathBuf {
+    std::env::var_os("BENCH_NODE").map_or_else(
+        || PathBuf::from(env!("CARGO_BIN_EXE_chr-node")),
+        PathBuf::from,
+    )
+}
+
+/// An empty folder below target/.
+pub fn folder() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// `chr-node run`.
+pub struct Node {
+    pub program: Running,
+    pub address: NodeAddress,
+    /// From its start until run.json said where it listens.
+    pub started_in: Duration,
+}
+
+impl Node {
+    /// A node on free ports of loopback, without the limits that exist against
+    /// floods from one address: all endpoints here have the same.
+    pub fn start(data: &Path) -> Node {
+        let run = data.join("run.json");
+        let _ = std::fs::remove_file(&run);
+        let mut c = Command::new(binary());
+        c.env("DATA_DIR", data)
+            .env("EDGE2_PORT", "0")
+            .env("RPC_PORT", "0")
+            .env("LOG_LEVEL", "warn")
+            .env("CHR_NETWORK__BIND", "127.0.0.1")
+            .env("CHR_PERFORMANCE__MAX_CONNECTIONS", "20000")
+            .env("CHR_SECURITY__RATE_LIMITING", "false")
+            .env("CHR_SECURITY__MAX_SESSIONS_PER_ADDRESS", "100000")
+            .env("CHR_SECURITY__MAX_HANDSHAKES", "1000")
+            .env("CHR_SECURITY__MAX_HANDSHAKES_PER_ADDRESS", "1000")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            // A new identity is told there; what matters is in the exit.
+            .stderr(Stdio::null());
+        let begun = Instant::now();
+        let program = Running(c.spawn().expect("the release build is there"));
+        let json: Value = loop {
+            let text = std::fs::read_to_string(&run).unwrap_or_default();
+            if let Ok(json) = serde_json::from_str(&text) {
+                break json;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the node did not start");
+            std::thread::sleep(Duration::from_micros(100));
+        };
+        let started_in = begun.elapsed();
+        let id = json["node_id"].as_str().unwrap();
+        let place = json["edge"][0].as_str().unwrap();
+        Node {
+            program,
+            address: format!("{id}@{place}").parse().unwrap(),
+            started_in,
+        }
+    }
+}
+
+/// `chr-node publish` or `forward`.
+pub struct DeviceProgram {
+    pub program: Running,
+    /// What it said when it was ready.
+    pub ready: Value,
+    _out: BufReader<ChildStdout>,
+}
+
+impl DeviceProgram {
+    fn start(home: &Path, node: &NodeAddress, args: &[&str]) -> DeviceProgram {
+        let mut c = Command::new(binary());
+        c.args(args)
+            .args(["--node", &node.to_string(), "--json", "--identity"])
+            .arg(home.join(format!("{}.key", args[0])))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = c.spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(ready["event"], "ready", "{line}");
+        DeviceProgram {
+            program: Running(child),
+            ready,
+            _out: out,
+        }
+    }
+}
+
+/// A node, and a local port of one device that leads to one of another, with
+/// the default options: TLS from device to device inside.
+pub struct Route {
+    pub node: Node,
+    pub publisher: DeviceProgram,
+    pub forwarder: DeviceProgram,
+    /// Where a connection comes out at the published port.
+    pub listen: String,
+    _home: TempDir,
+}
+
+impl Route {
+    /// To a TCP port of this machine.
+    pub fn to(port: u16) -> Route {
+        let home = folder();
+        let node = Node::start(home.path());
+        let spec = format!("{port}=8080:public");
+        let publisher = DeviceProgram::start(home.path(), &node.address, &["publish", &spec]);
+        let target = format!("{}:8080", publisher.ready["device"].as_str().unwrap());
+        let forward = ["forward", "127.0.0.1:0", &target];
+        let forwarder = DeviceProgram::start(home.path(), &node.address, &forward);
+        let listen = forwarder.ready["listen"].as_str().unwrap().to_owned();
+        Route {
+            node,
+            publisher,
+            forwarder,
+            listen,
+            _home: home,
+        }
+    }
+}
+
+/// What can be counted without running anything.
+pub fn build() {
+    let bytes = std::fs::metadata(binary()).unwrap().len();
+    say("binary", bytes as f64 / 1e6);
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let tree = Command::new(cargo)
+        .args(["tree", "--locked", "--offline", "--prefix", "none"])
+        .args(["--edges", "normal,build", "--no-dedupe"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    let text = String::from_utf8_lossy(&tree.stdout);
+    let names: std::collections::BTreeSet<&str> = text
+        .lines()
+        .map(|line| line.trim_end_matches(" (proc-macro)"))
+        .collect();
+    assert!(tree.status.success(), "cargo tree failed");
+    // The first line is this crate.
+    say("crates", names.len() as f64 - 1.0);
+}

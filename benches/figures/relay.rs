@@ -1,0 +1,99 @@
+//! The node between two light endpoints, on a plain port.
+
+use super::endpoints::{clock, echo, pair, read_some, run, write_all, Pair};
+use super::programs::{folder, Node};
+use super::{machine, say, setting};
+use chr_node::tls::CipherOrder;
+use std::time::{Duration, Instant};
+
+pub fn aes() {
+    throughput("aes", CipherOrder::Aes, setting("GIB", 2));
+}
+
+pub fn chacha() {
+    throughput("chacha", CipherOrder::ChaCha20, setting("GIB", 2));
+}
+
+/// Enough that the device has to sign many tickets on the way.
+pub fn stall() {
+    throughput("long", CipherOrder::ByCpu, setting("LONG_GIB", 10));
+}
+
+/// One stream: rate, the node's CPU, and the longest time in which the reader
+/// got nothing.
+fn throughput(name: &'static str, ciphers: CipherOrder, gib: u64) {
+    let home = folder();
+    let node = Node::start(home.path());
+    run(|executor| async move {
+        let Pair {
+            near,
+            far,
+            devices: _devices,
+        } = pair(&node, ciphers, &executor).await;
+        let total = gib << 30;
+        let (cpu, begun) = (node.program.cpu(), Instant::now());
+        let reading = executor.spawn(async move {
+            let clock = clock();
+            let (mut got, mut worst, mut last) = (0u64, Duration::ZERO, Instant::now());
+            loop {
+                let n = read_some(&far, &clock).await;
+                let now = Instant::now();
+                worst = worst.max(now - last);
+                last = now;
+                if n == 0 {
+                    return (got, worst);
+                }
+                got += n as u64;
+            }
+        });
+        let block = vec![7u8; 128 * 1024];
+        for _ in 0..total / block.len() as u64 {
+            write_all(&near, &block).await;
+        }
+        near.finish();
+        let (got, worst) = reading.await;
+        assert_eq!(got, total);
+        let took = begun.elapsed().as_secs_f64();
+        let gb = total as f64 / 1e9;
+        say(&format!("{name}_rate"), gb * 1e3 / took);
+        say(&format!("{name}_cpu"), (node.program.cpu() - cpu) / gb);
+        say(&format!("{name}_stall"), worst.as_secs_f64() * 1e3);
+    });
+}
+
+pub fn round_trip() {
+    trip("trip_one_core");
+}
+
+pub fn round_trip_free() {
+    trip("trip_free");
+}
+
+/// 64 bytes there and back.
+fn trip(name: &'static str) {
+    let home = folder();
+    let node = Node::start(home.path());
+    run(|executor| async move {
+        let Pair {
+            near,
+            far,
+            devices: _devices,
+        } = pair(&node, CipherOrder::ByCpu, &executor).await;
+        let echoing = executor.spawn(echo(far));
+        let clock = clock();
+        let rounds = setting("ROUNDS", 10_000);
+        let mut times = Vec::new();
+        for _ in 0..rounds {
+            let begun = Instant::now();
+            write_all(&near, &[9; 64]).await;
+            let mut got = 0;
+            while got < 64 {
+                got += read_some(&near, &clock).await;
+            }
+            times.push(begun.elapsed());
+        }
+        say(&format!("{name}_p50"), machine::percentile(&mut times, 50));
+        say(&format!("{name}_p99"), machine::percentile(&mut times, 99));
+        drop(echoing);
+    });
+}

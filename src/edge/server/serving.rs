@@ -1,0 +1,129 @@
+//! A session after Hello: its place on the board, its tickets and its account.
+
+use crate::edge::pump::Stop;
+use crate::identity::Address;
+use crate::ports::{Link, Registration};
+use crate::store::Receipt;
+use crate::ticket::{Refusal, Tab, Todo};
+use crate::time::Moment;
+use crate::wire::code::Code;
+use crate::wire::control::{short_text, ErrorAnswer, TicketAccepted, TicketAsk, TicketTooLow};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Tickets of one session whose answer may wait for the disk: far more than the
+/// account lets a device send while a commit takes a second.
+pub const ANSWERS_MAX: usize = 64;
+/// How often accounts are looked at in a session that carries nothing: the
+/// epoch moves on by itself.
+const ACCOUNTS_EVERY: Duration = Duration::from_secs(60);
+
+/// Ports are asked to come back so much later when a limit was met.
+pub const RETRY_MS: u32 = 1_000;
+
+/// What a session holds from Hello to its end.
+pub(super) struct Serving {
+    pub registration: Registration,
+    pub tab: Tab,
+    pub admitted: bool,
+    pub paused: bool,
+    /// Tickets whose commit is awaited, with the request's id and its answer.
+    pub storing: Vec<(u32, Receipt, TicketAccepted)>,
+    /// When the accounts must be looked at, whatever is carried until then.
+    pub look_at: Moment,
+    /// The next step that the accounts take by time.
+    pub deadline: Option<Moment>,
+    pub ping: Option<(u32, Moment)>,
+    pub measured: Moment,
+    /// Bytes and ports not yet charged.
+    pub bytes: u64,
+    pub ports: u64,
+}
+
+impl Serving {
+    /// Charges what was carried since the last time. True when the accounts
+    /// must be looked at.
+    pub fn settle(&mut self) -> bool {
+        let bytes = std::mem::take(&mut self.bytes);
+        let ports = std::mem::take(&mut self.ports);
+        (bytes > 0 || ports > 0) && self.tab.charge(bytes, ports)
+    }
+
+    /// Answers tickets whose commit is done.
+    pub fn await_disk(&mut self, cx: &mut Context<'_>, link: &Arc<Link>) {
+        if self.storing.is_empty() {
+            return;
+        }
+        self.storing.retain_mut(|(id, receipt, accepted)| {
+            let Poll::Ready(outcome) = Pin::new(receipt).poll(cx) else {
+                return true;
+            };
+            if let Err(e) = outcome {
+                log::warn!("a ticket could not be stored: {e}");
+                accepted.durable = false;
+            }
+            link.push_control(*id, accepted);
+            false
+        });
+        if self.storing.is_empty() {
+            self.storing = Vec::new();
+        }
+    }
+
+    /// Does what the accounts say: ask, pause or resume, cut off.
+    pub fn follow(&mut self, todo: Todo, link: &Arc<Link>, now: Moment) -> Result<(), Stop> {
+        self.deadline = todo.deadline;
+        let routine = now + ACCOUNTS_EVERY;
+        self.look_at = todo.deadline.map_or(routine, |due| due.min(routine));
+        if let Some(ask) = todo.ask {
+            link.push_control(
+                0,
+                &TicketAsk {
+                    epoch: ask.epoch,
+                    epoch_known: ask.epoch_known,
+                    usage: ask.usage,
+                },
+            );
+        }
+        if todo.paused != self.paused {
+            self.paused = todo.paused;
+            link.set_paused(todo.paused);
+        }
+        if todo.cut_off {
+            let text = "no acceptable ticket came in time: send one that covers the usage";
+            return Err(Stop::say(Code::UNPAID, text));
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn refuse_ticket(link: &Link, id: u32, device: Address, refusal: &Refusal) {
+    log::info!("ticket of {device} refused: {refusal}");
+    if let Refusal::TooLow {
+        usage, last_total, ..
+    } = refusal
+    {
+        let too_low = TicketTooLow {
+            usage: *usage,
+            last_total: *last_total,
+        };
+        return link.push_control(id, &too_low);
+    }
+    let answer = ErrorAnswer {
+        code: Code(refusal.code()),
+        text: short_text(&refusal.to_string()),
+        limit: None,
+        retry_after_ms: refusal.can_retry().then_some(RETRY_MS),
+    };
+    link.push_control(id, &answer);
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.settle();
+        log::debug!("device {} left", self.registration.link().remote());
+    }
+}

@@ -1,0 +1,279 @@
+//! Budgets that do not depend on how fast the machine is: memory, pages, bytes
+//! written, wake-ups, the size of the program and of what it is made of. Times
+//! are measured by `scripts/bench`; docs/performance.md has the figures.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod common;
+
+use chr_node::edge::device::{Device as LibraryDevice, DeviceEvent, DeviceOptions, NodeAddress};
+use chr_node::identity::SecretKey;
+use common::servers::{source_server, Route};
+use common::tools::files_below;
+use common::*;
+use smol::Executor;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::io::Read;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The stripped release build, in bytes.
+const BINARY: u64 = 2_800_000;
+/// Crates in the tree of the default build, this one not counted.
+const CRATES: usize = 160;
+/// Resident bytes of an idle, authenticated session with its ticket: the target
+/// of the release build. Both builds take 8,500.
+const SESSION: u64 = 11_000;
+/// What may stay behind of a session that ended, until the node looks after its
+/// house: the account of its device, and gaps that the allocator cannot join.
+const LEFT_BEHIND: u64 = 2_000;
+/// Bytes that the disk is given for a ticket. LMDB copies each page on the way
+/// from a table's root to the row, once a commit: 12,400 for one that comes
+/// alone, 3,100 each where twenty at a time meet a slow disk and share commits.
+const TICKET: u64 = 16_000;
+/// Page faults of the node for a stream of 256 MiB. What is in flight, 4 MiB at
+/// most, is 1,024 pages; the stream itself needs none: 600. They were 5,500, and
+/// 30,000 in the release build, while the allocator returned and fetched the
+/// same pages again and again.
+const FAULTS: u64 = 2_500;
+/// Times that all threads of a node with 100 idle sessions wake up in three
+/// seconds. Its timers lie ten seconds and more apart.
+const WAKE_UPS: u64 = 12;
+
+/// Runs `work` with the library's devices in this process.
+fn run<F>(work: impl FnOnce(Arc<Executor<'static>>) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let executor = Arc::new(Executor::new());
+    let task = executor.spawn(work(executor.clone()));
+    smol::block_on(executor.run(task));
+}
+
+/// So many devices whose tickets were accepted. In batches: it is this process
+/// that pays for half of the handshakes.
+async fn devices(
+    node: &NodeAddress,
+    count: usize,
+    executor: &Arc<Executor<'static>>,
+) -> Vec<LibraryDevice> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        let batch: Vec<_> = (0..20.min(count - all.len()))
+            .map(|_| {
+                let options = DeviceOptions::new(SecretKey::generate(), vec![node.clone()]);
+                LibraryDevice::start(options, executor).unwrap()
+            })
+            .collect();
+        for device in &batch {
+            match device.next_event().await {
+                DeviceEvent::Ready { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        all.extend(batch);
+    }
+    all
+}
+
+/// Minor page faults of a process so far.
+fn page_faults(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields = stat.rsplit(')').next().unwrap();
+    fields.split_whitespace().nth(7).unwrap().parse().unwrap()
+}
+
+/// Bytes that a process has given to write(2) and its relatives so far, those to
+/// sockets not counted; `None` where the kernel does not count them.
+fn written(pid: u32) -> Option<u64> {
+    let io = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let line = io.lines().find_map(|l| l.strip_prefix("wchar: "))?;
+    line.trim().parse().ok()
+}
+
+/// Times that each thread of a process has given up its CPU to wait.
+fn waits(pid: u32) -> BTreeMap<String, u64> {
+    let mut waits = BTreeMap::new();
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        let thread = thread.unwrap();
+        // A thread may end while we look.
+        let status = std::fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        let line = status
+            .lines()
+            .find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"));
+        if let Some(count) = line.and_then(|l| l.trim().parse().ok()) {
+            waits.insert(thread.file_name().to_string_lossy().into_owned(), count);
+        }
+    }
+    waits
+}
+
+/// Waits until the node has no devices. The executor must run meanwhile: it is
+/// what ends the sessions of devices that were dropped.
+async fn empty(node: &Node) {
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"chr_node_info"}"#;
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let end = Instant::now() + SOON;
+    while !node.http(&request).contains(r#""devices":0"#) {
+        assert!(Instant::now() < end, "the devices do not leave");
+        smol::Timer::after(Duration::from_millis(10)).await;
+    }
+}
+
+#[test]
+fn an_idle_session_never_takes_more_memory_than_promised() {
+    const COUNT: u64 = 200;
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    run(|executor| async move {
+        let address = node.address().parse().unwrap();
+        // The first ones bring in code and tables that all others share.
+        let first = devices(&address, 20, &executor).await;
+        let before = node.program.rss();
+        let wave = devices(&address, COUNT as usize, &executor).await;
+        let each = node.program.rss().saturating_sub(before) / COUNT;
+        assert!(each <= SESSION, "{each} bytes a session");
+        drop((first, wave));
+    });
+}
+
+#[test]
+fn sessions_that_come_and_go_do_not_pile_up_memory() {
+    const COUNT: u64 = 100;
+    const WAVES: u64 = 5;
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    run(|executor| async move {
+        let address = node.address().parse().unwrap();
+        let mut peaks = Vec::new();
+        for _ in 0..WAVES {
+            let wave = devices(&address, COUNT as usize, &executor).await;
+            peaks.push(node.program.rss());
+            drop(wave);
+            // Nothing of the next wave may overlap with this one.
+            empty(&node).await;
+        }
+        let most = peaks[0] + (WAVES - 1) * COUNT * LEFT_BEHIND;
+        let last = *peaks.last().unwrap();
+        assert!(last <= most, "{peaks:?}: more than {most}");
+    });
+}
+
+#[test]
+fn a_ticket_never_costs_the_disk_more_than_one_commit() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let pid = node.program.child.id();
+    if written(pid).is_none() {
+        return println!("skipped: this kernel does not count what a process writes");
+    }
+    run(|executor| async move {
+        let address = node.address().parse().unwrap();
+        let mut all = devices(&address, 1, &executor).await;
+        for count in [1, 100] {
+            let before = written(pid).unwrap();
+            all.extend(devices(&address, count, &executor).await);
+            let each = (written(pid).unwrap() - before) / count as u64;
+            assert!(each <= TICKET, "{each} bytes a ticket of {count}");
+        }
+    });
+}
+
+#[test]
+fn idle_sessions_do_not_wake_the_node() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let pid = node.program.child.id();
+    run(|executor| async move {
+        let address = node.address().parse().unwrap();
+        let idle = devices(&address, 100, &executor).await;
+        // The last receipts of the store are still on their way.
+        smol::Timer::after(Duration::from_secs(1)).await;
+        let before = waits(pid);
+        smol::Timer::after(Duration::from_secs(3)).await;
+        let more: u64 = waits(pid)
+            .iter()
+            .map(|(thread, count)| count - before.get(thread).unwrap_or(&0))
+            .sum();
+        assert!(more <= WAKE_UPS, "{more} wake-ups in three seconds");
+        drop(idle);
+    });
+}
+
+#[cfg_attr(
+    not(target_env = "gnu"),
+    ignore = "other allocators decide by themselves"
+)]
+#[test]
+fn a_stream_does_not_make_the_node_fetch_the_same_pages_again() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let pid = node.program.child.id();
+    let route = Route::tcp(home.path(), &node.address(), source_server(1));
+    let mut stream = route.connect();
+    let mut buffer = vec![0; 1 << 20];
+    let before = page_faults(pid);
+    let mut left = 256 << 20;
+    while left > 0 {
+        match stream.read(&mut buffer).unwrap() {
+            0 => panic!("cut with {left} bytes to come"),
+            n => left -= n.min(left),
+        }
+    }
+    let faults = page_faults(pid) - before;
+    assert!(faults <= FAULTS, "{faults} page faults");
+}
+
+#[test]
+fn the_default_build_does_not_grow_a_tree_of_crates() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["tree", "--locked", "--offline", "--prefix", "none"])
+        .args(["--edges", "normal,build", "--no-dedupe"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let crates: BTreeSet<&str> = text
+        .lines()
+        .map(|line| line.trim_end_matches(" (proc-macro)"))
+        .filter(|line| !line.starts_with(concat!(env!("CARGO_PKG_NAME"), " ")))
+        .collect();
+    assert!(crates.len() > 50, "cargo tree said {text:?}");
+    assert!(crates.len() <= CRATES, "{} crates", crates.len());
+}
+
+/// Looks at the release build beside this one, which .ci/run makes first: a
+/// test that builds one itself would double the time of every run.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_release_build_does_not_outgrow_its_flash() {
+    let debug = Path::new(env!("CARGO_BIN_EXE_chr-node"));
+    let release = debug.ancestors().nth(2).unwrap().join("release/chr-node");
+    let Ok(meta) = std::fs::metadata(&release) else {
+        return println!("skipped: no release build (cargo build --release)");
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = files_below(&root.join("src"));
+    sources.extend(["Cargo.toml", "Cargo.lock"].map(|name| root.join(name)));
+    let newest = sources
+        .iter()
+        .map(|file| file.metadata().unwrap().modified().unwrap())
+        .max();
+    if newest > meta.modified().ok() {
+        return println!("skipped: the release build is older than the sources");
+    }
+    assert!(meta.len() <= BINARY, "{} bytes", meta.len());
+}
