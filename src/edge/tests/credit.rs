@@ -5,6 +5,7 @@ use super::ports::raw_port;
 use super::raw::Raw;
 use super::world::{join, opened, pair, read, read_one, write, Program, World};
 use crate::ports::local::WRITE_AHEAD;
+use crate::ports::queue::DATAGRAMS_MAX;
 use crate::ports::window::{INITIAL, LARGEST};
 use crate::wire::code::Code;
 use crate::wire::control::Credit;
@@ -250,7 +251,7 @@ fn datagrams_keep_their_edges_and_order_and_the_oldest_is_lost() {
         world.settle();
     }
     assert_eq!(last, Some(999));
-    assert_eq!(count, crate::ports::queue::DATAGRAMS_MAX);
+    assert_eq!(count, DATAGRAMS_MAX);
     world.close();
 }
 
@@ -319,4 +320,34 @@ fn a_writer_is_woken_when_there_is_room_and_a_reader_when_there_are_bytes() {
     from.finish();
     world.settle();
     assert!(reader.rang());
+}
+
+#[test]
+fn datagrams_that_a_full_hop_drops_give_their_credit_back() {
+    // Without room to grow, what is lost would show in the first credit.
+    let mut world = World::with(|plan| plan.budget = 0);
+    let (a, b) = pair(&mut world);
+    let (from, to) = join(&mut world, &a, &b, "udp:53");
+    for _ in 0..5 {
+        world.lines[1].down.frozen = true;
+        for _ in 0..5_000 {
+            from.send_datagram(&[1; 100]).unwrap();
+            world.settle();
+        }
+        assert!(world.node_link(1).queued() <= DATAGRAMS_MAX * 100);
+        world.lines[1].down.frozen = false;
+        world.settle();
+        for _ in 0..1_000 {
+            read(&to, world.now());
+            world.settle();
+        }
+    }
+    // The longest needs all of the first credit.
+    from.send_datagram(&[2; 65_507]).unwrap();
+    world.settle();
+    assert_eq!(
+        read_one(&to, world.now()),
+        Poll::Ready(Ok(Some(vec![2; 65_507])))
+    );
+    world.close();
 }
