@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{channel, Receiver};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long anything may take that should happen at once: generous, for loaded machines.
@@ -28,6 +29,7 @@ pub const SOON: Duration = Duration::from_secs(30);
 pub struct Program {
     pub child: Child,
     stderr: Arc<Mutex<String>>,
+    collector: Option<JoinHandle<()>>,
 }
 
 impl Program {
@@ -39,8 +41,12 @@ impl Program {
             .spawn()
             .expect("the program starts");
         let stderr = Arc::new(Mutex::new(String::new()));
-        collect(child.stderr.take().unwrap(), stderr.clone());
-        Program { child, stderr }
+        let collector = collect(child.stderr.take().unwrap(), stderr.clone());
+        Program {
+            child,
+            stderr,
+            collector: Some(collector),
+        }
     }
 
     pub fn stderr(&self) -> String {
@@ -58,6 +64,8 @@ impl Program {
         let end = Instant::now() + most;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                // Its last words may still be in the pipe.
+                let _ = self.collector.take().map(JoinHandle::join);
                 return status;
             }
             assert!(
@@ -92,7 +100,7 @@ impl Drop for Program {
     }
 }
 
-fn collect(mut from: ChildStderr, into: Arc<Mutex<String>>) {
+fn collect(mut from: ChildStderr, into: Arc<Mutex<String>>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(n @ 1..) = from.read(&mut buffer) {
@@ -100,7 +108,7 @@ fn collect(mut from: ChildStderr, into: Arc<Mutex<String>>) {
                 .unwrap()
                 .push_str(&String::from_utf8_lossy(&buffer[..n]));
         }
-    });
+    })
 }
 
 /// The program under test.
