@@ -263,3 +263,48 @@ fn a_device_that_does_not_answer_keeps_its_opener_from_no_other() {
         answering.expect::<Abort>();
     }
 }
+
+/// Tests that wait for deadlines of 20 s run only with CHR_TEST_FULL set.
+fn patient() -> bool {
+    let full = std::env::var_os("CHR_TEST_FULL").is_some();
+    if !full {
+        println!("skipped: takes 20 s, set CHR_TEST_FULL to run it");
+    }
+    full
+}
+
+#[test]
+fn a_device_that_never_pays_is_sent_away_after_the_deadline() {
+    if !patient() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let mut raw = Raw::greeted(&node, &key());
+    let began = Instant::now();
+    let close = raw.close_reason().expect("a reason");
+    assert_eq!(close.code, Code::UNPAID, "{}", close.text);
+    let waited = began.elapsed().as_secs_f64();
+    assert!((19.0..25.0).contains(&waited), "{waited} s");
+}
+
+#[test]
+fn an_opening_that_nobody_answers_is_refused_and_both_sides_go_on() {
+    if !patient() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let mut opener = Raw::admitted(&node, &key(), PAID);
+    let mut publisher = Raw::admitted(&node, &key(), PAID);
+    let (_, offer) = asked(&node, &mut opener, &mut publisher);
+    let error: ErrorAnswer = opener.expect();
+    assert_eq!(error.code, Code::NO_ANSWER, "{}", error.text);
+    let abort: Abort = publisher.expect();
+    assert_eq!((abort.port, abort.code), (offer.port, Code::NO_ANSWER));
+    // An answer that comes too late is no violation.
+    publisher.send(offer.port, &Opened { credit: 1 });
+    let (_, offer) = asked(&node, &mut opener, &mut publisher);
+    publisher.send(offer.port, &Opened { credit: 1 });
+    opener.expect::<Opened>();
+}
