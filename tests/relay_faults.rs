@@ -293,3 +293,42 @@ fn a_publishing_program_that_ends_is_told_and_found_again_when_it_returns() {
         stream.read_exact(&mut [0]).ok()
     });
 }
+
+#[test]
+fn devices_that_start_before_their_node_get_ready_when_it_comes() {
+    let home = tempfile::tempdir().unwrap();
+    // A node that was there once: its address and port are known.
+    let node = Node::start(home.path());
+    let (at, port) = (node.address(), node.edge().port().to_string());
+    drop(node);
+    let spec = format!("{}=8080:public", echo_server());
+    let device = Device::start(home.path(), "p", &["publish", &spec, "--node", &at]);
+    let error = next(&device, "error", SOON);
+    assert!(error["reason"].as_str().unwrap().contains("refused"));
+    let _node = Node::start_with(home.path(), &[("EDGE2_PORT", &port)]);
+    // Never `back`: it was not there before.
+    let ready = loop {
+        let event = device.event(SOON).expect("ready");
+        if event["event"] != "error" {
+            break event;
+        }
+    };
+    assert_eq!(ready["event"], "ready");
+}
+
+#[test]
+fn a_node_that_comes_back_as_another_one_gets_no_session() {
+    let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let node = Node::start(homes[0].path());
+    let place = node.edge().to_string();
+    let spec = format!("{}=8080:public", echo_server());
+    // Met without its address: remembered by its place.
+    let (mut device, _) = Device::publish(homes[0].path(), "p", &place, &[&spec]);
+    let port = node.edge().port().to_string();
+    drop(node);
+    let other = Node::start_with(homes[1].path(), &[("EDGE2_PORT", &port)]);
+    assert_eq!(device.program.wait(SOON).code(), Some(1));
+    let said = complaints(&device.program);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains(other.id()) && said[0].contains("--accept-node"));
+}
