@@ -135,7 +135,10 @@ fn every_file_says_what_it_is_and_none_is_crowded() {
         let told = text.starts_with("//!") || is_test(&name);
         assert!(told, "{name} has no text at its top");
         let lines = text.lines().count();
-        assert!(lines <= LINES_MAX, "{name} has {lines} lines: move a wall");
+        assert!(
+            is_test(&name) || lines <= LINES_MAX,
+            "{name} has {lines} lines: move a wall"
+        );
     }
 }
 
