@@ -69,6 +69,11 @@ impl fmt::Display for NodeError {
                 "cannot make the data folder {}: {e}; choose another with --data-dir DIR",
                 dir.display()
             ),
+            NodeError::Key(KeyFileError::InUse { path }) => write!(
+                f,
+                "the identity {} is in use: another node runs here; stop it, or give this one a folder of its own with --data-dir DIR",
+                path.display()
+            ),
             NodeError::Key(e) => e.fmt(f),
             NodeError::Store(e) => e.fmt(f),
             NodeError::Listen(e) => e.fmt(f),

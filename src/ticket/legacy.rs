@@ -68,6 +68,27 @@ mod tests {
     use super::super::LocalAddress;
     use super::*;
     use crate::identity::SecretKey;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn two_tickets_that_say_something_else_sign_something_else(
+            block_hash: [u8; 32], fleets: [[u8; 20]; 2], numbers: [u64; 2], hints: [Vec<u8>; 2],
+        ) {
+            let ticket = |fleet: [u8; 20], bytes, local_address| TicketV1 {
+                block_hash,
+                fleet: Address(fleet),
+                total_connections: 1,
+                total_bytes: bytes,
+                local_address,
+            };
+            let [one, two] = [0, 1].map(|i| {
+                ticket(*fleets.get(i).unwrap(), *numbers.get(i).unwrap(), hints.get(i).unwrap())
+            });
+            let node = Address::ZERO;
+            prop_assert_eq!(one == two, one.blob(&node) == two.blob(&node));
+        }
+    }
 
     #[test]
     fn the_old_form_is_recognised() {

@@ -47,3 +47,42 @@ impl Record for TicketRow {
         TicketRow::key_of(self.ticket.epoch, &self.device, &self.ticket.fleet)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::super::testing::any_ticket;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_row() -> impl Strategy<Value = TicketRow> {
+        (any::<[u8; 20]>(), any::<[u64; 2]>(), any_ticket()).prop_map(
+            |(device, numbers, ticket)| TicketRow {
+                device: Address(device),
+                usage: numbers[0],
+                ports: numbers[1],
+                ticket,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_comes_back_and_no_piece_of_one(row in any_row()) {
+            let bytes = postcard::to_allocvec(&row).unwrap();
+            let (back, rest) = postcard::take_from_bytes::<TicketRow>(&bytes).unwrap();
+            prop_assert_eq!(back, row);
+            prop_assert!(rest.is_empty());
+            for cut in 0..bytes.len() {
+                prop_assert!(postcard::from_bytes::<TicketRow>(&bytes[..cut]).is_err());
+            }
+        }
+
+        #[test]
+        fn rows_lie_in_the_order_of_epoch_device_and_fleet(a in any_row(), b in any_row()) {
+            let by = |row: &TicketRow| (row.ticket.epoch, row.device, row.ticket.fleet);
+            prop_assert_eq!(a.key().cmp(&b.key()), by(&a).cmp(&by(&b)));
+            prop_assert!(a.key().starts_with(&TicketRow::prefix_of(a.ticket.epoch, &a.device)));
+        }
+    }
+}

@@ -31,6 +31,21 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::super::rlp::Item;
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_goodbye_is_one_frame_with_its_words(reason in ".{0,80}", text in ".{0,300}") {
+            let frame = goodbye(&reason, &text);
+            prop_assert_eq!(usize::from(u16::from_be_bytes([frame[0], frame[1]])), frame.len() - 2);
+            // By this byte the dialect is told from ours.
+            prop_assert!(frame[2] >= 0xc0);
+            let [_, message] = Item::parse(&frame[2..]).unwrap().tuple().unwrap();
+            let [_, first, second] = message.tuple().unwrap();
+            prop_assert_eq!(first.bytes().unwrap(), reason.as_bytes());
+            prop_assert_eq!(second.bytes().unwrap(), text.as_bytes());
+        }
+    }
 
     #[test]
     fn a_diode_client_can_read_why_it_is_sent_away() {

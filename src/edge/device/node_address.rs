@@ -241,6 +241,24 @@ fn write(file: &Path, places: &Table) -> std::io::Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_node_is_read_back_as_it_is_written(
+            address: Option<[u8; 20]>, host in "[a-z][a-z0-9.-]{0,30}|([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}", port in 1u16..,
+        ) {
+            let node = NodeAddress { address: address.map(Address), host, port };
+            prop_assert_eq!(node.to_string().parse::<NodeAddress>().unwrap(), node);
+        }
+
+        #[test]
+        fn what_a_person_types_never_crashes(text in "\\PC{0,80}") {
+            if let Ok(node) = text.parse::<NodeAddress>() {
+                prop_assert_eq!(node.to_string().parse::<NodeAddress>().unwrap(), node);
+            }
+        }
+    }
 
     #[test]
     fn every_form_of_a_node_is_read_and_written_back() {

@@ -207,3 +207,21 @@ fn the_usage_of_a_device_is_not_looked_up_for_a_forger() {
     );
     assert!(result.is_err());
 }
+
+proptest::proptest! {
+    #[test]
+    fn every_entry_of_the_fleet_list_is_read_back(fleet: [u8; 20], device: Option<[u8; 20]>) {
+        let rule = FleetRule {
+            fleet: Address(fleet),
+            device: device.map(Address),
+        };
+        proptest::prop_assert_eq!(rule.to_string().parse::<FleetRule>().unwrap(), rule);
+    }
+
+    #[test]
+    fn what_stands_in_the_fleet_list_never_crashes(text in "\\PC{0,100}|0x[0-9a-f]{38,42}/?") {
+        if let Ok(rule) = text.parse::<FleetRule>() {
+            proptest::prop_assert_eq!(rule.to_string().parse::<FleetRule>().unwrap(), rule);
+        }
+    }
+}
