@@ -31,21 +31,26 @@ fn hundreds_of_http_connections_at_once_get_all_their_answers() {
         http_server("hello from behind the NAT\n"),
     );
     // The second is more than may be opening at once.
-    for connections in [200, 500] {
-        let ran = run(
-            Command::new(&wrk)
-                .args(["-t2", "-d3s", "--timeout", "5s"])
-                .arg(format!("-c{connections}"))
-                .arg(format!("http://{}/", route.listen)),
-            SOON,
-        );
-        assert_eq!(ran.code, 0, "{}", ran.err);
-        // Both lines are printed only when there is something to say.
-        assert!(!ran.out.contains("Socket errors"), "{}", ran.out);
-        assert!(!ran.out.contains("Non-2xx"), "{}", ran.out);
-        let line = ran.out.lines().find(|line| line.contains("requests in"));
-        let requests = line.and_then(|line| line.split_whitespace().next()?.parse::<u32>().ok());
-        assert!(requests.is_some_and(|n| n >= connections), "{}", ran.out);
+    for connections in [200u32, 500] {
+        // How long all need for their first answer is the machine's affair: a
+        // busy one gets a second, longer run.
+        let enough = ["3s", "15s"].iter().any(|duration| {
+            let ran = run(
+                Command::new(&wrk)
+                    .args(["-t2", "-d", duration, "--timeout", "20s"])
+                    .arg(format!("-c{connections}"))
+                    .arg(format!("http://{}/", route.listen)),
+                SOON,
+            );
+            assert_eq!(ran.code, 0, "{}", ran.err);
+            // Both lines are printed only when there is something to say.
+            assert!(!ran.out.contains("Socket errors"), "{}", ran.out);
+            assert!(!ran.out.contains("Non-2xx"), "{}", ran.out);
+            let line = ran.out.lines().find(|line| line.contains("requests in"));
+            let first = line.and_then(|line| line.split_whitespace().next()?.parse::<u32>().ok());
+            first.is_some_and(|n| n >= connections)
+        });
+        assert!(enough, "some of {connections} connections got no answer");
     }
     // All of them have closed; the route still works.
     let mut stream = route.connect();
