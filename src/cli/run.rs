@@ -54,11 +54,12 @@ pub fn execute(args: &RunArgs) -> Result<(), Failure> {
     for warning in &plan.loaded.warnings {
         log::warn!("{warning}");
     }
-    node::run(NodePlan {
+    let reload = Box::new(|| Err("not yet".to_owned()));
+    let plan = NodePlan {
         settings: plan.loaded.settings,
         identity: plan.identity,
-    })
-    .map_err(|e| Failure::Failed(e.to_string()))
+    };
+    node::run(plan, reload).map_err(|e| Failure::Failed(e.to_string()))
 }
 
 #[cfg(test)]

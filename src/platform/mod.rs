@@ -16,6 +16,7 @@ pub mod folders;
 pub mod limits;
 pub mod listen;
 pub mod memory;
+pub mod notify;
 pub mod signals;
 pub mod socket;
 mod sys;

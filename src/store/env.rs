@@ -8,19 +8,24 @@
 #![allow(unsafe_code)]
 
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
-use heed::{EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
+use heed::{EnvOpenOptions, MdbError, RoTxn, WithoutTls};
 
 use super::folder::Folder;
 use super::meta::{Schema, SCHEMA_VERSION};
 use super::record;
-use super::tables::{RawTable, Table, Tables, MAX_TABLES};
+use super::tables::{RawTable, Table, Tables, Transaction, MAX_TABLES};
 use super::StoreError;
 
 /// Map sizes are multiples of this: the largest page that our targets have.
 const MAP_GRANULE: usize = 64 * 1024;
 
-/// How much address space the store may take.
+/// How long lazy rows wait unless the settings say otherwise: an idle node
+/// commits at most once an hour.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// How much address space the store may take, and how long rows may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreOptions {
     /// Bytes mapped at first. Address space, not memory and not disk: pages are
@@ -29,6 +34,9 @@ pub struct StoreOptions {
     /// Bytes that the map may grow to; a store that reaches them keeps what it
     /// has and refuses more.
     pub map_limit: usize,
+    /// How long lazy rows wait for a commit that takes them along, from the
+    /// first of them on.
+    pub flush_interval: Duration,
 }
 
 impl Default for StoreOptions {
@@ -40,6 +48,7 @@ impl Default for StoreOptions {
         StoreOptions {
             map_size,
             map_limit,
+            flush_interval: FLUSH_INTERVAL,
         }
     }
 }
@@ -93,34 +102,39 @@ impl Environment {
         })
     }
 
-    /// Runs `job` in a read transaction. It must be short: it runs on the
-    /// caller's thread, and an old snapshot keeps the file from reusing pages.
+    /// Runs `job` in a read transaction; None if the table has no rows yet. It
+    /// must be short: it runs on the caller's thread, and an old snapshot keeps
+    /// the file from reusing pages.
     pub(super) fn read<T>(
         &self,
         table: Table,
         job: impl FnOnce(RawTable, &RoTxn<'_, WithoutTls>) -> heed::Result<T>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<Option<T>, StoreError> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let opened = state.opened.as_ref().ok_or(StoreError::Closed)?;
+        let Some(handle) = opened.tables.get(table) else {
+            return Ok(None);
+        };
         opened
             .env
             .read_txn()
-            .and_then(|txn| job(opened.tables.of(table), &txn))
+            .and_then(|txn| job(handle, &txn))
+            .map(Some)
             .map_err(|error| self.named(&error))
     }
 
     /// Runs `job` in a write transaction and commits it, synced.
     pub(super) fn write(
         &self,
-        job: impl FnOnce(&Tables, &mut RwTxn<'_>) -> heed::Result<()>,
+        job: impl FnOnce(&mut Transaction<'_>) -> heed::Result<()>,
     ) -> Result<(), CommitError> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let Some(opened) = state.opened.as_ref() else {
             return Err(CommitError::Unusable(StoreError::Closed));
         };
         let attempt = || {
-            let mut txn = opened.env.write_txn()?;
-            job(&opened.tables, &mut txn)?;
+            let mut txn = Transaction::begin(&opened.env, &opened.tables)?;
+            job(&mut txn)?;
             txn.commit()
         };
         attempt().map_err(|error| match &error {
@@ -186,10 +200,11 @@ impl Environment {
         Ok(())
     }
 
-    /// Closes it for good.
+    /// Closes it for good and gives the folder up: it can be opened anew.
     pub(super) fn close(&self) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.opened = None;
+        self.folder.release();
     }
 
     /// Bytes mapped.
@@ -269,22 +284,18 @@ fn open_tables(env: &heed::Env<WithoutTls>, folder: &Folder) -> Result<Tables, S
         path: data.clone(),
         text,
     };
-    let find = |txn: &RoTxn<'_, WithoutTls>, table: Table| -> heed::Result<Option<RawTable>> {
-        env.open_database(txn, Some(table.name()))
-    };
-
     let txn = env.read_txn().map_err(named)?;
     let root: Option<RawTable> = env.open_database(&txn, None).map_err(named)?;
     let empty = match root {
         Some(root) => root.is_empty(&txn).map_err(named)?,
         None => true,
     };
-    let meta = find(&txn, Table::Meta).map_err(named)?;
-    let schema = match meta {
+    let tables = Tables::open(env, &txn).map_err(named)?;
+    let schema = match tables.get(Table::Meta) {
         Some(meta) => meta.get(&txn, Schema::KEY).map_err(named)?,
         None => None,
     };
-    let has_schema = schema.is_some();
+    let new = schema.is_none();
     if let Some(value) = schema {
         let schema: Schema = record::decode(Schema::KEY, value)
             .map_err(|fault| damaged(format!("the schema row cannot be read: {fault}")))?;
@@ -298,35 +309,19 @@ fn open_tables(env: &heed::Env<WithoutTls>, folder: &Folder) -> Result<Tables, S
     } else if !empty {
         return Err(damaged("it has no schema row: another program's?".into()));
     }
-    let tickets = find(&txn, Table::Tickets).map_err(named)?;
     // Handles opened in a transaction live on only if it is committed.
     txn.commit().map_err(named)?;
-    if let (true, Some(meta), Some(tickets)) = (has_schema, meta, tickets) {
-        return Ok(Tables { meta, tickets });
-    }
-    create_tables(env, folder).inspect(|_| {
+    if new {
+        let (key, value) = record::encode(&Schema {
+            version: SCHEMA_VERSION,
+        })?;
+        let mut txn = Transaction::begin(env, &tables).map_err(named)?;
+        txn.put(Table::Meta, &key, &value).map_err(named)?;
+        txn.commit().map_err(named)?;
         if let Err(error) = folder.sync_names() {
             log::warn!("store: {error}");
         }
-    })
-}
-
-fn create_tables(env: &heed::Env<WithoutTls>, folder: &Folder) -> Result<Tables, StoreError> {
-    let named = |error: heed::Error| named(folder, &error);
-    let (key, value) = record::encode(&Schema {
-        version: SCHEMA_VERSION,
-    })?;
-    let mut txn = env.write_txn().map_err(named)?;
-    let mut create = |table: Table| -> Result<RawTable, StoreError> {
-        env.create_database(&mut txn, Some(table.name()))
-            .map_err(named)
-    };
-    let tables = Tables {
-        meta: create(Table::Meta)?,
-        tickets: create(Table::Tickets)?,
-    };
-    tables.meta.put(&mut txn, &key, &value).map_err(named)?;
-    txn.commit().map_err(named)?;
+    }
     Ok(tables)
 }
 

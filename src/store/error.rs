@@ -73,6 +73,8 @@ pub enum StoreError {
     },
     /// The store was closed.
     Closed,
+    /// The thread that writes has ended by a fault of the program.
+    Stopped,
     /// Any other error of the operating system or of LMDB.
     Io {
         /// The folder or file.
@@ -133,6 +135,9 @@ impl fmt::Display for StoreError {
                 "the disk is too slow: {rows} rows wait already; this one is not stored, try again in a second"
             ),
             StoreError::Closed => f.write_str("the store is closed"),
+            StoreError::Stopped => f.write_str(
+                "the store's writer has ended by a fault: rows are not kept until the store is opened again",
+            ),
             StoreError::Io { path, text } => write!(f, "{}: {text}", path.display()),
         }
     }

@@ -10,6 +10,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -23,10 +24,11 @@ const READER_TABLE: usize = 8192;
 /// few rows rewrites.
 const FULL: u64 = 128 * 1024;
 
-/// A folder that this process owns until it is dropped.
+/// A folder that this process owns until it is released or dropped.
 pub(super) struct Folder {
     path: PathBuf,
-    _lock: Flock<File>,
+    /// None once it was given up.
+    lock: Mutex<Option<Flock<File>>>,
 }
 
 impl Folder {
@@ -66,8 +68,13 @@ impl Folder {
             )?;
         Ok(Folder {
             path: path.to_path_buf(),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         })
+    }
+
+    /// Gives the folder up: another may claim it.
+    pub(super) fn release(&self) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -16,6 +16,7 @@ use smol::future::block_on;
 use super::*;
 
 mod disk;
+mod lazy;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Row {

@@ -1,15 +1,19 @@
-//! Accepts connections and starts their sessions.
+//! Accepts connections and keeps their sessions.
 
 use super::admission::Admission;
 use super::session::{ServerSession, Services};
 use crate::edge::pump::{Pump, Stop};
+use crate::liveness::Beat;
 use crate::platform::socket::Tuning;
 use crate::tls::{Channel, ServerConfigs};
 use async_io::{Async, Timer};
-use smol::Executor;
+use smol::future::{self, FutureExt};
+use smol::{Executor, Task};
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Pause after an accept that failed: out of descriptors or memory, spinning
@@ -32,24 +36,42 @@ pub struct Server {
     pub denied: AtomicU64,
     /// Sessions that ended.
     pub ended: AtomicU64,
+    /// Sessions that a defect of ours ended.
+    pub panicked: AtomicU64,
+    sessions: Mutex<Sessions>,
 }
 
-/// Accepts for ever. Never ends by itself, whatever the network does.
+/// The tasks of all connections; as many as [`Admission`] lets in.
+#[derive(Default)]
+struct Sessions {
+    next: u64,
+    /// A tree and not a table: it shrinks with what it holds.
+    tasks: BTreeMap<u64, Task<()>>,
+}
+
+/// Accepts for ever. Never ends by itself, whatever the network does; answers
+/// when `beat` asks.
 pub async fn listen(
     server: Arc<Server>,
     listener: Async<TcpListener>,
     executor: Arc<Executor<'static>>,
+    beat: Beat,
 ) {
     loop {
-        match listener.accept().await {
-            Ok((socket, from)) => {
-                if server.take(socket, from, &executor) {
-                    while !server.admission.pace(server.services.clock.now()) {
-                        Timer::after(PACE).await;
-                    }
+        let accepted = async { Some(listener.accept().await) };
+        let asked = async {
+            beat.asked().await;
+            None
+        };
+        match future::or(accepted, asked).await {
+            None => {}
+            Some(Ok((socket, from))) => {
+                let taken = server.take(socket, from, &executor);
+                while taken && !server.admission.pace(server.services.clock.now()) {
+                    Timer::after(PACE).await;
                 }
             }
-            Err(e) => {
+            Some(Err(e)) => {
                 log::warn!("cannot accept a connection: {e}; waiting a moment");
                 Timer::after(ACCEPT_PAUSE).await;
             }
@@ -71,7 +93,21 @@ impl Server {
             tls,
             denied: AtomicU64::new(0),
             ended: AtomicU64::new(0),
+            panicked: AtomicU64::new(0),
+            sessions: Mutex::default(),
         }
+    }
+
+    /// Ends all connections as they are.
+    pub async fn end_sessions(&self) {
+        let tasks = std::mem::take(&mut self.sessions().tasks);
+        for (_, task) in tasks {
+            task.cancel().await;
+        }
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(
@@ -107,17 +143,32 @@ impl Server {
             clock,
             session,
         );
-        let server = self.clone();
-        executor
-            .spawn(async move {
-                let stop = pump.await;
-                server.ended.fetch_add(1, Ordering::Relaxed);
-                match stop {
-                    Stop::Say(c) => log::info!("session of {from} ended: {} ({})", c.text, c.code),
-                    stop => log::debug!("session of {from}: {stop}"),
+        // Held until the task stands in the table: it may end on another thread.
+        let mut sessions = self.sessions();
+        let number = sessions.next;
+        sessions.next += 1;
+        let server = Arc::downgrade(self);
+        let task = executor.spawn(async move {
+            // A defect that one session meets is that session's alone.
+            let ended = AssertUnwindSafe(pump).catch_unwind().await;
+            let Some(server) = server.upgrade() else {
+                return;
+            };
+            match ended {
+                Ok(Stop::Say(c)) => log::info!("session of {from} ended: {} ({})", c.text, c.code),
+                Ok(stop) => log::debug!("session of {from}: {stop}"),
+                Err(_) => {
+                    server.panicked.fetch_add(1, Ordering::Relaxed);
+                    log::error!("session of {from} ended by a defect of this program");
                 }
-            })
-            .detach();
+            }
+            server.ended.fetch_add(1, Ordering::Relaxed);
+            let own = server.sessions().tasks.remove(&number);
+            if let Some(task) = own {
+                task.detach();
+            }
+        });
+        sessions.tasks.insert(number, task);
         true
     }
 }

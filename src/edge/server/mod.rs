@@ -14,4 +14,4 @@ pub mod session;
 
 pub use admission::{Admission, AdmissionLimits};
 pub use listener::{listen, Server};
-pub use session::{ServerSession, Services, Terms};
+pub use session::{Current, ServerSession, Services, Terms};

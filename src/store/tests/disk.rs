@@ -186,6 +186,7 @@ fn a_full_map_grows_while_others_read() {
     let options = StoreOptions {
         map_size: 1,
         map_limit: 64 << 20,
+        ..StoreOptions::default()
     };
     let store = Store::open(dir.path(), options).unwrap();
     let small = store.health().map_size;
@@ -223,6 +224,7 @@ fn a_store_at_its_limit_keeps_what_it_has_and_takes_rows_again_later() {
     let options = StoreOptions {
         map_size: 1,
         map_limit: 1 << 20,
+        ..StoreOptions::default()
     };
     let store = Store::open(dir.path(), options).unwrap();
     let mut kept = 0;
