@@ -4,6 +4,7 @@
 //! the network is judged here, so that a slip is answered at once and with
 //! exit code 2.
 
+mod demo;
 mod device;
 mod node;
 mod reader;
@@ -33,6 +34,8 @@ pub enum Command {
     Forward(ForwardArgs),
     /// Show or make a key.
     Identity(IdentityArgs),
+    /// Show a small network at work.
+    Demo(DemoArgs),
     /// Print a help text.
     Help(Topic),
     /// Print name and version.
@@ -136,7 +139,18 @@ pub struct IdentityArgs {
     pub json: bool,
 }
 
-const COMMANDS: [&str; 5] = ["run", "publish", "forward", "identity", "help"];
+/// `chr-node demo`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DemoArgs {
+    /// Bytes to download.
+    pub size: u64,
+    /// The result as JSON, one object.
+    pub json: bool,
+    /// `-v`, `-q`
+    pub verbosity: Verbosity,
+}
+
+const COMMANDS: [&str; 6] = ["run", "publish", "forward", "identity", "demo", "help"];
 
 /// Reads the arguments (without the program's name).
 ///
@@ -157,6 +171,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Failur
         Some("publish") => device::publish(Reader::new(parser, Topic::Publish)),
         Some("forward") => device::forward(Reader::new(parser, Topic::Forward)),
         Some("identity") => node::identity(Reader::new(parser, Topic::Identity)),
+        Some("demo") => demo::parse(Reader::new(parser, Topic::Demo)),
         Some("help") => node::help(Reader::new(parser, Topic::Overview)),
         Some(other) => Err(Failure::Usage(format!(
             "unknown command \"{}\"; {}",

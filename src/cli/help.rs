@@ -16,6 +16,8 @@ pub enum Topic {
     Forward,
     /// `chr-node identity`
     Identity,
+    /// `chr-node demo`
+    Demo,
 }
 
 impl Topic {
@@ -28,15 +30,22 @@ impl Topic {
             Topic::Publish => "publish",
             Topic::Forward => "forward",
             Topic::Identity => "identity",
+            Topic::Demo => "demo",
         }
     }
 
     /// The topic of a subcommand's name.
     #[must_use]
     pub fn find(name: &str) -> Option<Topic> {
-        [Topic::Run, Topic::Publish, Topic::Forward, Topic::Identity]
-            .into_iter()
-            .find(|topic| topic.name() == name)
+        [
+            Topic::Run,
+            Topic::Publish,
+            Topic::Forward,
+            Topic::Identity,
+            Topic::Demo,
+        ]
+        .into_iter()
+        .find(|topic| topic.name() == name)
     }
 }
 
@@ -51,6 +60,7 @@ Commands:
   publish    offer a local TCP or UDP port to other devices
   forward    reach another device's published port at a local one
   identity   show or make a key
+  demo       a node and two devices in one process, with a measured download
   help       this text, or the one of a command: chr-node help publish
 
 Every command takes --help (-h), --version (-V), and -v for more or -q for
@@ -186,6 +196,27 @@ Example:
   chr-node identity show --identity ~/.local/share/chr-node/publish.key
 ";
 
+const DEMO: &str = "\
+Show a small network at work: a node and two devices in this process, over real
+sockets and TLS on this machine. One device publishes a web server, the other
+downloads from it through the node.
+
+Usage: chr-node demo [OPTIONS]
+
+Options:
+  --size SIZE      how much to download, from 1M to 4G [64M]
+  --json           the result as one JSON object
+  -v, -q           log more or less (may be repeated)
+  -h, --help       this text
+  -V, --version    name and version
+
+Example:
+  chr-node demo
+
+It takes any free ports, makes keys for this run only and writes nothing to a
+disk. Settings of a node, in the environment or elsewhere, do not count here.
+";
+
 /// Name and version, one line.
 #[must_use]
 pub fn version() -> String {
@@ -201,6 +232,7 @@ pub fn text(topic: Topic) -> String {
         Topic::Publish => PUBLISH.to_owned(),
         Topic::Forward => FORWARD.to_owned(),
         Topic::Identity => IDENTITY.to_owned(),
+        Topic::Demo => DEMO.to_owned(),
     }
 }
 
@@ -246,12 +278,13 @@ mod tests {
     use crate::cli::args::{parse, Command};
     use std::ffi::OsString;
 
-    const TOPICS: [Topic; 5] = [
+    const TOPICS: [Topic; 6] = [
         Topic::Overview,
         Topic::Run,
         Topic::Publish,
         Topic::Forward,
         Topic::Identity,
+        Topic::Demo,
     ];
 
     #[test]
@@ -288,7 +321,7 @@ mod tests {
                 examples += 1;
             }
         }
-        assert_eq!(examples, 7);
+        assert_eq!(examples, 8);
     }
 
     #[test]

@@ -120,8 +120,10 @@ pub(super) fn help(mut reader: Reader) -> Result<Command, Failure> {
             Word::Option(option) => return Err(reader.unknown_option(&option, &[])),
             Word::Value(name) => {
                 let Some(found) = Topic::find(&name).filter(|_| topic.is_none()) else {
-                    return Err(reader
-                        .unexpected(&name, "there is help on run, publish, forward and identity"));
+                    return Err(reader.unexpected(
+                        &name,
+                        "there is help on run, publish, forward, identity and demo",
+                    ));
                 };
                 topic = Some(found);
             }
