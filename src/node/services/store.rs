@@ -7,6 +7,8 @@
 
 use crate::node::error::NodeError;
 use crate::node::house::{House, StoreFault};
+#[cfg(debug_assertions)]
+use crate::node::supervisor::faults;
 use crate::node::supervisor::{Beats, End, Later, Restart, Running, Service};
 use crate::store::{ClockFloor, Store, StoreError, StoreOptions};
 use crate::time::Clock;
@@ -95,10 +97,13 @@ impl Service for StoreService {
                     let Some(store) = house.store.get() else {
                         return End::Failed("the store is gone".into());
                     };
-                    let ended = async {
-                        let _keep = &store;
-                        std::future::pending::<End>().await
-                    };
+                    let ended = async { End::Failed(store.ended().await.to_string()) };
+                    #[cfg(debug_assertions)]
+                    let ended = future::or(ended, async {
+                        faults::due("store", "writer").await;
+                        store.break_writer();
+                        End::Failed(store.ended().await.to_string())
+                    });
                     return future::or(ended, super::turn(beat)).await;
                 }
                 loop {
