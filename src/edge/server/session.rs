@@ -332,6 +332,8 @@ impl Core {
             Open::KIND => {
                 let open: Open = parse(body)?;
                 if !serving.admitted {
+                    // Refused, and used up like any other: an Abort may follow.
+                    let _ = link.claim_remote_number(open.port)?;
                     link.push_control(id, &no_ticket());
                     return Ok(());
                 }
