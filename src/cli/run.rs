@@ -2,7 +2,7 @@
 
 use super::args::{RunArgs, Verbosity};
 use super::{logging, Failure};
-use crate::config::{self, Loaded};
+use crate::config::{Loaded, Request};
 use crate::node::{self, IdentityChoice, NodePlan};
 use std::ffi::OsString;
 
@@ -12,6 +12,8 @@ pub const NODE_KEY: &str = "node.key";
 /// A node as it was asked for, with nothing left to look up.
 #[derive(Clone, Debug)]
 pub struct RunPlan {
+    /// What was asked for; it can be loaded again.
+    pub request: Request,
     /// Settings, where they came from, and warnings about them.
     pub loaded: Loaded,
     /// Who the node is.
@@ -28,13 +30,16 @@ pub fn prepare(
     args: &RunArgs,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<RunPlan, Failure> {
-    let loaded = config::load(&args.assignments, environment)?;
+    let settings = &args.settings;
+    let request = Request::new(&settings.assignments, settings.file.as_deref(), environment);
+    let loaded = request.load()?;
     let identity = if args.ephemeral {
         IdentityChoice::Ephemeral
     } else {
         IdentityChoice::File(loaded.settings.storage.data_dir.join(NODE_KEY))
     };
     Ok(RunPlan {
+        request,
         loaded,
         identity,
         verbosity: args.verbosity,
@@ -47,10 +52,7 @@ pub fn prepare(
 /// A setting that cannot be, or what kept the node from serving.
 pub fn execute(args: &RunArgs) -> Result<(), Failure> {
     let plan = prepare(args, std::env::vars_os())?;
-    logging::start(logging::level(
-        plan.loaded.settings.log.level,
-        plan.verbosity,
-    ));
+    logging::start(&plan.loaded.settings.log, plan.verbosity);
     for warning in &plan.loaded.warnings {
         log::warn!("{warning}");
     }

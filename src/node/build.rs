@@ -164,6 +164,10 @@ pub(super) fn build(plan: NodePlan, executor: &Arc<Executor<'static>>) -> Result
         required: settings.security.require_tickets,
     };
     let budget = Budget::new(usize::try_from(memory / 4).unwrap_or(usize::MAX));
+    budget.set_windows(
+        settings.performance.max_window,
+        settings.performance.session_buffer,
+    );
     let services = Arc::new(Services {
         board: Switchboard::new(),
         book: Book::new(store.clone(), rules, policy, terms.fleet),
@@ -283,6 +287,7 @@ fn terms(settings: &Settings, node: Address) -> Result<Terms, NodeError> {
         handshake_time: settings.performance.connection_timeout,
         idle_timeout: settings.performance.idle_timeout,
         max_ports: settings.performance.max_ports_per_session as usize,
+        send_buffer: settings.performance.send_buffer,
     })
 }
 

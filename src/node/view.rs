@@ -107,7 +107,7 @@ impl NodeView for NodeState {
             name: Some(self.settings.node.name.clone()).filter(|n| !n.is_empty()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.clock.now().since(self.started).as_secs(),
-            profile: None,
+            profile: Some(self.settings.node.profile.name().to_owned()),
             edge_ports,
             peer_port: None,
             public_address: self.settings.network.host.clone(),
