@@ -110,7 +110,11 @@ impl Server {
                 return false;
             }
         };
-        if let Err(e) = Tuning::SESSION.apply(&socket) {
+        let tuning = Tuning {
+            unsent: Some(self.services.terms.get().send_buffer),
+            ..Tuning::SESSION
+        };
+        if let Err(e) = tuning.apply(&socket) {
             log::debug!("socket options of {from}: {e}");
         }
         let clock = self.services.clock.clone();

@@ -49,6 +49,8 @@ pub struct Terms {
     pub idle_timeout: Duration,
     /// Most ports of a session.
     pub max_ports: usize,
+    /// Unsent bytes that the kernel may hold for a connection.
+    pub send_buffer: u32,
 }
 
 /// A value that can be replaced while sessions go on with the one they began with.
