@@ -151,7 +151,7 @@ pub(super) fn build(plan: NodePlan, executor: &Arc<Executor<'static>>) -> Result
     let node = identity.key().address();
     let clock = Arc::new(BootClock::new());
     let store = match plan.identity {
-        IdentityChoice::File(_) => Some(open_store(&settings, &data_dir)?),
+        IdentityChoice::File(_) => open_store(&settings, &data_dir)?,
         IdentityChoice::Ephemeral => None,
     };
     if let Some(floor) = remembered_time(store.as_ref()) {
@@ -249,12 +249,25 @@ fn open_identity(choice: &IdentityChoice, data_dir: &Path) -> Result<Identity, N
 /// The store's folder inside the data folder.
 const STORE_DIR: &str = "store";
 
-fn open_store(settings: &Settings, data_dir: &Path) -> Result<Store, StoreError> {
+/// None: it cannot be had now, and the node goes on without it.
+fn open_store(settings: &Settings, data_dir: &Path) -> Result<Option<Store>, StoreError> {
     let mut options = StoreOptions::default();
     if let Some(bytes) = settings.storage.map_size {
         options.map_size = usize::try_from(bytes).unwrap_or(usize::MAX);
     }
-    Store::open(&data_dir.join(STORE_DIR), options)
+    match Store::open_or_recover(&data_dir.join(STORE_DIR), options) {
+        Ok((store, recovery)) => {
+            if let Some(recovery) = recovery {
+                log::warn!("{recovery}");
+            }
+            Ok(Some(store))
+        }
+        Err(error) if error.is_passing() => {
+            log::error!("tickets are not stored: {error}");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The time that an earlier run wrote down.
