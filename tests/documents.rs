@@ -19,8 +19,9 @@ fn settings() -> String {
             text => format!("`{text}`"),
         };
         table += &format!(
-            "| `{}` | {} | {} | {} ({}) |\n",
+            "| `{}`{} | {} | {} | {} ({}) |\n",
             key.name,
+            if key.live { " *" } else { "" },
             code(key.env.unwrap_or_default()),
             code(&key.default()),
             key.doc,
@@ -63,6 +64,7 @@ fn every_option_in_the_help_is_in_the_readme() {
         Topic::Publish,
         Topic::Forward,
         Topic::Identity,
+        Topic::Config,
         Topic::Demo,
     ] {
         for word in text(topic).split(|c: char| !c.is_ascii_lowercase() && c != '-') {

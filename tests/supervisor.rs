@@ -105,6 +105,22 @@ fn a_panic_of_the_store_restarts_everything() {
 }
 
 #[test]
+fn a_writer_thread_that_is_gone_is_replaced() {
+    let home = tempfile::tempdir().unwrap();
+    let node = node_with_fault(home.path(), "store:writer");
+    let log = until(SOON, "all services run again", || {
+        let log = node.program.stderr();
+        (run_again(&log).last() == Some(&"cron")).then_some(log)
+    });
+    assert_eq!(run_again(&log), SERVICES, "{log}");
+    let route = Route::tcp(home.path(), &node.address(), echo_server());
+    assert_echo(route.listen, b"with a new writer");
+    // Tickets are durable again: nothing is said about them.
+    let health = health(&node).unwrap();
+    assert!(!health.contains("\"storage\""), "{health}");
+}
+
+#[test]
 fn a_panic_of_the_tickets_leaves_the_store_alone() {
     fails_once("tickets", "panic", SOON);
 }

@@ -19,7 +19,7 @@ use crate::platform::listen::listen_all;
 use crate::platform::memory::Memory;
 use crate::ports::{Budget, Switchboard};
 use crate::rpc::Door;
-use crate::store::{Store, StoreError};
+use crate::store::{Recovery, Store, StoreError};
 use crate::ticket::{Book, FleetRule, Policy, Rules};
 use crate::time::{Clock, Moment};
 use crate::tls::{ServerConfigs, Versions};
@@ -192,6 +192,8 @@ pub struct House {
 pub enum StoreFault {
     /// It cannot be opened; nothing is kept.
     Absent(StoreError),
+    /// It was started anew.
+    Renewed(Recovery),
 }
 
 impl House {
@@ -221,6 +223,8 @@ impl House {
             rules(&settings, key.address())?,
         );
         let clock = Arc::new(BootClock::new());
+        let budget = Budget::new(usize::try_from(memory / 4).unwrap_or(usize::MAX));
+        set_windows(&budget, &settings);
         Ok(House {
             node: key.address(),
             tls: ServerConfigs::new(key, &[ALPN], versions(&settings))?,
@@ -230,7 +234,7 @@ impl House {
             clock,
             descriptors: descriptors.now,
             memory,
-            budget: Budget::new(usize::try_from(memory / 4).unwrap_or(usize::MAX)),
+            budget,
             board: Switchboard::new(),
             executor: executor.clone(),
             settings: Mutex::new(Arc::new(settings)),
@@ -312,6 +316,7 @@ impl House {
     /// A setting that cannot be; then nothing has changed.
     pub fn change(&self, settings: Settings) -> Result<(), NodeError> {
         let (terms, rules) = (terms(&settings, self.node)?, rules(&settings, self.node)?);
+        set_windows(&self.budget, &settings);
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         if let Some(book) = self.book.get() {
             book.change(rules, self.policy(), terms.fleet);
@@ -325,6 +330,11 @@ impl House {
         }
         Ok(())
     }
+}
+
+fn set_windows(budget: &Budget, settings: &Settings) {
+    let performance = &settings.performance;
+    budget.set_windows(performance.max_window, performance.session_buffer);
 }
 
 fn terms(settings: &Settings, node: Address) -> Result<Terms, NodeError> {
@@ -342,6 +352,7 @@ fn terms(settings: &Settings, node: Address) -> Result<Terms, NodeError> {
         handshake_time: settings.performance.connection_timeout,
         idle_timeout: settings.performance.idle_timeout,
         max_ports: settings.performance.max_ports_per_session as usize,
+        send_buffer: settings.performance.send_buffer,
     })
 }
 

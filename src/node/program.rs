@@ -4,6 +4,7 @@ use super::{Node, NodeError, NodePlan};
 use crate::config::Settings;
 use crate::platform::notify;
 use crate::platform::signals::{Caught, Signals};
+use smol::channel::Sender;
 use smol::{future, Executor};
 use std::sync::Arc;
 
@@ -17,9 +18,34 @@ pub type Reload = Box<dyn FnMut() -> Result<Settings, String> + Send>;
 /// What kept the node from starting or ended it, with what to do.
 pub fn run(plan: NodePlan, reload: Reload) -> Result<(), NodeError> {
     let executor = Arc::new(Executor::new());
+    let runtime = &plan.settings.runtime;
+    // Read by the pool when it is used for the first time; no thread runs yet.
+    std::env::set_var("BLOCKING_MAX_THREADS", runtime.worker_pool_size.to_string());
+    let _others = Threads::start(runtime.threads.saturating_sub(1), &executor)?;
     // As a task of its own: `run` polls its future at every wake-up of the thread.
     let serving = executor.spawn(serve(plan, reload, executor.clone()));
     smol::block_on(executor.run(serving))
+}
+
+/// Further threads that run the executor; they end when this is dropped.
+struct Threads {
+    _end: Sender<()>,
+}
+
+impl Threads {
+    fn start(count: usize, executor: &Arc<Executor<'static>>) -> Result<Threads, NodeError> {
+        let (_end, ended) = smol::channel::bounded::<()>(1);
+        for n in 1..=count {
+            let (executor, ended) = (executor.clone(), ended.clone());
+            std::thread::Builder::new()
+                .name(format!("chr-node-{n}"))
+                .spawn(move || {
+                    let _ = smol::block_on(executor.run(ended.recv()));
+                })
+                .map_err(|e| NodeError::System("cannot start a thread".into(), e))?;
+        }
+        Ok(Threads { _end })
+    }
 }
 
 async fn serve(

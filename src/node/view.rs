@@ -42,6 +42,11 @@ impl House {
                 format!("there is no store, nothing is kept: {error}"),
                 "the node relays without it and tries again every minute",
             ),
+            Some(StoreFault::Renewed(recovery)) => degraded(
+                "storage",
+                recovery.to_string(),
+                "check the disk; this remark ends with the next start",
+            ),
             None => {}
         }
         let Some(store) = self.store.get() else {
@@ -76,7 +81,7 @@ impl NodeView for House {
             name: Some(settings.node.name.clone()).filter(|n| !n.is_empty()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.clock.now().since(self.started).as_secs(),
-            profile: None,
+            profile: Some(settings.node.profile.name().to_owned()),
             edge_ports,
             peer_port: None,
             public_address: settings.network.host.clone(),

@@ -7,14 +7,17 @@
 //! an unmapped environment behind).
 #![allow(unsafe_code)]
 
-use std::sync::{PoisonError, RwLock};
+use std::fs::File;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use heed::{EnvOpenOptions, MdbError, RoTxn, WithoutTls};
 
 use super::folder::Folder;
 use super::meta::{Schema, SCHEMA_VERSION};
+use super::pages::{self, Layout, Mode};
 use super::record;
+use super::recover;
 use super::tables::{RawTable, Table, Tables, Transaction, MAX_TABLES};
 use super::StoreError;
 
@@ -70,7 +73,7 @@ pub(super) enum CommitError {
 
 /// The environment with what it takes to open it again.
 pub(super) struct Environment {
-    folder: Folder,
+    folder: Arc<Folder>,
     limit: usize,
     state: RwLock<State>,
 }
@@ -88,13 +91,17 @@ struct Opened {
 
 impl Environment {
     /// Opens the environment in `folder`, making it if there is none.
-    pub(super) fn open(folder: Folder, options: StoreOptions) -> Result<Environment, StoreError> {
+    pub(super) fn open(
+        folder: &Arc<Folder>,
+        options: StoreOptions,
+    ) -> Result<Environment, StoreError> {
         let map_size = granules(options.map_size);
         folder.allocate_reader_table()?;
-        let opened = Opened::open(&folder, map_size)?;
+        inspect(folder)?;
+        let opened = Opened::open(folder, map_size)?;
         Ok(Environment {
             limit: granules(options.map_limit).max(map_size),
-            folder,
+            folder: folder.clone(),
             state: RwLock::new(State {
                 map_size,
                 opened: Some(opened),
@@ -141,17 +148,7 @@ impl Environment {
             heed::Error::Mdb(MdbError::MapFull) => CommitError::MapFull,
             heed::Error::Mdb(MdbError::Panic) => CommitError::Unusable(self.named(&error)),
             _ => CommitError::Failed(self.named(&error)),
-        })?;
-        // LMDB need not write a page that was freed again in the same
-        // transaction, not even the last. The check against cut files at
-        // opening relies on the length, so it is made true here.
-        let needed = needed_len(&opened.env);
-        if self.folder.data_len().is_ok_and(|len| len < needed) {
-            if let Err(error) = self.folder.extend_data(needed) {
-                log::warn!("store: {error}");
-            }
-        }
-        Ok(())
+        })
     }
 
     /// Doubles the map.
@@ -207,6 +204,11 @@ impl Environment {
         self.folder.release();
     }
 
+    /// Its folder.
+    pub(super) fn path(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// Bytes mapped.
     pub(super) fn map_size(&self) -> usize {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
@@ -230,11 +232,6 @@ impl Environment {
 
 impl Opened {
     fn open(folder: &Folder, map_size: usize) -> Result<Opened, StoreError> {
-        let data = folder.data_path();
-        if folder.data_is_empty() {
-            // Killed while it was being made, or what a broken file system left.
-            log::warn!("store: {} is empty; starting anew", data.display());
-        }
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.map_size(map_size).max_dbs(MAX_TABLES);
         // SAFETY: heed asks for three things. The file is not changed by others
@@ -242,29 +239,56 @@ impl Opened {
         // the folder is 0700. It is not opened twice in this process: the same
         // flock, which is one an open file, and heed's own table. No flag that
         // weakens syncing or locking is set.
-        let env = unsafe { options.open(folder.path()) }.map_err(|error| named(folder, &error))?;
-        let (len, needed) = (folder.data_len()?, needed_len(&env));
-        if len < needed {
-            // Before any page is read: past the end of a mapped file, reading is
-            // a SIGBUS and not an error.
-            return Err(StoreError::Damaged {
-                path: data,
-                text: format!("it is cut short: {len} of {needed} bytes"),
-            });
-        }
+        let env = unsafe { options.open(folder.path()) }.map_err(|error| {
+            folder
+                .unfit(&error)
+                .unwrap_or_else(|| named(folder, &error))
+        })?;
         let tables = open_tables(&env, folder)?;
         Ok(Opened { env, tables })
     }
 }
 
-/// How long the data file has to be, in bytes.
-fn needed_len(env: &heed::Env<WithoutTls>) -> u64 {
-    let pages = (env.info().last_page_number as u64).saturating_add(1);
-    pages.saturating_mul(u64::from(env.stat().page_size))
+/// Walks the file before LMDB maps it. Past the end of a mapped file reading is
+/// a SIGBUS, and on a damaged page LMDB may abort: neither is an error that can
+/// be caught.
+fn inspect(folder: &Folder) -> Result<(), StoreError> {
+    let path = folder.data_path();
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(StoreError::from_io(&path, &error)),
+    };
+    // Read as a whole in a moment; told now, the disk is asked once.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = nix::fcntl::posix_fadvise(
+        &file,
+        0,
+        0,
+        nix::fcntl::PosixFadviseAdvice::POSIX_FADV_WILLNEED,
+    );
+    let seen = pages::survey(&file, Mode::Strict, None)?;
+    if seen.file_len == 0 || seen.unborn {
+        // Killed, or out of space, while it was being made.
+        log::warn!("store: {} has no rows yet; starting anew", path.display());
+        return folder.empty_data();
+    }
+    match (seen.layout, seen.flaws.first()) {
+        (Some(layout), _) if layout != Layout::HERE => Err(StoreError::OtherMachine {
+            path,
+            by: recover::machine(layout),
+        }),
+        (_, Some(flaw)) => Err(StoreError::Damaged {
+            path,
+            text: flaw.to_string(),
+        }),
+        (_, None) => Ok(()),
+    }
 }
 
-/// `error` as one of ours, naming the file where the file is to blame. A disk that fills up in the middle of a write is an
-/// "input/output error" to LMDB; the free space tells the two apart.
+/// `error` as one of ours, naming the file where the file is to blame. A disk
+/// that fills up in the middle of a write is an "input/output error" to LMDB;
+/// the free space tells the two apart.
 fn named(folder: &Folder, error: &heed::Error) -> StoreError {
     match StoreError::from_heed(folder.path(), error) {
         StoreError::Io { path, .. } if folder.is_full() => StoreError::DiskFull { path },

@@ -16,6 +16,7 @@
 //! | --- | --- |
 //! | `folder.rs` | the folder: made, locked, checked |
 //! | `env.rs` | the environment: opened, grown, opened again (the only unsafe code) |
+//! | `pages/` | the file read without LMDB: is it sound, and what can be saved |
 //! | `tables.rs` | the tables' names and handles |
 //! | `record.rs` | a row's bytes: version, postcard, checksum |
 //! | `meta.rs` | schema version, floor of the clock |
@@ -23,11 +24,14 @@
 //! | `lazy.rs` | rows that wait for a commit that happens anyway |
 //! | `writer.rs` | the queue and the writer thread |
 //! | `receipt.rs` | the promise of a durable row |
+//! | `recover.rs` | a file that cannot be used: set aside, its rows carried over |
 //! | `error.rs` | what can go wrong, and the remedy |
 //!
-//! What this cannot do: LMDB trusts its pages. A bit that flips inside of a row
-//! is found by the row's checksum and costs that row; one that flips inside of
-//! LMDB's own tree may not be found.
+//! LMDB trusts its pages and has no checksums. A bit that flips inside of a row
+//! is found by the row's checksum and costs that row. One that flips inside of
+//! LMDB's own tree could crash it, so the whole file is walked before it is
+//! mapped. What this cannot do: find one that flips there while the store is
+//! open.
 
 mod batch;
 mod env;
@@ -35,8 +39,10 @@ mod error;
 mod folder;
 mod lazy;
 mod meta;
+pub mod pages;
 mod receipt;
 mod record;
+mod recover;
 mod tables;
 mod writer;
 
@@ -62,6 +68,7 @@ pub use lazy::{LAZY_BYTES, LAZY_ROWS};
 pub use meta::{ClockFloor, SCHEMA_VERSION};
 pub use receipt::Receipt;
 pub use record::{Record, MAX_KEY, MAX_VALUE};
+pub use recover::{Recovery, ASIDE_MAX};
 pub use tables::Table;
 pub use writer::{Written, QUEUE_BYTES, QUEUE_ROWS};
 
@@ -95,10 +102,14 @@ impl Store {
     /// Every [`StoreError`] but `TooBig`, `Busy` and `Closed`; each names the
     /// folder and the remedy. A store of a newer version is not touched.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Store, StoreError> {
-        let folder = Folder::claim(dir)?;
-        let env = Arc::new(Environment::open(folder, options)?);
+        let folder = Arc::new(Folder::claim(dir)?);
+        Store::start(Environment::open(&folder, options)?, options)
+    }
+
+    fn start(env: Environment, options: StoreOptions) -> Result<Store, StoreError> {
+        let env = Arc::new(env);
         let writer = Writer::start(env.clone(), options.flush_interval)
-            .map_err(|error| StoreError::from_io(dir, &error))?;
+            .map_err(|error| StoreError::from_io(env.path(), &error))?;
         Ok(Store(Arc::new(Inner {
             env,
             writer,

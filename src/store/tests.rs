@@ -17,6 +17,7 @@ use super::*;
 
 mod disk;
 mod lazy;
+mod pages;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Row {

@@ -454,7 +454,8 @@ impl Drop for Taken {
     }
 }
 
-fn commit(env: &Environment, batches: &[Batch]) -> Result<(), StoreError> {
+/// Commits all of them in one transaction, in a larger map if it takes one.
+pub(super) fn commit(env: &Environment, batches: &[Batch]) -> Result<(), StoreError> {
     let mut reopened = false;
     loop {
         let attempt = env.write(|txn| {

@@ -17,6 +17,7 @@ pub mod report;
 
 use super::args::DemoArgs;
 use super::{logging, print, Failure};
+use crate::config::{self, value::Levels};
 use crate::platform::limits::raise_descriptors;
 use crate::platform::memory;
 use crate::platform::signals::Signals;
@@ -55,7 +56,11 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// What did not work, and where; also being stopped before the end.
 pub fn execute(args: &DemoArgs) -> Result<(), Failure> {
     // Not warnings: that a node of this kind keeps no tickets is known.
-    logging::start(logging::level(LevelFilter::Error, args.verbosity));
+    let log = config::Log {
+        level: Levels::all(LevelFilter::Error),
+        ..config::Log::default()
+    };
+    logging::start(&log, args.verbosity);
     // Said before anything is begun: half way, it would be somebody's odd error.
     let files = raise_descriptors().now;
     if files < FILES {

@@ -1,19 +1,17 @@
-//! Accepts connections and keeps their sessions.
+//! Accepts connections and starts their sessions.
 
 use super::admission::Admission;
 use super::session::{ServerSession, Services};
+use super::sessions::Sessions;
 use crate::edge::pump::{Pump, Stop};
 use crate::liveness::Beat;
 use crate::platform::socket::Tuning;
 use crate::tls::{Channel, ServerConfigs};
 use async_io::{Async, Timer};
-use smol::future::{self, FutureExt};
-use smol::{Executor, Task};
-use std::collections::BTreeMap;
+use smol::{future, Executor};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Pause after an accept that failed: out of descriptors or memory, spinning
@@ -38,15 +36,8 @@ pub struct Server {
     pub ended: AtomicU64,
     /// Sessions that a defect of ours ended.
     pub panicked: AtomicU64,
-    sessions: Mutex<Sessions>,
-}
-
-/// The tasks of all connections; as many as [`Admission`] lets in.
-#[derive(Default)]
-struct Sessions {
-    next: u64,
-    /// A tree and not a table: it shrinks with what it holds.
-    tasks: BTreeMap<u64, Task<()>>,
+    /// Who is connected.
+    pub sessions: Arc<Sessions>,
 }
 
 /// Accepts for ever. Never ends by itself, whatever the network does; answers
@@ -94,20 +85,8 @@ impl Server {
             denied: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             panicked: AtomicU64::new(0),
-            sessions: Mutex::default(),
+            sessions: Arc::default(),
         }
-    }
-
-    /// Ends all connections as they are.
-    pub async fn end_sessions(&self) {
-        let tasks = std::mem::take(&mut self.sessions().tasks);
-        for (_, task) in tasks {
-            task.cancel().await;
-        }
-    }
-
-    fn sessions(&self) -> MutexGuard<'_, Sessions> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(
@@ -131,7 +110,11 @@ impl Server {
                 return false;
             }
         };
-        if let Err(e) = Tuning::SESSION.apply(&socket) {
+        let tuning = Tuning {
+            unsent: Some(self.services.terms.get().send_buffer),
+            ..Tuning::SESSION
+        };
+        if let Err(e) = tuning.apply(&socket) {
             log::debug!("socket options of {from}: {e}");
         }
         let clock = self.services.clock.clone();
@@ -143,32 +126,20 @@ impl Server {
             clock,
             session,
         );
-        // Held until the task stands in the table: it may end on another thread.
-        let mut sessions = self.sessions();
-        let number = sessions.next;
-        sessions.next += 1;
-        let server = Arc::downgrade(self);
-        let task = executor.spawn(async move {
-            // A defect that one session meets is that session's alone.
-            let ended = AssertUnwindSafe(pump).catch_unwind().await;
-            let Some(server) = server.upgrade() else {
-                return;
-            };
-            match ended {
-                Ok(Stop::Say(c)) => log::info!("session of {from} ended: {} ({})", c.text, c.code),
-                Ok(stop) => log::debug!("session of {from}: {stop}"),
-                Err(_) => {
+        let server = self.clone();
+        self.sessions.spawn(executor, pump, move |stop| {
+            server.ended.fetch_add(1, Ordering::Relaxed);
+            match stop {
+                Some(Stop::Say(c)) => {
+                    log::info!("session of {from} ended: {} ({})", c.text, c.code);
+                }
+                Some(stop) => log::debug!("session of {from}: {stop}"),
+                None => {
                     server.panicked.fetch_add(1, Ordering::Relaxed);
                     log::error!("session of {from} ended by a defect of this program");
                 }
             }
-            server.ended.fetch_add(1, Ordering::Relaxed);
-            let own = server.sessions().tasks.remove(&number);
-            if let Some(task) = own {
-                task.detach();
-            }
         });
-        sessions.tasks.insert(number, task);
         true
     }
 }

@@ -49,6 +49,8 @@ pub struct Terms {
     pub idle_timeout: Duration,
     /// Most ports of a session.
     pub max_ports: usize,
+    /// Unsent bytes that the kernel may hold for a connection.
+    pub send_buffer: u32,
 }
 
 /// A value that can be replaced while sessions go on with the one they began with.
@@ -332,6 +334,8 @@ impl Core {
             Open::KIND => {
                 let open: Open = parse(body)?;
                 if !serving.admitted {
+                    // Refused, and used up like any other: an Abort may follow.
+                    let _ = link.claim_remote_number(open.port)?;
                     link.push_control(id, &no_ticket());
                     return Ok(());
                 }

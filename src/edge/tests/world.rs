@@ -100,6 +100,7 @@ impl World {
                 handshake_time: Duration::from_secs(30),
                 idle_timeout: Duration::from_secs(300),
                 max_ports: 1024,
+                send_buffer: 128 << 10,
             },
             budget: 64 << 20,
             clock_trusted: true,

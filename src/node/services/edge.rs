@@ -93,7 +93,7 @@ impl Service for Edge {
             while board.devices() > 0 && clock.now() < end {
                 Timer::after(Duration::from_millis(20)).await;
             }
-            server.end_sessions().await;
+            server.sessions.end().await;
         }
         .boxed()
     }

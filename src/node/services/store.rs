@@ -7,8 +7,10 @@
 
 use crate::node::error::NodeError;
 use crate::node::house::{House, StoreFault};
+#[cfg(debug_assertions)]
+use crate::node::supervisor::faults;
 use crate::node::supervisor::{Beats, End, Later, Restart, Running, Service};
-use crate::store::{ClockFloor, Store, StoreError, StoreOptions};
+use crate::store::{ClockFloor, Recovery, Store, StoreError, StoreOptions};
 use crate::time::Clock;
 use smol::future::{self, FutureExt};
 use std::path::PathBuf;
@@ -20,6 +22,9 @@ use std::time::Duration;
 const STORE_DIR: &str = "store";
 /// How often a disk that refused the store is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
+
+/// The store, and what became of a file that could not be used.
+type Opened = (Store, Option<Recovery>);
 
 /// See the module's text.
 pub struct StoreService {
@@ -39,7 +44,10 @@ impl StoreService {
 
     fn options(&self) -> (PathBuf, StoreOptions) {
         let settings = self.house.settings();
-        let mut options = StoreOptions::default();
+        let mut options = StoreOptions {
+            flush_interval: settings.storage.flush_interval,
+            ..StoreOptions::default()
+        };
         if let Some(bytes) = settings.storage.map_size {
             options.map_size = usize::try_from(bytes).unwrap_or(usize::MAX);
         }
@@ -77,11 +85,15 @@ impl Service for StoreService {
             let again = self.started.swap(true, Ordering::Relaxed);
             let opened = open(dir, options, again).await;
             let outcome = match opened {
-                Ok(store) => {
+                Ok((store, recovery)) => {
+                    if let Some(recovery) = recovery {
+                        log::error!("{recovery}");
+                        house.store_fault.put(StoreFault::Renewed(recovery));
+                    }
                     self.adopt(store);
                     None
                 }
-                Err(error) if is_passing(&error) => {
+                Err(error) if error.is_passing() => {
                     log::error!("there is no store, and nothing will be kept: {error}");
                     house.store_fault.put(StoreFault::Absent(error.clone()));
                     Some(error)
@@ -95,10 +107,13 @@ impl Service for StoreService {
                     let Some(store) = house.store.get() else {
                         return End::Failed("the store is gone".into());
                     };
-                    let ended = async {
-                        let _keep = &store;
-                        std::future::pending::<End>().await
-                    };
+                    let ended = async { End::Failed(store.ended().await.to_string()) };
+                    #[cfg(debug_assertions)]
+                    let ended = future::or(ended, async {
+                        faults::due("store", "writer").await;
+                        store.break_writer();
+                        End::Failed(store.ended().await.to_string())
+                    });
                     return future::or(ended, super::turn(beat)).await;
                 }
                 loop {
@@ -130,12 +145,12 @@ impl Service for StoreService {
     }
 }
 
-async fn open(dir: PathBuf, options: StoreOptions, elsewhere: bool) -> Result<Store, StoreError> {
+async fn open(dir: PathBuf, options: StoreOptions, elsewhere: bool) -> Result<Opened, StoreError> {
     if elsewhere {
-        smol::unblock(move || Store::open(&dir, options)).await
+        smol::unblock(move || Store::open_or_recover(&dir, options)).await
     } else {
         // Nobody is served yet, and a thread would cost memory for good.
-        Store::open(&dir, options)
+        Store::open_or_recover(&dir, options)
     }
 }
 
@@ -144,11 +159,4 @@ pub(super) fn remember_time(store: &Store, clock: &dyn Clock) {
     if clock.trusted() {
         drop(store.put(&ClockFloor { unix: clock.unix() }));
     }
-}
-
-fn is_passing(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::ReadOnly { .. } | StoreError::Permission { .. } | StoreError::DiskFull { .. }
-    )
 }

@@ -4,7 +4,7 @@
 //! `TEST_FAULT=SERVICE:KIND[:TIMES]`, where KIND is `panic`, `hang`, `start` or
 //! `block` (the executor's thread stands still) and TIMES is how often (1). A
 //! running service meets its fault [`SOON`] after its start, so that what it does
-//! until then is real.
+//! until then is real. `store:writer` is a panic of the store's own thread.
 #![allow(clippy::panic)]
 
 use super::{End, Running};
@@ -44,6 +44,15 @@ fn planned_for(service: &str) -> Option<&'static Fault> {
     planned().filter(|fault| fault.service == service && fault.left.load(Ordering::Relaxed) > 0)
 }
 
+/// Resolves when a fault is due that the service has to bring about itself.
+pub async fn due(service: &str, kind: &str) {
+    Timer::after(SOON).await;
+    match planned_for(service).filter(|fault| fault.kind == kind) {
+        Some(fault) => fault.left.fetch_sub(1, Ordering::Relaxed),
+        None => future::pending().await,
+    };
+}
+
 /// Why the service must not start now.
 pub fn at_restart(service: &str) -> Option<String> {
     let fault = planned_for(service).filter(|fault| fault.kind == "start")?;
@@ -55,7 +64,7 @@ pub fn at_restart(service: &str) -> Option<String> {
 pub fn while_running(service: &'static str, mut running: Running) -> Running {
     let fault = async move {
         Timer::after(SOON).await;
-        let Some(fault) = planned_for(service) else {
+        let Some(fault) = planned_for(service).filter(|f| f.kind != "writer") else {
             return future::pending().await;
         };
         if fault.kind != "start" {

@@ -12,7 +12,7 @@
 //! | `faults.rs` | faults that tests ask for, in debug builds |
 
 #[cfg(debug_assertions)]
-mod faults;
+pub mod faults;
 pub mod policy;
 
 pub use policy::{End, Restart, Verdict};

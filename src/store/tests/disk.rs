@@ -111,8 +111,7 @@ fn a_file_that_is_not_a_whole_store_is_damaged_and_not_a_crash() {
         assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
         assert!(error.to_string().contains(part), "{error}");
     };
-    damage(&whole[..whole.len() - 4096], "cut short");
-    damage(&whole[..whole.len() / 2], "cut short");
+    damage(&whole[..whole.len() / 2], "not in the file");
     damage(&whole[..5000], "data.mdb is damaged");
     damage(&whole[..10], "data.mdb is damaged");
     damage(&[7; 9000], "data.mdb is damaged");
