@@ -56,11 +56,12 @@ pub fn execute(args: &RunArgs) -> Result<(), Failure> {
     for warning in &plan.loaded.warnings {
         log::warn!("{warning}");
     }
-    node::run(NodePlan {
+    let served = node::run(NodePlan {
         settings: plan.loaded.settings,
         identity: plan.identity,
-    })
-    .map_err(|e| Failure::Failed(e.to_string()))
+    });
+    logging::finish();
+    served.map_err(|e| Failure::Failed(e.to_string()))
 }
 
 #[cfg(test)]
