@@ -53,7 +53,11 @@ fn health_and_info_say_what_the_node_is_and_leave_no_field_out() {
     let home = tempfile::tempdir().unwrap();
     let node = Node::start_with(
         home.path(),
-        &[("NAME", "Ada's node"), ("HOST", "node.example")],
+        &[
+            ("NAME", "Ada's node"),
+            ("HOST", "node.example"),
+            ("CHR_NODE__PROFILE", "router"),
+        ],
     );
     let (code, health) = get(&node, "/health");
     assert_eq!((code, &health["status"]), (200, &json!("ok")), "{health}");
@@ -64,7 +68,7 @@ fn health_and_info_say_what_the_node_is_and_leave_no_field_out() {
         "node_id": node.id(),
         "name": "Ada's node",
         "version": env!("CARGO_PKG_VERSION"),
-        "profile": null,
+        "profile": "router",
         "edge_ports": [node.edge().port()],
         "peer_port": null,
         "public_address": "node.example",

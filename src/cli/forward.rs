@@ -7,7 +7,6 @@ use super::spec::Protocol;
 use super::{logging, Failure};
 use crate::edge::device::forwarder::{self, Forward, Listener};
 use crate::ports::local::End;
-use log::LevelFilter;
 use serde_json::json;
 use smol::Executor;
 use std::sync::Arc;
@@ -42,10 +41,7 @@ pub fn prepare(args: &ForwardArgs) -> Result<ForwardPlan, Failure> {
 /// What [`prepare`] says, or what cannot be mended by trying again.
 pub fn execute(args: &ForwardArgs) -> Result<(), Failure> {
     let plan = prepare(args)?;
-    logging::start(logging::level(
-        LevelFilter::Warn,
-        plan.args.device.verbosity,
-    ));
+    logging::start(&logging::for_device(), plan.args.device.verbosity);
     let executor = Arc::new(Executor::new());
     // As a task of its own: `run` polls its future at every wake-up of the thread.
     let serving = executor.spawn(serve(plan, executor.clone()));

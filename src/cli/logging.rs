@@ -6,6 +6,7 @@
 //! and `trace` are not counted, because only a person who watches asks for them.
 
 use super::args::Verbosity;
+use crate::config::{self, value::Levels};
 use crate::platform::clock::BootClock;
 use crate::time::{Clock, Moment};
 use env_logger::Logger;
@@ -43,8 +44,18 @@ pub fn level(base: LevelFilter, verbosity: Verbosity) -> LevelFilter {
     STEPS.get(at).copied().unwrap_or(LevelFilter::Trace)
 }
 
-/// Begins to log messages of `level` and above. A second call changes nothing.
-pub fn start(level: LevelFilter) {
+/// What a device's program logs: what is wrong.
+#[must_use]
+pub fn for_device() -> config::Log {
+    config::Log {
+        level: Levels::all(LevelFilter::Warn),
+        ..config::Log::default()
+    }
+}
+
+/// Begins to log. A second call changes nothing.
+pub fn start(log: &config::Log, verbosity: Verbosity) {
+    let level = level(log.level.base, verbosity);
     let style = Style::detect();
     let inner = env_logger::Builder::new()
         // Other crates are heard when something is wrong, or when everything is wanted.

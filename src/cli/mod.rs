@@ -6,6 +6,7 @@
 //! found), which tests look at, and then carries the plan out.
 
 pub mod args;
+pub mod config;
 pub mod device;
 pub mod forward;
 pub mod help;
@@ -80,6 +81,7 @@ pub fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Publish(args) => publish::execute(args),
         Command::Forward(args) => forward::execute(args),
         Command::Identity(args) => identity::execute(args),
+        Command::Config(args) => config::execute(args),
         Command::Help(topic) => print(&help::text(*topic)),
         Command::Version => print(&help::version()),
     }

@@ -8,7 +8,6 @@ use super::{logging, spec, Failure};
 use crate::config::value::shown;
 use crate::edge::device::publisher::{self, Access, Publication};
 use crate::identity::Address;
-use log::LevelFilter;
 use serde_json::json;
 use smol::Executor;
 use std::collections::BTreeSet;
@@ -55,10 +54,7 @@ pub fn prepare(args: &PublishArgs) -> Result<PublishPlan, Failure> {
 /// What [`prepare`] says, or what cannot be mended by trying again.
 pub fn execute(args: &PublishArgs) -> Result<(), Failure> {
     let plan = prepare(args)?;
-    logging::start(logging::level(
-        LevelFilter::Warn,
-        plan.args.device.verbosity,
-    ));
+    logging::start(&logging::for_device(), plan.args.device.verbosity);
     let executor = Arc::new(Executor::new());
     // As a task of its own: `run` polls its future at every wake-up of the thread.
     let serving = executor.spawn(serve(plan, executor.clone()));

@@ -3,7 +3,7 @@
 //! Everything here answers one question about the machine that the program
 //! runs on and decides nothing else: how many descriptors there are
 //! ([`limits`]), how much memory ([`memory`]), whether the CPU has AES
-//! ([`cpu`]), what time it is and whether that can be believed ([`clock`]),
+//! ([`cpu`]), what kind of device it is ([`device`]), what time it is and whether that can be believed ([`clock`]),
 //! how a socket is set up ([`socket`], [`listen`]), when to stop ([`signals`]) and where a
 //! user's files belong ([`folders`]).
 //!
@@ -12,10 +12,12 @@
 
 pub mod clock;
 pub mod cpu;
+pub mod device;
 pub mod folders;
 pub mod limits;
 pub mod listen;
 pub mod memory;
+pub mod notify;
 pub mod signals;
 pub mod socket;
 mod sys;
