@@ -36,6 +36,8 @@ pub enum Command {
     Identity(IdentityArgs),
     /// Check or show a node's settings.
     Config(ConfigArgs),
+    /// Look at the store's file.
+    Store(StoreArgs),
     /// Print a help text.
     Help(Topic),
     /// Print name and version.
@@ -168,7 +170,18 @@ pub struct IdentityArgs {
     pub json: bool,
 }
 
-const COMMANDS: [&str; 6] = ["run", "publish", "forward", "identity", "config", "help"];
+/// `chr-node store check`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreArgs {
+    /// `--data-dir DIR`, whose store is meant.
+    pub data_dir: Option<Assignment>,
+    /// The answer as JSON.
+    pub json: bool,
+}
+
+const COMMANDS: [&str; 7] = [
+    "run", "publish", "forward", "identity", "config", "store", "help",
+];
 
 /// Reads the arguments (without the program's name).
 ///
@@ -190,6 +203,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Failur
         Some("forward") => device::forward(Reader::new(parser, Topic::Forward)),
         Some("identity") => node::identity(Reader::new(parser, Topic::Identity)),
         Some("config") => config::parse(Reader::new(parser, Topic::Config)),
+        Some("store") => node::store(Reader::new(parser, Topic::Store)),
         Some("help") => node::help(Reader::new(parser, Topic::Overview)),
         Some(other) => Err(Failure::Usage(format!(
             "unknown command \"{}\"; {}",

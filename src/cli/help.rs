@@ -18,6 +18,8 @@ pub enum Topic {
     Identity,
     /// `chr-node config`
     Config,
+    /// `chr-node store`
+    Store,
 }
 
 impl Topic {
@@ -31,6 +33,7 @@ impl Topic {
             Topic::Forward => "forward",
             Topic::Identity => "identity",
             Topic::Config => "config",
+            Topic::Store => "store",
         }
     }
 
@@ -43,6 +46,7 @@ impl Topic {
             Topic::Forward,
             Topic::Identity,
             Topic::Config,
+            Topic::Store,
         ]
         .into_iter()
         .find(|topic| topic.name() == name)
@@ -61,10 +65,12 @@ Commands:
   forward    reach another device's published port at a local one
   identity   show or make a key
   config     check a node's settings, or show where each comes from
+  store      check the file that a node keeps tickets in
   help       this text, or the one of a command: chr-node help publish
 
 Every command takes --help (-h), --version (-V), and -v for more or -q for
-less on standard error (`identity` and `config` have nothing to add there).
+less on standard error (`identity`, `config` and `store` have nothing
+to add there).
 
 Example, on three machines:
   node$    chr-node run
@@ -225,6 +231,29 @@ Example:
   chr-node config show --profile router
 ";
 
+const STORE: &str = "\
+Look at the store: the file that a node keeps tickets and statistics in.
+
+Usage: chr-node store check [--data-dir DIR] [--json]
+
+  check   walk the file and say what is in it and whether it is sound. Nothing
+          is written, and a damaged file can be looked at, too. Not while the
+          node runs: its file changes then
+
+Options:
+  --data-dir DIR     the node's folder [./data, or DATA_DIR]
+  --json             one object: file, sound, written_by, schema, bytes,
+                     page_size, free_pages, tables (name, rows, bytes,
+                     damaged), flaws (page, text), flaw_count
+  -h, --help         this text
+  -V, --version      name and version
+
+Exit code 0: it is sound. 1: it is damaged, missing or in use.
+
+Example:
+  chr-node store check --data-dir /var/lib/chr-node
+";
+
 /// Name and version, one line.
 #[must_use]
 pub fn version() -> String {
@@ -241,6 +270,7 @@ pub fn text(topic: Topic) -> String {
         Topic::Forward => FORWARD.to_owned(),
         Topic::Identity => IDENTITY.to_owned(),
         Topic::Config => CONFIG.to_owned(),
+        Topic::Store => STORE.to_owned(),
     }
 }
 
@@ -287,13 +317,14 @@ mod tests {
     use crate::cli::args::{parse, Command};
     use std::ffi::OsString;
 
-    const TOPICS: [Topic; 6] = [
+    const TOPICS: [Topic; 7] = [
         Topic::Overview,
         Topic::Run,
         Topic::Publish,
         Topic::Forward,
         Topic::Identity,
         Topic::Config,
+        Topic::Store,
     ];
 
     #[test]
@@ -330,7 +361,7 @@ mod tests {
                 examples += 1;
             }
         }
-        assert_eq!(examples, 8);
+        assert_eq!(examples, 9);
     }
 
     #[test]

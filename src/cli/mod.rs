@@ -17,6 +17,7 @@ pub mod run;
 pub mod screen;
 pub mod session;
 pub mod spec;
+pub mod store;
 
 pub use args::{parse, Command};
 
@@ -82,6 +83,7 @@ pub fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Forward(args) => forward::execute(args),
         Command::Identity(args) => identity::execute(args),
         Command::Config(args) => config::execute(args),
+        Command::Store(args) => store::execute(args),
         Command::Help(topic) => print(&help::text(*topic)),
         Command::Version => print(&help::version()),
     }
