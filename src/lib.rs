@@ -21,6 +21,7 @@
 //! | [`config`] | typed settings and where each value came from |
 //! | [`platform`] | what differs by OS and device: limits, CPU features, clocks |
 //! | [`time`] | the clock as an argument |
+//! | [`liveness`] | how a loop proves that it still turns |
 //!
 //! Which room may use which is a rule (docs/architecture.md); `tests/house.rs` checks it.
 
@@ -28,6 +29,7 @@ pub mod cli;
 pub mod config;
 pub mod edge;
 pub mod identity;
+pub mod liveness;
 pub mod node;
 pub mod platform;
 pub mod ports;

@@ -94,7 +94,7 @@ impl World {
             services: Arc::new(Services {
                 board: Switchboard::new(),
                 book: Book::new(None, rules, policy, Address::ZERO),
-                terms,
+                terms: terms.into(),
                 budget: Budget::new(1 << 20),
                 clock: clock.clone(),
             }),

@@ -3,6 +3,7 @@
 use super::args::{RunArgs, Verbosity};
 use super::{logging, Failure};
 use crate::config::{Loaded, Request};
+use crate::node::program::Reload;
 use crate::node::{self, IdentityChoice, NodePlan};
 use std::ffi::OsString;
 
@@ -56,12 +57,34 @@ pub fn execute(args: &RunArgs) -> Result<(), Failure> {
     for warning in &plan.loaded.warnings {
         log::warn!("{warning}");
     }
-    let served = node::run(NodePlan {
-        settings: plan.loaded.settings,
+    let node = NodePlan {
+        settings: plan.loaded.settings.clone(),
         identity: plan.identity,
-    });
+    };
+    let reload = reload(plan.request, plan.loaded, plan.verbosity);
+    let served = node::run(node, reload);
     logging::finish();
     served.map_err(|e| Failure::Failed(e.to_string()))
+}
+
+/// Reads all sources again and says what has changed.
+fn reload(request: Request, mut loaded: Loaded, verbosity: Verbosity) -> Reload {
+    Box::new(move || {
+        let newer = request.load().map_err(|e| e.to_string())?;
+        for change in loaded.changes(&newer) {
+            if change.live {
+                log::info!("{change}");
+            } else {
+                log::warn!("{change}; that needs a restart");
+            }
+        }
+        for warning in &newer.warnings {
+            log::warn!("{warning}");
+        }
+        loaded = loaded.adopt(&newer);
+        logging::change(&loaded.settings.log, verbosity);
+        Ok(loaded.settings.clone())
+    })
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub mod folders;
 pub mod limits;
 pub mod listen;
 pub mod memory;
+pub mod notify;
 pub mod signals;
 pub mod socket;
 mod sys;

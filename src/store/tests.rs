@@ -16,6 +16,8 @@ use smol::future::block_on;
 use super::*;
 
 mod disk;
+mod lazy;
+mod pages;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Row {

@@ -12,7 +12,7 @@
 //! looked at when the account is looked at again, or by [`Book::sweep`].
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::identity::Address;
 use crate::store::{Batch, Receipt, Store};
@@ -39,11 +39,16 @@ pub struct Book(Arc<Inner>);
 struct Inner {
     /// None: nothing is kept (`run --ephemeral`).
     store: Option<Store>,
-    rules: Rules,
+    terms: RwLock<Terms>,
+    accounts: Mutex<Accounts>,
+}
+
+/// What can change while devices are served.
+struct Terms {
+    rules: Arc<Rules>,
     policy: Policy,
     /// `tickets.fleet`.
     fleet: Address,
-    accounts: Mutex<Accounts>,
 }
 
 #[derive(Default)]
@@ -77,11 +82,27 @@ impl Book {
     pub fn new(store: Option<Store>, rules: Rules, policy: Policy, fleet: Address) -> Book {
         Book(Arc::new(Inner {
             store,
-            rules,
-            policy,
-            fleet,
+            terms: RwLock::new(Terms {
+                rules: Arc::new(rules),
+                policy,
+                fleet,
+            }),
             accounts: Mutex::default(),
         }))
+    }
+
+    /// Puts other rules in force: for tickets that come from now on, and for
+    /// devices that come from now on.
+    pub fn change(&self, rules: Rules, policy: Policy, fleet: Address) {
+        *self.0.terms.write().unwrap_or_else(PoisonError::into_inner) = Terms {
+            rules: Arc::new(rules),
+            policy,
+            fleet,
+        };
+    }
+
+    fn terms(&self) -> RwLockReadGuard<'_, Terms> {
+        self.0.terms.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A session of `device` begins: it has to present a ticket, and is asked for
@@ -89,17 +110,21 @@ impl Book {
     /// pays for, if it has.
     #[must_use]
     pub fn open(&self, device: Address, fleet: Option<Address>) -> Tab {
+        let (policy, usual) = {
+            let terms = self.terms();
+            (terms.policy, terms.fleet)
+        };
         let entry = {
             let mut accounts = self.accounts();
             let slot = accounts.by_device.entry(device).or_insert_with(|| Slot {
-                entry: Arc::new(Mutex::new(Entry::new(device, self.0.policy))),
+                entry: Arc::new(Mutex::new(Entry::new(device, policy))),
                 tabs: 0,
                 queued: false,
             });
             slot.tabs = slot.tabs.saturating_add(1);
             slot.entry.clone()
         };
-        lock(&entry).begin(fleet.unwrap_or(self.0.fleet));
+        lock(&entry).begin(fleet.unwrap_or(usual));
         Tab::new(self.clone(), device, entry)
     }
 
@@ -157,8 +182,8 @@ impl Book {
         lock(&self.0.accounts)
     }
 
-    pub(super) fn rules(&self) -> &Rules {
-        &self.0.rules
+    pub(super) fn rules(&self) -> Arc<Rules> {
+        self.terms().rules.clone()
     }
 
     pub(super) fn has_store(&self) -> bool {

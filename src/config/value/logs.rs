@@ -17,9 +17,9 @@ pub fn level(text: &str) -> Result<log::LevelFilter, String> {
 }
 
 /// The rooms whose messages have levels of their own (`src/lib.rs` has the map).
-pub const ROOMS: [&str; 13] = [
+pub const ROOMS: [&str; 14] = [
     "cli", "node", "rpc", "edge", "ports", "ticket", "store", "wire", "tls", "identity", "config",
-    "platform", "time",
+    "platform", "time", "liveness",
 ];
 
 /// Levels of the log: one for all rooms, and others for some.

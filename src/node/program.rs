@@ -1,0 +1,86 @@
+//! `chr-node run`: a node as a process of its own.
+
+use super::{Node, NodeError, NodePlan};
+use crate::config::Settings;
+use crate::platform::notify;
+use crate::platform::signals::{Caught, Signals};
+use smol::channel::Sender;
+use smol::{future, Executor};
+use std::sync::Arc;
+
+/// Reads the configuration again. `Ok` is what to put in force, its words are
+/// logged by whoever wrote this; an error is one line and changes nothing.
+pub type Reload = Box<dyn FnMut() -> Result<Settings, String> + Send>;
+
+/// Serves until SIGTERM or SIGINT. SIGHUP calls `reload`.
+///
+/// # Errors
+/// What kept the node from starting or ended it, with what to do.
+pub fn run(plan: NodePlan, reload: Reload) -> Result<(), NodeError> {
+    let executor = Arc::new(Executor::new());
+    let runtime = &plan.settings.runtime;
+    // Read by the pool when it is used for the first time; no thread runs yet.
+    std::env::set_var("BLOCKING_MAX_THREADS", runtime.worker_pool_size.to_string());
+    let _others = Threads::start(runtime.threads.saturating_sub(1), &executor)?;
+    // As a task of its own: `run` polls its future at every wake-up of the thread.
+    let serving = executor.spawn(serve(plan, reload, executor.clone()));
+    smol::block_on(executor.run(serving))
+}
+
+/// Further threads that run the executor; they end when this is dropped.
+struct Threads {
+    _end: Sender<()>,
+}
+
+impl Threads {
+    fn start(count: usize, executor: &Arc<Executor<'static>>) -> Result<Threads, NodeError> {
+        let (_end, ended) = smol::channel::bounded::<()>(1);
+        for n in 1..=count {
+            let (executor, ended) = (executor.clone(), ended.clone());
+            std::thread::Builder::new()
+                .name(format!("chr-node-{n}"))
+                .spawn(move || {
+                    let _ = smol::block_on(executor.run(ended.recv()));
+                })
+                .map_err(|e| NodeError::System("cannot start a thread".into(), e))?;
+        }
+        Ok(Threads { _end })
+    }
+}
+
+async fn serve(
+    plan: NodePlan,
+    mut reload: Reload,
+    executor: Arc<Executor<'static>>,
+) -> Result<(), NodeError> {
+    let mut signals =
+        Signals::catch().map_err(|e| NodeError::System("cannot catch signals".into(), e))?;
+    let mut node = Node::start(plan, &executor).await?;
+    let gave_up = loop {
+        let signal = async { Ok(signals.next().await) };
+        match future::or(signal, async { Err(node.watch().await) }).await {
+            Ok(Ok(Caught::HangUp)) => {
+                notify::reloading();
+                match reload().and_then(|s| node.change(s).map_err(|e| e.to_string())) {
+                    Ok(()) => log::info!("SIGHUP: the configuration was read again"),
+                    Err(e) => log::error!("SIGHUP: {e}; nothing was changed"),
+                }
+                notify::ready();
+            }
+            Ok(Ok(signal)) => {
+                log::info!("{signal}: stopping");
+                break None;
+            }
+            Ok(Err(e)) => {
+                log::error!("signals cannot be heard any more: {e}; stopping");
+                break None;
+            }
+            Err(error) => break Some(error),
+        }
+    };
+    notify::stopping();
+    let impatient = async { while let Ok(Caught::HangUp) = signals.next().await {} };
+    future::or(node.stop(), impatient).await;
+    log::info!("stopped");
+    gave_up.map_or(Ok(()), Err)
+}

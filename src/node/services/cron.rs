@@ -1,0 +1,104 @@
+//! What is due from time to time. It has no timer of its own: the supervisor's
+//! question, every ten seconds, is its tick, and wakes the other services' loops
+//! at the same moment.
+
+use super::store::remember_time;
+use crate::node::error::NodeError;
+use crate::node::house::House;
+use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
+use crate::platform::memory;
+use crate::time::{Clock, Moment};
+use smol::future::FutureExt;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often memory that traffic needed is given back: that takes some
+/// milliseconds on a node with thousands of sessions.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// Sessions that ended after which it does not wait so long: two MB.
+const MANY_LEFT: u64 = 256;
+/// How often the time is written down: a commit costs flash 20 KB.
+const REMEMBER_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// See the module's text.
+pub struct Cron {
+    house: Arc<House>,
+}
+
+impl Cron {
+    /// The chores of this house.
+    pub fn new(house: &Arc<House>) -> Cron {
+        Cron {
+            house: house.clone(),
+        }
+    }
+}
+
+impl Service for Cron {
+    fn name(&self) -> &'static str {
+        "cron"
+    }
+
+    fn restart(&self) -> Restart {
+        Restart::Permanent
+    }
+
+    fn start<'a>(&'a self, beats: &'a mut Beats) -> Later<'a, Result<Running, NodeError>> {
+        let beat = beats.one_more();
+        async move {
+            let house = self.house.clone();
+            let mut chores = Chores::new(house.clock.now());
+            Ok(async move {
+                loop {
+                    beat.asked().await;
+                    chores.tick(&house);
+                }
+            }
+            .boxed())
+        }
+        .boxed()
+    }
+
+    fn stop(&self) -> Later<'_, ()> {
+        std::future::ready(()).boxed()
+    }
+}
+
+/// When each chore was done last.
+struct Chores {
+    remembered: Moment,
+    tidied: Moment,
+    /// Sessions that had ended by then.
+    ended: u64,
+}
+
+impl Chores {
+    fn new(now: Moment) -> Chores {
+        Chores {
+            remembered: now,
+            tidied: now,
+            ended: 0,
+        }
+    }
+
+    fn tick(&mut self, house: &House) {
+        let now = house.clock.now();
+        let ended = house
+            .server
+            .get()
+            .map_or(0, |server| server.ended.load(Ordering::Relaxed));
+        // The count starts anew with the edge.
+        let left = ended.checked_sub(self.ended).unwrap_or(ended);
+        if left >= MANY_LEFT || now.since(self.tidied) >= TIDY_EVERY {
+            memory::give_back();
+            (self.ended, self.tidied) = (ended, now);
+        }
+        if now.since(self.remembered) >= REMEMBER_EVERY {
+            if let Some(store) = house.store.get() {
+                remember_time(&store, &*house.clock);
+            }
+            self.remembered = now;
+        }
+    }
+}
