@@ -18,6 +18,8 @@ pub enum Topic {
     Identity,
     /// `chr-node config`
     Config,
+    /// `chr-node demo`
+    Demo,
 }
 
 impl Topic {
@@ -31,6 +33,7 @@ impl Topic {
             Topic::Forward => "forward",
             Topic::Identity => "identity",
             Topic::Config => "config",
+            Topic::Demo => "demo",
         }
     }
 
@@ -43,6 +46,7 @@ impl Topic {
             Topic::Forward,
             Topic::Identity,
             Topic::Config,
+            Topic::Demo,
         ]
         .into_iter()
         .find(|topic| topic.name() == name)
@@ -61,6 +65,7 @@ Commands:
   forward    reach another device's published port at a local one
   identity   show or make a key
   config     check a node's settings, or show where each comes from
+  demo       a node and two devices in one process, with a measured download
   help       this text, or the one of a command: chr-node help publish
 
 Every command takes --help (-h), --version (-V), and -v for more or -q for
@@ -225,6 +230,27 @@ Example:
   chr-node config show --profile router
 ";
 
+const DEMO: &str = "\
+Show a small network at work: a node and two devices in this process, over real
+sockets and TLS on this machine. One device publishes a web server, the other
+downloads from it through the node.
+
+Usage: chr-node demo [OPTIONS]
+
+Options:
+  --size SIZE      how much to download, from 1M to 4G [64M]
+  --json           the result as one JSON object
+  -v, -q           log more or less (may be repeated)
+  -h, --help       this text
+  -V, --version    name and version
+
+Example:
+  chr-node demo
+
+It takes any free ports, makes keys for this run only and writes nothing to a
+disk. Settings of a node, in the environment or elsewhere, do not count here.
+";
+
 /// Name and version, one line.
 #[must_use]
 pub fn version() -> String {
@@ -241,6 +267,7 @@ pub fn text(topic: Topic) -> String {
         Topic::Forward => FORWARD.to_owned(),
         Topic::Identity => IDENTITY.to_owned(),
         Topic::Config => CONFIG.to_owned(),
+        Topic::Demo => DEMO.to_owned(),
     }
 }
 
@@ -287,13 +314,14 @@ mod tests {
     use crate::cli::args::{parse, Command};
     use std::ffi::OsString;
 
-    const TOPICS: [Topic; 6] = [
+    const TOPICS: [Topic; 7] = [
         Topic::Overview,
         Topic::Run,
         Topic::Publish,
         Topic::Forward,
         Topic::Identity,
         Topic::Config,
+        Topic::Demo,
     ];
 
     #[test]
@@ -330,7 +358,7 @@ mod tests {
                 examples += 1;
             }
         }
-        assert_eq!(examples, 8);
+        assert_eq!(examples, 9);
     }
 
     #[test]
