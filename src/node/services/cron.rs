@@ -94,6 +94,8 @@ impl Chores {
             memory::give_back();
             (self.ended, self.tidied) = (ended, now);
         }
+        // Repeated lines are summed up after a minute, also when nobody logs any more.
+        log::logger().flush();
         if now.since(self.remembered) >= REMEMBER_EVERY {
             if let Some(store) = house.store.get() {
                 remember_time(&store, &*house.clock);
