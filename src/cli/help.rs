@@ -344,7 +344,7 @@ mod tests {
     use crate::cli::args::{parse, Command};
     use std::ffi::OsString;
 
-    const TOPICS: [Topic; 7] = [
+    const TOPICS: [Topic; 8] = [
         Topic::Overview,
         Topic::Run,
         Topic::Publish,
