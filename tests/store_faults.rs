@@ -473,7 +473,7 @@ fn a_check_tells_what_is_in_the_file_and_changes_nothing() {
     let ran = check(home, &[]);
     ran.assert_one_line(1, &["structure is damaged"]);
     assert!(fs::read(veteran.data()).unwrap() == whole[..whole.len() / 2]);
-    fs::write(veteran.data(), &noise(5, 50_000)).unwrap();
+    fs::write(veteran.data(), noise(5, 50_000)).unwrap();
     check(home, &[]).assert_one_line(1, &["structure is damaged"]);
 
     fs::remove_file(veteran.data()).unwrap();

@@ -386,7 +386,8 @@ impl<'a> Walk<'a> {
             let at = self.layout.u16(page, header + 2 * entry);
             let at = usize::from(at.unwrap_or(0));
             let node = self.layout.node(page, at, leaf);
-            let node = node.filter(|node| at >= upper && at % 2 == 0 && self.fits(node, leaf));
+            let node =
+                node.filter(|node| at >= upper && at.is_multiple_of(2) && self.fits(node, leaf));
             let Some(node) = node else {
                 self.flaw(number, &format!("entry {entry} is not inside of it"))?;
                 continue;
