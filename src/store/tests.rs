@@ -18,6 +18,8 @@ use super::*;
 mod disk;
 mod lazy;
 mod pages;
+#[cfg(all(target_pointer_width = "64", target_endian = "little"))]
+mod rules;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Row {
