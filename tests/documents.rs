@@ -65,6 +65,7 @@ fn every_option_in_the_help_is_in_the_readme() {
         Topic::Forward,
         Topic::Identity,
         Topic::Config,
+        Topic::Demo,
     ] {
         for word in text(topic).split(|c: char| !c.is_ascii_lowercase() && c != '-') {
             let option = word.starts_with("--") && word.len() > 2;

@@ -5,6 +5,7 @@
 //! exit code 2.
 
 mod config;
+mod demo;
 mod device;
 mod node;
 mod reader;
@@ -36,6 +37,8 @@ pub enum Command {
     Identity(IdentityArgs),
     /// Check or show a node's settings.
     Config(ConfigArgs),
+    /// Show a small network at work.
+    Demo(DemoArgs),
     /// Look at the store's file.
     Store(StoreArgs),
     /// Print a help text.
@@ -170,6 +173,17 @@ pub struct IdentityArgs {
     pub json: bool,
 }
 
+/// `chr-node demo`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DemoArgs {
+    /// Bytes to download.
+    pub size: u64,
+    /// The result as JSON, one object.
+    pub json: bool,
+    /// `-v`, `-q`
+    pub verbosity: Verbosity,
+}
+
 /// `chr-node store check`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreArgs {
@@ -179,8 +193,8 @@ pub struct StoreArgs {
     pub json: bool,
 }
 
-const COMMANDS: [&str; 7] = [
-    "run", "publish", "forward", "identity", "config", "store", "help",
+const COMMANDS: [&str; 8] = [
+    "run", "publish", "forward", "identity", "config", "store", "demo", "help",
 ];
 
 /// Reads the arguments (without the program's name).
@@ -203,6 +217,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Failur
         Some("forward") => device::forward(Reader::new(parser, Topic::Forward)),
         Some("identity") => node::identity(Reader::new(parser, Topic::Identity)),
         Some("config") => config::parse(Reader::new(parser, Topic::Config)),
+        Some("demo") => demo::parse(Reader::new(parser, Topic::Demo)),
         Some("store") => node::store(Reader::new(parser, Topic::Store)),
         Some("help") => node::help(Reader::new(parser, Topic::Overview)),
         Some(other) => Err(Failure::Usage(format!(

@@ -18,6 +18,8 @@ pub enum Topic {
     Identity,
     /// `chr-node config`
     Config,
+    /// `chr-node demo`
+    Demo,
     /// `chr-node store`
     Store,
 }
@@ -33,6 +35,7 @@ impl Topic {
             Topic::Forward => "forward",
             Topic::Identity => "identity",
             Topic::Config => "config",
+            Topic::Demo => "demo",
             Topic::Store => "store",
         }
     }
@@ -46,6 +49,7 @@ impl Topic {
             Topic::Forward,
             Topic::Identity,
             Topic::Config,
+            Topic::Demo,
             Topic::Store,
         ]
         .into_iter()
@@ -65,6 +69,7 @@ Commands:
   forward    reach another device's published port at a local one
   identity   show or make a key
   config     check a node's settings, or show where each comes from
+  demo       a node and two devices in one process, with a measured download
   store      check the file that a node keeps tickets in
   help       this text, or the one of a command: chr-node help publish
 
@@ -231,6 +236,27 @@ Example:
   chr-node config show --profile router
 ";
 
+const DEMO: &str = "\
+Show a small network at work: a node and two devices in this process, over real
+sockets and TLS on this machine. One device publishes a web server, the other
+downloads from it through the node.
+
+Usage: chr-node demo [OPTIONS]
+
+Options:
+  --size SIZE      how much to download, from 1M to 4G [64M]
+  --json           the result as one JSON object
+  -v, -q           log more or less (may be repeated)
+  -h, --help       this text
+  -V, --version    name and version
+
+Example:
+  chr-node demo
+
+It takes any free ports, makes keys for this run only and writes nothing to a
+disk. Settings of a node, in the environment or elsewhere, do not count here.
+";
+
 const STORE: &str = "\
 Look at the store: the file that a node keeps tickets and statistics in.
 
@@ -270,6 +296,7 @@ pub fn text(topic: Topic) -> String {
         Topic::Forward => FORWARD.to_owned(),
         Topic::Identity => IDENTITY.to_owned(),
         Topic::Config => CONFIG.to_owned(),
+        Topic::Demo => DEMO.to_owned(),
         Topic::Store => STORE.to_owned(),
     }
 }
@@ -317,13 +344,14 @@ mod tests {
     use crate::cli::args::{parse, Command};
     use std::ffi::OsString;
 
-    const TOPICS: [Topic; 7] = [
+    const TOPICS: [Topic; 8] = [
         Topic::Overview,
         Topic::Run,
         Topic::Publish,
         Topic::Forward,
         Topic::Identity,
         Topic::Config,
+        Topic::Demo,
         Topic::Store,
     ];
 

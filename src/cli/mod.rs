@@ -7,6 +7,7 @@
 
 pub mod args;
 pub mod config;
+pub mod demo;
 pub mod device;
 pub mod forward;
 pub mod help;
@@ -83,6 +84,7 @@ pub fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Forward(args) => forward::execute(args),
         Command::Identity(args) => identity::execute(args),
         Command::Config(args) => config::execute(args),
+        Command::Demo(args) => demo::execute(args),
         Command::Store(args) => store::execute(args),
         Command::Help(topic) => print(&help::text(*topic)),
         Command::Version => print(&help::version()),

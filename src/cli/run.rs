@@ -61,12 +61,14 @@ pub fn execute(args: &RunArgs) -> Result<(), Failure> {
         settings: plan.loaded.settings.clone(),
         identity: plan.identity,
     };
-    let reload = reload(plan.request, plan.loaded);
-    node::run(node, reload).map_err(|e| Failure::Failed(e.to_string()))
+    let reload = reload(plan.request, plan.loaded, plan.verbosity);
+    let served = node::run(node, reload);
+    logging::finish();
+    served.map_err(|e| Failure::Failed(e.to_string()))
 }
 
 /// Reads all sources again and says what has changed.
-fn reload(request: Request, mut loaded: Loaded) -> Reload {
+fn reload(request: Request, mut loaded: Loaded, verbosity: Verbosity) -> Reload {
     Box::new(move || {
         let newer = request.load().map_err(|e| e.to_string())?;
         for change in loaded.changes(&newer) {
@@ -80,6 +82,7 @@ fn reload(request: Request, mut loaded: Loaded) -> Reload {
             log::warn!("{warning}");
         }
         loaded = loaded.adopt(&newer);
+        logging::change(&loaded.settings.log, verbosity);
         Ok(loaded.settings.clone())
     })
 }

@@ -30,6 +30,7 @@ pub use program::run;
 use crate::config::Settings;
 use crate::identity::Address;
 use crate::platform::notify;
+use crate::ticket::Balance;
 use house::House;
 use smol::Executor;
 use std::net::SocketAddr;
@@ -107,6 +108,12 @@ impl Node {
     #[must_use]
     pub fn carried(&self) -> u64 {
         self.house.board.bytes_in.load(Ordering::Relaxed)
+    }
+
+    /// How a connected device's account stands.
+    #[must_use]
+    pub fn account(&self, device: Address) -> Option<Balance> {
+        self.house.book.get()?.balance(&device)
     }
 
     /// Puts settings that can change while it runs in force.

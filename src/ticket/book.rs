@@ -66,6 +66,15 @@ struct Slot {
     queued: bool,
 }
 
+/// How a device's account stands, in bytes of this epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Balance {
+    /// What was relayed for it.
+    pub usage: u64,
+    /// What its best ticket pays for.
+    pub total: u64,
+}
+
 /// How many accounts there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BookCounts {
@@ -164,6 +173,15 @@ impl Book {
             receipts.extend(entry.writing());
         }
         receipts
+    }
+
+    /// How the account of `device` stands; none without a session of it, unless
+    /// its usage is not on the disk yet.
+    #[must_use]
+    pub fn balance(&self, device: &Address) -> Option<Balance> {
+        let entry = self.accounts().by_device.get(device)?.entry.clone();
+        let entry = lock(&entry);
+        Some(entry.balance())
     }
 
     /// How many accounts there are.

@@ -204,7 +204,7 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "storage.flush_interval",
         takes: Takes::Number,
-        live: true,
+        live: false,
         env: None,
         doc: "How long rows that can wait (statistics) stay in memory before they are written by themselves. Each commit costs flash 20 KB.",
         allowed: "a duration from 1s to 1d",

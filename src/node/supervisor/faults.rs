@@ -1,8 +1,9 @@
 //! Faults on demand, in debug builds alone: how tests see that a service that
 //! panics, hangs or does not start is restarted.
 //!
-//! `TEST_FAULT=SERVICE:KIND[:TIMES]`, where KIND is `panic`, `hang`, `start` or
-//! `block` (the executor's thread stands still) and TIMES is how often (1). A
+//! `TEST_FAULT=SERVICE:KIND[:TIMES]`, where KIND is `panic`, `hang`, `start`,
+//! `block` (the executor's thread stands still) or `pool` (the pool for blocking
+//! work has more to do than it has threads) and TIMES is how often (1). A
 //! running service meets its fault [`SOON`] after its start, so that what it does
 //! until then is real. `store:writer` is a panic of the store's own thread.
 #![allow(clippy::panic)]
@@ -18,6 +19,9 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_millis(400);
 /// How long a blocked executor stands still.
 const STANDSTILL: Duration = Duration::from_secs(6);
+
+/// More jobs than any pool of a test has threads.
+const POOL_JOBS: usize = 64;
 
 struct Fault {
     service: String,
@@ -76,6 +80,12 @@ pub fn while_running(service: &'static str, mut running: Running) -> Running {
             "start" => Some(End::Failed("an end that a test asked for".to_owned())),
             "block" => {
                 std::thread::sleep(STANDSTILL);
+                future::pending().await
+            }
+            "pool" => {
+                for _ in 0..POOL_JOBS {
+                    smol::unblock(|| std::thread::sleep(STANDSTILL)).detach();
+                }
                 future::pending().await
             }
             _ => None,
