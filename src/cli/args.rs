@@ -39,6 +39,8 @@ pub enum Command {
     Config(ConfigArgs),
     /// Show a small network at work.
     Demo(DemoArgs),
+    /// Look at the store's file.
+    Store(StoreArgs),
     /// Print a help text.
     Help(Topic),
     /// Print name and version.
@@ -182,8 +184,17 @@ pub struct DemoArgs {
     pub verbosity: Verbosity,
 }
 
-const COMMANDS: [&str; 7] = [
-    "run", "publish", "forward", "identity", "config", "demo", "help",
+/// `chr-node store check`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreArgs {
+    /// `--data-dir DIR`, whose store is meant.
+    pub data_dir: Option<Assignment>,
+    /// The answer as JSON.
+    pub json: bool,
+}
+
+const COMMANDS: [&str; 8] = [
+    "run", "publish", "forward", "identity", "config", "store", "demo", "help",
 ];
 
 /// Reads the arguments (without the program's name).
@@ -207,6 +218,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Failur
         Some("identity") => node::identity(Reader::new(parser, Topic::Identity)),
         Some("config") => config::parse(Reader::new(parser, Topic::Config)),
         Some("demo") => demo::parse(Reader::new(parser, Topic::Demo)),
+        Some("store") => node::store(Reader::new(parser, Topic::Store)),
         Some("help") => node::help(Reader::new(parser, Topic::Overview)),
         Some(other) => Err(Failure::Usage(format!(
             "unknown command \"{}\"; {}",

@@ -20,6 +20,8 @@ pub enum Topic {
     Config,
     /// `chr-node demo`
     Demo,
+    /// `chr-node store`
+    Store,
 }
 
 impl Topic {
@@ -34,6 +36,7 @@ impl Topic {
             Topic::Identity => "identity",
             Topic::Config => "config",
             Topic::Demo => "demo",
+            Topic::Store => "store",
         }
     }
 
@@ -47,6 +50,7 @@ impl Topic {
             Topic::Identity,
             Topic::Config,
             Topic::Demo,
+            Topic::Store,
         ]
         .into_iter()
         .find(|topic| topic.name() == name)
@@ -66,10 +70,12 @@ Commands:
   identity   show or make a key
   config     check a node's settings, or show where each comes from
   demo       a node and two devices in one process, with a measured download
+  store      check the file that a node keeps tickets in
   help       this text, or the one of a command: chr-node help publish
 
 Every command takes --help (-h), --version (-V), and -v for more or -q for
-less on standard error (`identity` and `config` have nothing to add there).
+less on standard error (`identity`, `config` and `store` have nothing
+to add there).
 
 Example, on three machines:
   node$    chr-node run
@@ -251,6 +257,29 @@ It takes any free ports, makes keys for this run only and writes nothing to a
 disk. Settings of a node, in the environment or elsewhere, do not count here.
 ";
 
+const STORE: &str = "\
+Look at the store: the file that a node keeps tickets and statistics in.
+
+Usage: chr-node store check [--data-dir DIR] [--json]
+
+  check   walk the file and say what is in it and whether it is sound. Nothing
+          is written, and a damaged file can be looked at, too. Not while the
+          node runs: its file changes then
+
+Options:
+  --data-dir DIR     the node's folder [./data, or DATA_DIR]
+  --json             one object: file, sound, written_by, schema, bytes,
+                     page_size, free_pages, tables (name, rows, bytes,
+                     damaged), flaws (page, text), flaw_count
+  -h, --help         this text
+  -V, --version      name and version
+
+Exit code 0: it is sound. 1: it is damaged, missing or in use.
+
+Example:
+  chr-node store check --data-dir /var/lib/chr-node
+";
+
 /// Name and version, one line.
 #[must_use]
 pub fn version() -> String {
@@ -268,6 +297,7 @@ pub fn text(topic: Topic) -> String {
         Topic::Identity => IDENTITY.to_owned(),
         Topic::Config => CONFIG.to_owned(),
         Topic::Demo => DEMO.to_owned(),
+        Topic::Store => STORE.to_owned(),
     }
 }
 
@@ -314,7 +344,7 @@ mod tests {
     use crate::cli::args::{parse, Command};
     use std::ffi::OsString;
 
-    const TOPICS: [Topic; 7] = [
+    const TOPICS: [Topic; 8] = [
         Topic::Overview,
         Topic::Run,
         Topic::Publish,
@@ -322,6 +352,7 @@ mod tests {
         Topic::Identity,
         Topic::Config,
         Topic::Demo,
+        Topic::Store,
     ];
 
     #[test]

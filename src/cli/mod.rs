@@ -18,6 +18,7 @@ pub mod run;
 pub mod screen;
 pub mod session;
 pub mod spec;
+pub mod store;
 
 pub use args::{parse, Command};
 
@@ -84,6 +85,7 @@ pub fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Identity(args) => identity::execute(args),
         Command::Config(args) => config::execute(args),
         Command::Demo(args) => demo::execute(args),
+        Command::Store(args) => store::execute(args),
         Command::Help(topic) => print(&help::text(*topic)),
         Command::Version => print(&help::version()),
     }

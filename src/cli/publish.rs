@@ -8,6 +8,7 @@ use super::{logging, spec, Failure};
 use crate::config::value::shown;
 use crate::edge::device::publisher::{self, Access, Publication};
 use crate::identity::Address;
+use crate::task;
 use serde_json::json;
 use smol::Executor;
 use std::collections::BTreeSet;
@@ -56,9 +57,8 @@ pub fn execute(args: &PublishArgs) -> Result<(), Failure> {
     let plan = prepare(args)?;
     logging::start(&logging::for_device(), plan.args.device.verbosity);
     let executor = Arc::new(Executor::new());
-    // As a task of its own: `run` polls its future at every wake-up of the thread.
-    let serving = executor.spawn(serve(plan, executor.clone()));
-    smol::block_on(executor.run(serving))
+    let served = task::run(&executor, serve(plan, executor.clone()));
+    served.unwrap_or(Ok(()))
 }
 
 /// Reads a list of devices: one address a line, `#` begins a remark.
@@ -67,8 +67,7 @@ async fn serve(plan: PublishPlan, executor: Arc<Executor<'static>>) -> Result<()
     let session = Session::start(&plan.args.device, &plan.files, &executor)?;
     let screen = session.screen.clone();
     let refusals = Refusals::default();
-    executor
-        .spawn(publisher::serve(
+    task::spawn(&executor, publisher::serve(
             session.device.clone(),
             publications.clone(),
             executor.clone(),

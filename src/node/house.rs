@@ -6,6 +6,7 @@
 
 use super::error::NodeError;
 use super::runfile::RunFile;
+use super::statistics::Statistics;
 use super::supervisor::Record;
 use super::{IdentityChoice, NodePlan};
 use crate::config::Settings;
@@ -181,6 +182,8 @@ pub struct House {
     pub server: Place<Arc<Server>>,
     /// Left by the HTTP service.
     pub door: Place<Arc<Door>>,
+    /// What was carried.
+    pub statistics: Mutex<Statistics>,
     /// `run.json`, as long as the node serves.
     pub run_file: Mutex<Option<RunFile>>,
     /// The supervisor's failures.
@@ -223,6 +226,7 @@ impl House {
             rules(&settings, key.address())?,
         );
         let clock = Arc::new(BootClock::new());
+        let started = clock.now();
         let budget = Budget::new(usize::try_from(memory / 4).unwrap_or(usize::MAX));
         set_windows(&budget, &settings);
         Ok(House {
@@ -230,7 +234,7 @@ impl House {
             tls: ServerConfigs::new(key, &[ALPN], versions(&settings))?,
             edge: Sockets::open(&network.bind, network.edge_ports.iter().copied())?,
             rpc: Sockets::open(&network.rpc_bind, network.rpc_port)?,
-            started: clock.now(),
+            started,
             clock,
             descriptors: descriptors.now,
             memory,
@@ -245,6 +249,7 @@ impl House {
             book: Place::default(),
             server: Place::default(),
             door: Place::default(),
+            statistics: Mutex::new(Statistics::new(started)),
             run_file: Mutex::new(None),
             record: OnceLock::new(),
         })

@@ -8,6 +8,7 @@
 //! | [`supervisor`] | restarts services that fail, and those after them |
 //! | [`program`] | `chr-node run`: threads, signals, the end |
 //! | [`view`] | what the status interfaces see |
+//! | [`statistics`] | what was carried, by the minute and by the hour |
 //! | [`runfile`] | `run.json`: which process listens where |
 //! | [`error`] | what keeps a node from serving |
 //!
@@ -19,6 +20,7 @@ pub mod house;
 pub mod program;
 pub mod runfile;
 pub mod services;
+pub mod statistics;
 pub mod supervisor;
 pub mod view;
 

@@ -4,6 +4,7 @@ use super::{Node, NodeError, NodePlan};
 use crate::config::Settings;
 use crate::platform::notify;
 use crate::platform::signals::{Caught, Signals};
+use crate::task;
 use smol::channel::Sender;
 use smol::{future, Executor};
 use std::sync::Arc;
@@ -22,9 +23,8 @@ pub fn run(plan: NodePlan, reload: Reload) -> Result<(), NodeError> {
     // Read by the pool when it is used for the first time; no thread runs yet.
     std::env::set_var("BLOCKING_MAX_THREADS", runtime.worker_pool_size.to_string());
     let _others = Threads::start(runtime.threads.saturating_sub(1), &executor)?;
-    // As a task of its own: `run` polls its future at every wake-up of the thread.
-    let serving = executor.spawn(serve(plan, reload, executor.clone()));
-    smol::block_on(executor.run(serving))
+    let served = task::run(&executor, serve(plan, reload, executor.clone()));
+    served.unwrap_or(Ok(()))
 }
 
 /// Further threads that run the executor; they end when this is dropped.
@@ -40,7 +40,7 @@ impl Threads {
             std::thread::Builder::new()
                 .name(format!("chr-node-{n}"))
                 .spawn(move || {
-                    let _ = smol::block_on(executor.run(ended.recv()));
+                    task::run(&executor, async move { ended.recv().await.ok() });
                 })
                 .map_err(|e| NodeError::System("cannot start a thread".into(), e))?;
         }

@@ -21,6 +21,7 @@ use super::reply::{Framing, Refusal};
 use super::slots::{Slot, Slots};
 use super::view::NodeView;
 use crate::liveness::Beat;
+use crate::task;
 
 /// What a [`Door`] is told.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +62,7 @@ impl Door {
             limits,
         } = options;
         let dispatch = Arc::new(Dispatch::new(runtime_dirs, limits.requests, view));
-        let jobs = executor.spawn(dispatch.clone().serve_jobs());
+        let jobs = task::spawn(&executor, dispatch.clone().serve_jobs());
         Door {
             slots: Slots::new(limits.connections),
             house: Arc::new(House {
@@ -150,9 +151,9 @@ impl Door {
         };
         let id = slot.id();
         let house = self.house.clone();
-        let task = self
-            .executor
-            .spawn(async move { converse(&house, &slot, stream).await });
+        let task = task::spawn(&self.executor, async move {
+            converse(&house, &slot, stream).await;
+        });
         self.slots.attach(id, task);
     }
 

@@ -14,6 +14,11 @@ pub enum StoreError {
         /// What was to be the folder.
         path: PathBuf,
     },
+    /// There is none.
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
     /// The operating system forbids it.
     Permission {
         /// The folder or file.
@@ -115,6 +120,11 @@ impl fmt::Display for StoreError {
                 "{} is not a folder: choose another storage.data_dir (--data-dir) or move the file away",
                 path.display()
             ),
+            StoreError::Missing { path } => write!(
+                f,
+                "there is no {}: the node makes it at its first start; --data-dir DIR names another folder",
+                path.display()
+            ),
             StoreError::Permission { path } => write!(
                 f,
                 "no permission to write {}: give it to the user that runs this program (chown, chmod u+rwx) or choose another storage.data_dir (--data-dir)",
@@ -199,6 +209,7 @@ impl StoreError {
             | StoreError::Stopped
             | StoreError::Io { .. } => true,
             StoreError::NotAFolder { .. }
+            | StoreError::Missing { .. }
             | StoreError::InUse { .. }
             | StoreError::Damaged { .. }
             | StoreError::OtherMachine { .. }

@@ -73,6 +73,21 @@ impl Folder {
         })
     }
 
+    /// Locks the folder against nodes without writing to it, for as long as the
+    /// answer lives. None: no node has ever locked it, or it cannot be locked.
+    pub(super) fn look(path: &Path) -> Result<Option<Flock<File>>, StoreError> {
+        let Ok(file) = File::open(path.join("store.lock")) else {
+            return Ok(None);
+        };
+        match Flock::lock(file, FlockArg::LockSharedNonblock) {
+            Ok(lock) => Ok(Some(lock)),
+            Err((_, Errno::EWOULDBLOCK)) => Err(StoreError::InUse {
+                path: path.to_path_buf(),
+            }),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// Gives the folder up: another may claim it.
     pub(super) fn release(&self) {
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;

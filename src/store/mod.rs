@@ -25,6 +25,7 @@
 //! | `writer.rs` | the queue and the writer thread |
 //! | `receipt.rs` | the promise of a durable row |
 //! | `recover.rs` | a file that cannot be used: set aside, its rows carried over |
+//! | `check.rs` | what is in a file, counted without opening it for writing |
 //! | `error.rs` | what can go wrong, and the remedy |
 //!
 //! LMDB trusts its pages and has no checksums. A bit that flips inside of a row
@@ -34,6 +35,7 @@
 //! open.
 
 mod batch;
+pub mod check;
 mod env;
 mod error;
 mod folder;

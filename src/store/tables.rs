@@ -25,11 +25,14 @@ pub enum Table {
     Meta,
     /// Tickets with the usage that they pay for; key epoch, device, fleet.
     Tickets,
+    /// What the node carried, by the minute and by the hour; key a slot of the
+    /// week or of the year.
+    NodeStats,
 }
 
 impl Table {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Table; 2] = [Table::Meta, Table::Tickets];
+    pub const ALL: [Table; 3] = [Table::Meta, Table::Tickets, Table::NodeStats];
 
     /// The name in the file. Never changes.
     #[must_use]
@@ -37,6 +40,7 @@ impl Table {
         match self {
             Table::Meta => "meta",
             Table::Tickets => "tickets",
+            Table::NodeStats => "node_stats",
         }
     }
 

@@ -279,9 +279,11 @@ impl Shared {
         let mut queue = self.queue();
         loop {
             #[cfg(debug_assertions)]
+            // For tests of what happens then.
+            #[allow(clippy::panic)]
             if queue.broken {
                 drop(queue);
-                std::panic::panic_any("the writer was told to break");
+                panic!("the writer was told to break");
             }
             if !queue.batches.is_empty() {
                 break;

@@ -1,8 +1,8 @@
-//! Arguments of `run`, `identity` and `help`.
+//! Arguments of `run`, `identity`, `store` and `help`.
 
 use super::config;
 use super::reader::{Reader, Word};
-use super::{Command, IdentityAction, IdentityArgs, RunArgs};
+use super::{Command, IdentityAction, IdentityArgs, RunArgs, StoreArgs};
 use crate::cli::help::Topic;
 use crate::cli::Failure;
 
@@ -100,6 +100,35 @@ pub(super) fn identity(mut reader: Reader) -> Result<Command, Failure> {
     }))
 }
 
+pub(super) fn store(mut reader: Reader) -> Result<Command, Failure> {
+    let mut check = false;
+    let mut data_dir = None;
+    let mut json = false;
+    while let Some(word) = reader.next()? {
+        match word {
+            Word::Help => return Ok(Command::Help(reader.topic)),
+            Word::Version => return Ok(Command::Version),
+            Word::Value(text) if text == "check" && !check => check = true,
+            Word::Value(text) => return Err(reader.unexpected(&text, "say `store check`")),
+            Word::Option(option) => match option.as_str() {
+                "--data-dir" => {
+                    let folder = reader.data_dir()?;
+                    reader.once(&mut data_dir, folder, "--data-dir")?;
+                }
+                "--json" => json = true,
+                other => {
+                    let known = ["--data-dir", "--json", "--help", "--version"];
+                    return Err(reader.unknown_option(other, &known));
+                }
+            },
+        }
+    }
+    if !check {
+        return Err(reader.error("what shall be done? Say `store check`"));
+    }
+    Ok(Command::Store(StoreArgs { data_dir, json }))
+}
+
 pub(super) fn help(mut reader: Reader) -> Result<Command, Failure> {
     let mut topic = None;
     while let Some(word) = reader.next()? {
@@ -111,7 +140,7 @@ pub(super) fn help(mut reader: Reader) -> Result<Command, Failure> {
                 let Some(found) = Topic::find(&name).filter(|_| topic.is_none()) else {
                     return Err(reader.unexpected(
                         &name,
-                        "there is help on run, publish, forward, identity, config and demo",
+                        "there is help on run, publish, forward, identity, config, store and demo",
                     ));
                 };
                 topic = Some(found);

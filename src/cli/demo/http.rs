@@ -2,6 +2,7 @@
 //! local sockets, as any two programs that know nothing of the network between
 //! them.
 
+use crate::task;
 use async_io::Async;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::Executor;
@@ -75,7 +76,7 @@ impl WebServer {
         Ok(WebServer {
             place,
             content: content.clone(),
-            _serving: executor.spawn(serve(listener, content, size, executor.clone())),
+            _serving: task::spawn(executor, serve(listener, content, size, executor.clone())),
         })
     }
 
@@ -102,13 +103,12 @@ async fn serve(
     // own deadline.
     while let Ok((stream, _)) = listener.accept().await {
         let content = content.clone();
-        executor
-            .spawn(async move {
-                if let Err(e) = answer(stream, &content, size).await {
-                    log::debug!("demo: a connection to the web server ended: {e}");
-                }
-            })
-            .detach();
+        task::spawn(&executor, async move {
+            if let Err(e) = answer(stream, &content, size).await {
+                log::debug!("demo: a connection to the web server ended: {e}");
+            }
+        })
+        .detach();
     }
 }
 

@@ -21,6 +21,7 @@ use crate::config::{self, value::Levels};
 use crate::platform::limits::raise_descriptors;
 use crate::platform::memory;
 use crate::platform::signals::Signals;
+use crate::task;
 use async_io::Timer;
 use http::{Client, WebServer};
 use log::LevelFilter;
@@ -69,9 +70,8 @@ pub fn execute(args: &DemoArgs) -> Result<(), Failure> {
         )));
     }
     let executor = Arc::new(Executor::new());
-    // As a task of its own: `run` polls its future at every wake-up of the thread.
-    let showing = executor.spawn(show(*args, executor.clone()));
-    smol::block_on(executor.run(showing)).map_err(|e| Failure::Failed(format!("demo: {e}")))
+    let shown = task::run(&executor, show(*args, executor.clone())).unwrap_or(Ok(()));
+    shown.map_err(|e| Failure::Failed(format!("demo: {e}")))
 }
 
 async fn show(args: DemoArgs, executor: Arc<Executor<'static>>) -> Result<(), String> {

@@ -8,6 +8,7 @@ use crate::edge::device::publisher::{self, Access, Publication};
 use crate::edge::device::{Device, DeviceEvent, DeviceOptions, NodeAddress};
 use crate::identity::{Address, SecretKey};
 use crate::node::{IdentityChoice, Node, NodePlan};
+use crate::task;
 use async_io::Timer;
 use smol::channel::{Receiver, Sender};
 use smol::{future, Executor};
@@ -177,7 +178,7 @@ async fn publish(
             ));
         },
     );
-    executor.spawn(serving).detach();
+    task::spawn(executor, serving).detach();
     ready(&server).await?;
     Ok(server)
 }
@@ -208,7 +209,7 @@ async fn forward(
             let _ = told.try_send(format!("the laptop cannot use {name} of the server: {end}"));
         },
     );
-    executor.spawn(serving).detach();
+    task::spawn(executor, serving).detach();
     ready(&laptop).await?;
     Ok((laptop, listen))
 }

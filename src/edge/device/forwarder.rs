@@ -9,6 +9,7 @@ use crate::edge::port_name;
 use crate::identity::Address;
 use crate::platform::socket::Tuning;
 use crate::ports::local::End;
+use crate::task;
 use crate::wire::code::Code;
 use async_io::{Async, Timer};
 use smol::channel::{Sender, TrySendError};
@@ -131,23 +132,22 @@ async fn serve_tcp(
         }
         let (device, name, failed) = (device.clone(), name.clone(), failed.clone());
         let target = forward.target;
-        executor
-            .spawn(async move {
-                let tunnel = match open(&device, target, &name).await {
-                    Ok(tunnel) => tunnel,
-                    Err(end) => {
-                        reset(&socket);
-                        return failed(&end);
-                    }
-                };
-                let _open = OpenGuard::new(&device);
-                match Splice::new(socket, tunnel).await {
-                    Err(end) if is_news(&end) => failed(&end),
-                    Err(end) => log::debug!("a connection ended: {end}"),
-                    Ok(_) => {}
+        task::spawn(&executor, async move {
+            let tunnel = match open(&device, target, &name).await {
+                Ok(tunnel) => tunnel,
+                Err(end) => {
+                    reset(&socket);
+                    return failed(&end);
                 }
-            })
-            .detach();
+            };
+            let _open = OpenGuard::new(&device);
+            match Splice::new(socket, tunnel).await {
+                Err(end) if is_news(&end) => failed(&end),
+                Err(end) => log::debug!("a connection ended: {end}"),
+                Ok(_) => {}
+            }
+        })
+        .detach();
     }
 }
 
@@ -196,30 +196,29 @@ async fn serve_udp(
         senders.insert(from, inbox_in);
         let (device, name, failed) = (device.clone(), name.clone(), failed.clone());
         let (target, plain, socket) = (forward.target, forward.plain, socket.clone());
-        executor
-            .spawn(async move {
-                let local = LocalFlow::Sender {
-                    inbox: Box::pin(inbox),
-                    socket,
-                    to: from,
-                };
-                let port = if plain {
-                    device.open(target, &name).await.map(DatagramPort::Plain)
-                } else {
-                    let tunnel = device.tunnel(target, &name).await;
-                    tunnel.map(DatagramPort::sealed)
-                };
-                let port = match port {
-                    Ok(port) => port,
-                    Err(end) => return failed(&end),
-                };
-                let _open = OpenGuard::new(&device);
-                match carry(local, port, device.clock()).await {
-                    Err(end) if is_news(&end) => failed(&end),
-                    Err(end) => log::debug!("a UDP flow ended: {end}"),
-                    Ok(()) => {}
-                }
-            })
-            .detach();
+        task::spawn(&executor, async move {
+            let local = LocalFlow::Sender {
+                inbox: Box::pin(inbox),
+                socket,
+                to: from,
+            };
+            let port = if plain {
+                device.open(target, &name).await.map(DatagramPort::Plain)
+            } else {
+                let tunnel = device.tunnel(target, &name).await;
+                tunnel.map(DatagramPort::sealed)
+            };
+            let port = match port {
+                Ok(port) => port,
+                Err(end) => return failed(&end),
+            };
+            let _open = OpenGuard::new(&device);
+            match carry(local, port, device.clock()).await {
+                Err(end) if is_news(&end) => failed(&end),
+                Err(end) => log::debug!("a UDP flow ended: {end}"),
+                Ok(()) => {}
+            }
+        })
+        .detach();
     }
 }

@@ -10,6 +10,7 @@ use crate::edge::port_name;
 use crate::identity::Address;
 use crate::platform::socket::Tuning;
 use crate::ports::local::End;
+use crate::task;
 use crate::wire::code::Code;
 use crate::wire::control::allow_list_fits;
 use async_io::Async;
@@ -119,16 +120,15 @@ pub async fn serve(
             continue;
         };
         let (device, failed) = (device.clone(), failed.clone());
-        executor
-            .spawn(async move {
-                let (opener, name) = (offer.opener(), offer.name().to_owned());
-                match join(&device, offer, &publication).await {
-                    Err(end) if is_news(&end) => failed(opener, &name, &end),
-                    Err(end) => log::debug!("{name} of {opener} ended: {end}"),
-                    Ok(()) => {}
-                }
-            })
-            .detach();
+        task::spawn(&executor, async move {
+            let (opener, name) = (offer.opener(), offer.name().to_owned());
+            match join(&device, offer, &publication).await {
+                Err(end) if is_news(&end) => failed(opener, &name, &end),
+                Err(end) => log::debug!("{name} of {opener} ended: {end}"),
+                Ok(()) => {}
+            }
+        })
+        .detach();
     }
 }
 

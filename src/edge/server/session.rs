@@ -18,7 +18,6 @@ use crate::wire::control::{
     Open, Opened, Ping, Pong, Publish, Published, TicketAccepted, Welcome, ALLOW_MAX,
 };
 use crate::wire::frame::{starts_our_dialect, Decoder, Piece, HEADER_LEN};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
 use std::time::Duration;
@@ -188,11 +187,8 @@ impl Protocol for ServerSession {
     }
 
     fn sent(&mut self, bytes: usize) {
-        let core = &mut self.core;
-        if let Phase::Serving(serving) = &mut core.phase {
-            serving.bytes += bytes as u64;
-            let total = &core.services.board.bytes_out;
-            total.fetch_add(bytes as u64, Ordering::Relaxed);
+        if let Phase::Serving(serving) = &mut self.core.phase {
+            serving.sent += bytes as u64;
         }
     }
 
@@ -257,10 +253,7 @@ impl Core {
         let (Phase::Serving(serving), Some(link)) = (&mut self.phase, &self.link) else {
             return Err(Stop::say(Code::PROTOCOL, "a session starts with Hello"));
         };
-        let taken = link.receive(port, bytes, first, last, now)? as u64;
-        serving.bytes += taken;
-        let total = &self.services.board.bytes_in;
-        total.fetch_add(taken, Ordering::Relaxed);
+        serving.received += link.receive(port, bytes, first, last, now)? as u64;
         Ok(())
     }
 
@@ -301,7 +294,8 @@ impl Core {
             deadline: None,
             ping: None,
             measured: now,
-            bytes: 0,
+            received: 0,
+            sent: 0,
             ports: 0,
         }));
         self.link = Some(link);

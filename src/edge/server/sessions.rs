@@ -1,5 +1,6 @@
 //! The tasks of all connections: each its own, and none that outlives the edge.
 
+use crate::task;
 use smol::future::FutureExt;
 use smol::{Executor, Task};
 use std::collections::BTreeMap;
@@ -39,7 +40,7 @@ impl Sessions {
         let number = tasks.next;
         tasks.next += 1;
         let sessions = Arc::downgrade(self);
-        let task = executor.spawn(async move {
+        let task = task::spawn(executor, async move {
             let outcome = AssertUnwindSafe(session).catch_unwind().await;
             over(outcome.ok());
             if let Some(sessions) = sessions.upgrade() {

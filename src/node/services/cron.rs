@@ -5,14 +5,17 @@
 use super::store::remember_time;
 use crate::node::error::NodeError;
 use crate::node::house::House;
+use crate::node::statistics::{keep, NodeStats, Sample, Statistics};
 use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
 use crate::platform::memory;
 use crate::time::{Clock, Moment};
 use smol::future::FutureExt;
 use std::sync::atomic::Ordering;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// How often what was carried is sampled: every tick, but for a clock's jitter.
+const SAMPLE_EVERY: Duration = Duration::from_millis(9_500);
 /// How often memory that traffic needed is given back: that takes some
 /// milliseconds on a node with thousands of sessions.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
@@ -61,12 +64,44 @@ impl Service for Cron {
     }
 
     fn stop(&self) -> Later<'_, ()> {
-        std::future::ready(()).boxed()
+        async move {
+            let house = &self.house;
+            // A restart goes on where it was; the end writes what is begun.
+            if !house.ready.load(Ordering::Relaxed) {
+                let mut statistics = lock(&house.statistics);
+                let rows = statistics.finish(&sample(house));
+                keep_rows(house, &rows);
+            }
+        }
+        .boxed()
     }
+}
+
+/// What the node has carried up to now.
+fn sample(house: &House) -> Sample {
+    let clock = &house.clock;
+    Sample {
+        now: clock.now(),
+        unix: clock.trusted().then(|| clock.unix()),
+        sessions: house.board.devices() as u64,
+        bytes_in: house.board.bytes_in.load(Ordering::Relaxed),
+        bytes_out: house.board.bytes_out.load(Ordering::Relaxed),
+    }
+}
+
+fn keep_rows(house: &House, rows: &[NodeStats]) {
+    if let Some(store) = house.store.get() {
+        keep(&store, rows);
+    }
+}
+
+fn lock(statistics: &Mutex<Statistics>) -> MutexGuard<'_, Statistics> {
+    statistics.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// When each chore was done last.
 struct Chores {
+    sampled: Moment,
     remembered: Moment,
     tidied: Moment,
     /// Sessions that had ended by then.
@@ -76,6 +111,7 @@ struct Chores {
 impl Chores {
     fn new(now: Moment) -> Chores {
         Chores {
+            sampled: now,
             remembered: now,
             tidied: now,
             ended: 0,
@@ -84,6 +120,11 @@ impl Chores {
 
     fn tick(&mut self, house: &House) {
         let now = house.clock.now();
+        if now.since(self.sampled) >= SAMPLE_EVERY {
+            let rows = lock(&house.statistics).tick(&sample(house));
+            keep_rows(house, &rows);
+            self.sampled = now;
+        }
         let ended = house
             .server
             .get()

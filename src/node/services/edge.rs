@@ -4,6 +4,7 @@ use crate::edge::server::{listen, Admission, Server, Services};
 use crate::node::error::NodeError;
 use crate::node::house::House;
 use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
+use crate::task;
 use crate::time::Clock;
 use crate::wire::code::Code;
 use crate::wire::control::Close;
@@ -65,7 +66,7 @@ impl Service for Edge {
                         house.executor.clone(),
                         beats.one_more(),
                     );
-                    house.executor.spawn(loop_)
+                    task::spawn(&house.executor, loop_)
                 })
                 .collect();
             house.server.put(server);

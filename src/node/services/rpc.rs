@@ -4,6 +4,7 @@ use crate::node::error::NodeError;
 use crate::node::house::House;
 use crate::node::supervisor::{Beats, End, Later, Restart, Running, Service};
 use crate::rpc::{runtime_dirs, Door, DoorOptions, Limits};
+use crate::task;
 use smol::future::FutureExt;
 use smol::Task;
 use std::path::PathBuf;
@@ -68,7 +69,7 @@ impl Service for Rpc {
                 .into_iter()
                 .map(|listener| {
                     let run = door.clone().run(listener, beats.one_more());
-                    house.executor.spawn(run)
+                    task::spawn(&house.executor, run)
                 })
                 .collect();
             Ok(super::first_end(accepting, beats.one_more()).boxed())

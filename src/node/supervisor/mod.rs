@@ -19,6 +19,7 @@ pub use policy::{End, Restart, Verdict};
 
 use super::error::NodeError;
 use crate::liveness::{self, Beat, Watch};
+use crate::task;
 use crate::time::{Clock, Moment};
 use async_io::Timer;
 use policy::Policy;
@@ -345,7 +346,7 @@ impl Supervisor {
         let running = faults::while_running(name, running);
         child.beats = Arc::new(beats);
         let reports = self.reports.0.clone();
-        child.task = Some(self.executor.spawn(async move {
+        child.task = Some(task::spawn(&self.executor, async move {
             let end = match AssertUnwindSafe(running).catch_unwind().await {
                 Ok(end) => end,
                 Err(panic) => End::Failed(said(&*panic)),

@@ -212,7 +212,7 @@ impl<'a> Walk<'a> {
         let width = self.layout.word;
         let count = word(self, 0).and_then(|count| usize::try_from(count).ok());
         let room = size / width;
-        let Some(count) = count.filter(|count| *count < room && size % width == 0) else {
+        let Some(count) = count.filter(|count| *count < room && size.is_multiple_of(width)) else {
             return self.flaw(page, "a list of free pages is longer than its row");
         };
         let mut above = self.seen.pages;
@@ -371,7 +371,7 @@ impl<'a> Walk<'a> {
         let header = self.layout.header();
         let lower = self.layout.lower(page).unwrap_or(0);
         let upper = self.layout.upper(page).unwrap_or(0);
-        if lower < header || lower > upper || upper > page.len() || lower % 2 != 0 {
+        if lower < header || lower > upper || upper > page.len() || !lower.is_multiple_of(2) {
             self.flaw(number, "its bounds are wrong")?;
             return Ok(Vec::new());
         }
@@ -386,7 +386,8 @@ impl<'a> Walk<'a> {
             let at = self.layout.u16(page, header + 2 * entry);
             let at = usize::from(at.unwrap_or(0));
             let node = self.layout.node(page, at, leaf);
-            let node = node.filter(|node| at >= upper && at % 2 == 0 && self.fits(node, leaf));
+            let node =
+                node.filter(|node| at >= upper && at.is_multiple_of(2) && self.fits(node, leaf));
             let Some(node) = node else {
                 self.flaw(number, &format!("entry {entry} is not inside of it"))?;
                 continue;

@@ -406,6 +406,93 @@ fn lmdb_reads_the_files_that_these_tests_write() {
     }
 }
 
+/// A row of a table that older programs do not know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Later(u64);
+
+impl Record for Later {
+    const TABLE: Table = Table::NodeStats;
+    const VERSION: u8 = 1;
+    fn key(&self) -> Vec<u8> {
+        self.0.to_be_bytes().to_vec()
+    }
+}
+
+/// A full or read-only disk must not make an old store unusable: nothing is
+/// written to it before there is something to write.
+#[test]
+fn a_store_of_an_older_program_gets_its_new_table_with_the_first_row() {
+    let dir = quick_dir();
+    let data = dir.path().join("data.mdb");
+    let here = Machine {
+        word: Layout::HERE.word,
+        little: Layout::HERE.little,
+        ..BITS_32
+    };
+    let old = store_file(here, 500);
+    fs::write(&data, &old).unwrap();
+    let store = open(dir.path());
+    assert_eq!(read(&store, 499), Some(row(499)));
+    assert_eq!(store.get::<Later>(&[0; 8]), Ok(None));
+    assert_eq!(store.scan_prefix::<Later>(&[], 9), Ok(Vec::new()));
+    drop(store);
+    assert!(fs::read(&data).unwrap() == old);
+
+    let store = open(dir.path());
+    // A row that is not there costs no table.
+    block_on(store.delete::<Later>(&[1])).unwrap();
+    let mut batch = Batch::new();
+    batch.put(&Later(1)).unwrap();
+    batch.put(&row(1_000)).unwrap();
+    batch.put(&Later(2)).unwrap();
+    block_on(store.write(batch)).unwrap();
+    assert_eq!(
+        store.scan_prefix::<Later>(&[], 9),
+        Ok(vec![Later(1), Later(2)])
+    );
+    drop(store);
+    let store = open(dir.path());
+    block_on(store.put(&Later(3))).unwrap();
+    assert_eq!(store.scan_prefix::<Later>(&[], 9).unwrap().len(), 3);
+    assert_eq!(read(&store, 1_000), Some(row(1_000)));
+    drop(store);
+    let survey = strict(&data);
+    assert_eq!(survey.flaws, []);
+    let names: Vec<&str> = survey.tables.iter().map(|t| t.name.as_str()).collect();
+    assert_eq!(names, ["meta", "node_stats", "tickets"]);
+}
+
+/// The transaction that makes a table can fail: the handle must not stay.
+#[test]
+fn a_table_whose_first_row_did_not_fit_is_made_later() {
+    let dir = quick_dir();
+    let options = StoreOptions {
+        map_size: 1,
+        map_limit: 1 << 20,
+        ..StoreOptions::default()
+    };
+    let store = Store::open(dir.path(), options).unwrap();
+    let mut kept = 0;
+    while block_on(store.put(&wide_row(kept))).is_ok() {
+        kept += 1;
+    }
+    let mut batch = Batch::new();
+    batch.put(&Later(1)).unwrap();
+    for number in 0..200 {
+        batch.put(&wide_row(90_000 + number)).unwrap();
+    }
+    assert!(block_on(store.write(batch)).is_err());
+    assert_eq!(store.get::<Later>(&Later(1).key()), Ok(None));
+    let mut batch = Batch::new();
+    for number in 0..kept / 2 {
+        batch.delete::<Row>(&number.to_be_bytes()).unwrap();
+    }
+    block_on(store.write(batch)).unwrap();
+    block_on(store.put(&Later(1))).unwrap();
+    assert_eq!(store.get(&Later(1).key()), Ok(Some(Later(1))));
+    assert_eq!(read(&store, kept - 1), Some(wide_row(kept - 1)));
+}
+
 #[test]
 fn the_rows_of_another_machines_file_are_carried_over() {
     let all = [(4, true), (8, true), (4, false), (8, false)];
