@@ -61,7 +61,11 @@ async fn serve(
         match future::or(signal, async { Err(node.watch().await) }).await {
             Ok(Ok(Caught::HangUp)) => {
                 notify::reloading();
-                match reload().and_then(|s| node.change(s).map_err(|e| e.to_string())) {
+                // Files are read elsewhere: a disk may hang, and traffic must not.
+                let reading = smol::unblock(move || (reload(), reload));
+                let (read, again) = reading.await;
+                reload = again;
+                match read.and_then(|s| node.change(s).map_err(|e| e.to_string())) {
                     Ok(()) => log::info!("SIGHUP: the configuration was read again"),
                     Err(e) => log::error!("SIGHUP: {e}; nothing was changed"),
                 }

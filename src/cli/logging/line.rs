@@ -2,7 +2,7 @@
 
 use crate::config::value::Format;
 use log::{Level, Record};
-use serde_json::json;
+use serde_json::Value;
 use std::io::{self, IsTerminal};
 
 /// Longest message in characters: what devices and peers say is in it, and a
@@ -36,8 +36,11 @@ impl Style {
         if self == Style::Json {
             let level = level.as_str().to_ascii_lowercase();
             let time = timestamp(unix);
-            return json!({"time": time, "level": level, "room": room(target), "message": message})
-                .to_string();
+            // Only the message can hold what must be escaped.
+            let (room, message) = (room(target), Value::from(message));
+            return format!(
+                r#"{{"time":"{time}","level":"{level}","room":"{room}","message":{message}}}"#
+            );
         }
         let mut line = match self {
             Style::Journal => format!("<{}>", priority(level)),
@@ -129,6 +132,7 @@ fn timestamp(unix: u64) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn a_message_cannot_forge_a_second_line() {
