@@ -32,6 +32,10 @@ const CRATES: usize = 160;
 /// Resident bytes of an idle, authenticated session with its ticket: the target
 /// of the release build. Both builds take 8,500.
 const SESSION: u64 = 11_000;
+/// What may stay of many sessions that have come and gone: entries of the
+/// executor's and the reactor's tables, which only grow (32 bytes a session of
+/// the largest crowd), and pages around the pieces that were in use meanwhile.
+const GIVEN_BACK: u64 = 500_000;
 /// What may stay behind of a session that ended, until the node looks after its
 /// house: the account of its device, and gaps that the allocator cannot join.
 const LEFT_BEHIND: u64 = 2_000;
@@ -167,6 +171,38 @@ fn sessions_that_come_and_go_do_not_pile_up_memory() {
         let most = peaks[0] + (WAVES - 1) * COUNT * LEFT_BEHIND;
         let last = *peaks.last().unwrap();
         assert!(last <= most, "{peaks:?}: more than {most}");
+    });
+}
+
+#[cfg_attr(
+    not(target_env = "gnu"),
+    ignore = "other allocators decide by themselves"
+)]
+#[test]
+fn memory_of_sessions_that_have_left_is_back_before_long() {
+    const CROWD: usize = 500;
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    run(|executor| async move {
+        let address = node.address().parse().unwrap();
+        // The first ones bring in code and tables that stay.
+        drop(devices(&address, 20, &executor).await);
+        empty(&node).await;
+        let before = node.program.rss();
+        for wave in 1..=2 {
+            let crowd = devices(&address, CROWD, &executor).await;
+            let full = node.program.rss();
+            assert!(full > before + 2 * GIVEN_BACK, "{before} and {full} bytes");
+            drop(crowd);
+            // The node looks after its house every ten seconds.
+            let end = Instant::now() + 2 * SOON;
+            while node.program.rss() > before + GIVEN_BACK {
+                let left = node.program.rss();
+                let text = format!("wave {wave}: {before} bytes before, {full} with, {left} after");
+                assert!(Instant::now() < end, "{text}");
+                smol::Timer::after(Duration::from_millis(100)).await;
+            }
+        }
     });
 }
 

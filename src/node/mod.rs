@@ -18,7 +18,7 @@ pub mod view;
 pub use build::{IdentityChoice, NodeError, NodePlan};
 
 use crate::edge::server::{listen, Server};
-use crate::platform::memory;
+use crate::platform::{crew, memory};
 use crate::ports::Switchboard;
 use crate::store::{ClockFloor, Store};
 use crate::time::Clock;
@@ -38,11 +38,6 @@ const COME_BACK_MS: u32 = 1_000;
 
 /// How often the accounts of devices that left are looked at.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
-/// How often memory that traffic needed is given back: that takes some
-/// milliseconds on a node with thousands of sessions.
-const TIDY_EVERY: Duration = Duration::from_secs(60);
-/// Sessions that ended after which it does not wait so long: two MB.
-const MANY_LEFT: u64 = 256;
 /// How often the time is written down: a commit costs flash 20 KB.
 const REMEMBER_EVERY: Duration = Duration::from_secs(24 * 3600);
 
@@ -52,9 +47,7 @@ const REMEMBER_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// What kept the node from starting, with what to do.
 pub fn run(plan: NodePlan) -> Result<(), NodeError> {
     let executor = Arc::new(Executor::new());
-    // As a task of its own: `run` polls its future at every wake-up of the thread.
-    let serving = executor.spawn(serve(plan, executor.clone()));
-    smol::block_on(executor.run(serving))
+    crew::run(&executor, 1, serve(plan, executor.clone()))
 }
 
 async fn serve(plan: NodePlan, executor: Arc<Executor<'static>>) -> Result<(), NodeError> {
@@ -112,16 +105,19 @@ async fn serve(plan: NodePlan, executor: Arc<Executor<'static>>) -> Result<(), N
 async fn keep_house(server: Arc<Server>, store: Option<Store>) {
     let services = &server.services;
     let mut remembered = services.clock.now();
-    let mut tidied = remembered;
-    let mut left = 0;
+    let mut tidying = memory::Tidying::default();
     loop {
         Timer::after(SWEEP_EVERY).await;
         let now = services.clock.now();
         services.book.sweep(now);
         let ended = server.ended.load(Ordering::Relaxed);
-        if ended - left >= MANY_LEFT || now.since(tidied) >= TIDY_EVERY {
-            memory::give_back();
-            (left, tidied) = (ended, now);
+        if tidying.is_due(ended, services.board.bytes_in.load(Ordering::Relaxed)) {
+            let store = store.clone();
+            memory::give_back(move || {
+                if let Some(store) = store {
+                    store.give_back();
+                }
+            });
         }
         if let Some(store) = &store {
             if now.since(remembered) >= REMEMBER_EVERY {

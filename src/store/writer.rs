@@ -156,6 +156,7 @@ pub struct Written {
 
 /// The queue and the thread that empties it.
 pub(super) struct Writer {
+    env: Arc<Environment>,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -172,6 +173,8 @@ struct Queue {
     rows: usize,
     bytes: usize,
     closed: bool,
+    /// The thread is to end; another takes its place.
+    relieved: bool,
 }
 
 impl Writer {
@@ -181,13 +184,9 @@ impl Writer {
             wake: Condvar::new(),
             written: Mutex::default(),
         });
-        let thread = std::thread::Builder::new()
-            .name("store-writer".into())
-            .spawn({
-                let shared = shared.clone();
-                move || run(&env, &shared)
-            })?;
+        let thread = spawn(&env, &shared)?;
         Ok(Writer {
+            env,
             shared,
             thread: Mutex::new(Some(thread)),
         })
@@ -218,6 +217,26 @@ impl Writer {
             None => self.shared.wake.notify_one(),
         }
         receipt
+    }
+
+    /// Has another thread take over from the one that writes. What the allocator
+    /// keeps for a thread (small pieces that rows were, each of which holds a page
+    /// of the heap) goes back only when it ends. Blocks while a commit is running.
+    pub(super) fn relieve(&self) {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        // None: closed.
+        let Some(old) = thread.take() else { return };
+        self.shared.queue().relieved = true;
+        self.shared.wake.notify_one();
+        let _ = old.join();
+        self.shared.queue().relieved = false;
+        match spawn(&self.env, &self.shared) {
+            Ok(new) => *thread = Some(new),
+            Err(error) => {
+                log::error!("store: its thread cannot be started again: {error}");
+                drop(Fence(&self.shared));
+            }
+        }
     }
 
     pub(super) fn written(&self) -> Written {
@@ -253,6 +272,9 @@ impl Shared {
     /// and nothing is left.
     fn take(&self) -> Option<Vec<Batch>> {
         let mut queue = self.queue();
+        if queue.relieved {
+            return None;
+        }
         while queue.batches.is_empty() {
             if queue.closed {
                 return None;
@@ -261,6 +283,9 @@ impl Shared {
                 .wake
                 .wait(queue)
                 .unwrap_or_else(PoisonError::into_inner);
+            if queue.relieved {
+                return None;
+            }
         }
         let mut taken = Vec::new();
         let mut rows = 0usize;
@@ -300,8 +325,15 @@ impl Drop for Fence<'_> {
     }
 }
 
+fn spawn(env: &Arc<Environment>, shared: &Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
+    let (env, shared) = (env.clone(), shared.clone());
+    std::thread::Builder::new()
+        .name("store-writer".into())
+        .spawn(move || run(&env, &shared))
+}
+
 fn run(env: &Environment, shared: &Shared) {
-    let _fence = Fence(shared);
+    let fence = Fence(shared);
     while let Some(batches) = shared.take() {
         // Should LMDB or we panic in between, these are failed like the rest.
         let taken = Taken(batches);
@@ -332,6 +364,9 @@ fn run(env: &Environment, shared: &Shared) {
         for batch in &taken.0 {
             batch.receipt.resolve(result.clone());
         }
+    }
+    if shared.queue().relieved {
+        std::mem::forget(fence);
     }
 }
 
