@@ -18,6 +18,7 @@ pub mod view;
 pub use build::{IdentityChoice, NodeError, NodePlan};
 
 use crate::edge::server::{listen, Server};
+use crate::platform::clock::on_the_second;
 use crate::platform::{crew, memory};
 use crate::ports::Switchboard;
 use crate::store::{ClockFloor, Store};
@@ -107,7 +108,7 @@ async fn keep_house(server: Arc<Server>, store: Option<Store>) {
     let mut remembered = services.clock.now();
     let mut tidying = memory::Tidying::default();
     loop {
-        Timer::after(SWEEP_EVERY).await;
+        Timer::at(on_the_second(SWEEP_EVERY)).await;
         let now = services.clock.now();
         services.book.sweep(now);
         let ended = server.ended.load(Ordering::Relaxed);
