@@ -7,7 +7,8 @@
 use crate::time::{Clock, Moment};
 use nix::time::{clock_gettime, ClockId};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// No build of this program is older than this: 2026-04-15 00:00 UTC, in unix
 /// seconds. A wall clock before it is wrong. Raised with each release.
@@ -90,6 +91,23 @@ impl Clock for BootClock {
     }
 }
 
+/// The first instant at or after `wait` from now that is a whole number of
+/// seconds since the program began. Timers that are not in a hurry meet there:
+/// a sleeping CPU wakes up once for all of them.
+#[must_use]
+pub fn on_the_second(wait: Duration) -> Instant {
+    static BEGINNING: OnceLock<Instant> = OnceLock::new();
+    let now = Instant::now();
+    let beginning = *BEGINNING.get_or_init(|| now);
+    let due = now
+        .saturating_duration_since(beginning)
+        .saturating_add(wait);
+    let whole = due.as_secs() + u64::from(due.subsec_nanos() > 0);
+    // Centuries away is as good as the far end of the clock.
+    let at = beginning.checked_add(Duration::from_secs(whole));
+    at.unwrap_or(now)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -122,6 +140,24 @@ mod tests {
         assert_eq!(clock.trusted(), clock.unix() >= build_date());
         clock.raise_floor(clock.unix() + 1000);
         assert!(!clock.trusted());
+    }
+
+    #[test]
+    fn timers_that_are_set_one_after_the_other_fire_together_and_never_early() {
+        let wait = Duration::from_secs(30);
+        let (before, first) = (Instant::now(), on_the_second(wait));
+        let mut instants = vec![first];
+        for _ in 0..200 {
+            std::thread::sleep(Duration::from_millis(1));
+            let (now, at) = (Instant::now(), on_the_second(wait));
+            assert!(at >= now + wait && at < now + wait + Duration::from_millis(1100));
+            instants.push(at);
+        }
+        assert!(first >= before + wait);
+        instants.dedup();
+        // A fifth of a second or a busy second of a busy machine.
+        let seconds = before.elapsed().as_secs() as usize + 2;
+        assert!(instants.len() <= seconds, "{} instants", instants.len());
     }
 
     #[test]

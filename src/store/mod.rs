@@ -230,6 +230,20 @@ impl Store {
         }
     }
 
+    /// Gives memory back that LMDB and the writer's thread keep, if it may be much:
+    /// replaces the thread, closes the environment and opens it again, which
+    /// writes nothing. Blocks for as long as a commit that is running takes;
+    /// readers wait for a fraction of a millisecond.
+    pub fn give_back(&self) {
+        if !self.0.env.is_worth_emptying() {
+            return;
+        }
+        self.0.writer.relieve();
+        if let Err(error) = self.0.env.give_back() {
+            log::error!("store: it cannot be opened again: {error}");
+        }
+    }
+
     /// Commits what waits (lazy rows, too), ends the writer thread, closes the
     /// environment and unlocks the folder; blocks as long as the last commits
     /// take. Other handles get [`StoreError::Closed`] from then on, and the

@@ -49,6 +49,7 @@ pub struct Written {
 
 /// The queue and the thread that empties it.
 pub(super) struct Writer {
+    env: Arc<Environment>,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -74,6 +75,8 @@ struct Queue {
     closed: bool,
     /// The thread has ended by a fault.
     gone: bool,
+    /// The thread is to end; another takes its place.
+    relieved: bool,
     #[cfg(debug_assertions)]
     broken: bool,
 }
@@ -120,13 +123,9 @@ impl Writer {
             flush_interval,
             gone: Receipt::new(),
         });
-        let thread = std::thread::Builder::new()
-            .name("store-writer".into())
-            .spawn({
-                let shared = shared.clone();
-                move || run(&env, &shared)
-            })?;
+        let thread = spawn(&env, &shared)?;
         Ok(Writer {
+            env,
             shared,
             thread: Mutex::new(Some(thread)),
         })
@@ -244,6 +243,30 @@ impl Writer {
         self.shared.wake.notify_one();
     }
 
+    /// Has another thread take over from the one that writes. What the allocator
+    /// keeps for a thread (small pieces that rows were, each of which holds a page
+    /// of the heap) goes back only when it ends. Blocks while a commit is running.
+    pub(super) fn relieve(&self) {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shared.queue().refusal().is_some() {
+            return;
+        }
+        let Some(old) = thread.take() else { return };
+        self.shared.queue().relieved = true;
+        self.shared.wake.notify_one();
+        let _ = old.join();
+        self.shared.queue().relieved = false;
+        match spawn(&self.env, &self.shared) {
+            Ok(new) => *thread = Some(new),
+            Err(error) => {
+                log::error!("store: its thread cannot be started again: {error}");
+                drop(Fence(&self.shared));
+                self.shared.queue().gone = true;
+                self.shared.gone.resolve(Err(StoreError::Stopped));
+            }
+        }
+    }
+
     pub(super) fn written(&self) -> Written {
         self.shared.written().clone()
     }
@@ -284,6 +307,9 @@ impl Shared {
             if queue.broken {
                 drop(queue);
                 panic!("the writer was told to break");
+            }
+            if queue.relieved {
+                return None;
             }
             if !queue.batches.is_empty() {
                 break;
@@ -399,8 +425,15 @@ impl Drop for Fence<'_> {
     }
 }
 
+fn spawn(env: &Arc<Environment>, shared: &Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
+    let (env, shared) = (env.clone(), shared.clone());
+    std::thread::Builder::new()
+        .name("store-writer".into())
+        .spawn(move || run(&env, &shared))
+}
+
 fn run(env: &Environment, shared: &Shared) {
-    let _fence = Fence(shared);
+    let fence = Fence(shared);
     while let Some(batches) = shared.take() {
         // Should LMDB or we panic in between, these are failed like the rest.
         let mut taken = Taken(batches);
@@ -441,6 +474,9 @@ fn run(env: &Environment, shared: &Shared) {
         for batch in &taken.0 {
             batch.receipt.resolve(result.clone());
         }
+    }
+    if shared.queue().relieved {
+        std::mem::forget(fence);
     }
 }
 
