@@ -389,7 +389,7 @@ mod tests {
                 examples += 1;
             }
         }
-        assert_eq!(examples, 9);
+        assert_eq!(examples, 10);
     }
 
     #[test]
