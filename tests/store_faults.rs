@@ -228,6 +228,37 @@ fn a_tiny_full_disk_does_not_stop_the_relay() {
     stop(node);
 }
 
+/// Carrying rows over takes room; begun again every minute it would wear the
+/// flash out.
+#[test]
+fn a_damaged_store_on_a_full_disk_stays_as_it_is() {
+    let veteran = Veteran::new();
+    let home = veteran.home.path();
+    let whole = fs::read(veteran.data()).unwrap();
+    let cut = &whole[..whole.len() / 2];
+    let copy = home.join("copy");
+    fs::write(&copy, cut).unwrap();
+    let store = home.join("store");
+    let script = format!(
+        "mount -t tmpfs -o size={}k none {}\ncp {} {}/data.mdb",
+        cut.len() / 1024 + 200,
+        store.display(),
+        copy.display(),
+        store.display()
+    );
+    let Some(command) = node_behind(&script) else {
+        return;
+    };
+    let node = Node::start_command(command, home, &[]);
+    carries_100_mb(home, &node);
+    let inside = PathBuf::from(format!("/proc/{}/root", node.program.child.id()));
+    let inside = inside.join(store.strip_prefix("/").unwrap());
+    assert!(fs::read(inside.join("data.mdb")).unwrap() == cut);
+    assert!(!inside.join("rebuild").exists());
+    let said = stop(node);
+    assert!(said.contains("full: free some space"), "{said}");
+}
+
 #[test]
 fn a_read_only_mount_does_not_stop_the_relay() {
     let veteran = Veteran::new();

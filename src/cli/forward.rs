@@ -83,7 +83,7 @@ async fn serve(plan: ForwardPlan, executor: Arc<Executor<'static>>) -> Result<()
             listener,
             forward,
             executor.clone(),
-            refused,
+            Arc::new(refused),
         ),
     )
     .detach();

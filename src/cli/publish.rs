@@ -71,14 +71,14 @@ async fn serve(plan: PublishPlan, executor: Arc<Executor<'static>>) -> Result<()
             session.device.clone(),
             publications.clone(),
             executor.clone(),
-            move |opener, name, end| {
+            Arc::new(move |opener, name, end| {
                 if refusals.is_news(&format!("{opener} {name} {end}")) {
                     screen.warn(
                         &json!({"event": "refused", "port": name, "device": opener, "reason": end.text}),
                         &format!("{name} was not opened by {opener}: {end}"),
                     );
                 }
-            },
+            }),
         ))
         .detach();
     let device = session.device.address();

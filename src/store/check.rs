@@ -71,8 +71,9 @@ impl Checked {
             }
             Some(_) => {}
         }
+        let rows = if damaged == 1 { "row is" } else { "rows are" };
         (damaged > 0)
-            .then(|| format!("{damaged} rows are damaged: the node passes them by; check the disk"))
+            .then(|| format!("{damaged} {rows} damaged: the node goes on without; check the disk"))
     }
 }
 

@@ -124,12 +124,18 @@ impl Folder {
 
     /// Whether less space is free than one commit takes.
     pub(super) fn is_full(&self) -> bool {
-        nix::sys::statvfs::statvfs(&self.path).is_ok_and(|disk| {
-            // The types differ between systems.
-            #[allow(clippy::useless_conversion)]
-            let free = u64::from(disk.blocks_available()) * u64::from(disk.fragment_size());
-            free < FULL
-        })
+        self.free_space().is_some_and(|free| free < FULL)
+    }
+
+    /// Bytes free on its disk; None if the disk does not tell.
+    pub(super) fn free_space(&self) -> Option<u64> {
+        let disk = nix::sys::statvfs::statvfs(&self.path).ok()?;
+        // The types differ between systems.
+        #[allow(clippy::useless_conversion)]
+        let blocks = u64::from(disk.blocks_available());
+        #[allow(clippy::useless_conversion)]
+        let size = u64::from(disk.fragment_size());
+        Some(blocks.saturating_mul(size))
     }
 
     /// Cuts a data file that has no rows: LMDB starts it anew.

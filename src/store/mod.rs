@@ -19,6 +19,7 @@
 //! | `pages/` | the file read without LMDB: is it sound, and what can be saved |
 //! | `tables.rs` | the tables' names and handles |
 //! | `record.rs` | a row's bytes: version, postcard, checksum |
+//! | `bad.rs` | which rows were found damaged |
 //! | `meta.rs` | schema version, floor of the clock |
 //! | `batch.rs` | changes that are committed together |
 //! | `lazy.rs` | rows that wait for a commit that happens anyway |
@@ -34,6 +35,7 @@
 //! mapped. What this cannot do: find one that flips there while the store is
 //! open.
 
+mod bad;
 mod batch;
 pub mod check;
 mod env;
@@ -54,9 +56,9 @@ mod tests;
 use std::future::Future;
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
+use bad::BadRows;
 use batch::Change;
 use env::Environment;
 use folder::Folder;
@@ -82,7 +84,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     env: Arc<Environment>,
     writer: Writer,
-    bad_rows: AtomicU32,
+    bad_rows: BadRows,
 }
 
 /// How the store is doing, for health and metrics.
@@ -90,7 +92,8 @@ struct Inner {
 pub struct StoreHealth {
     /// What was written, and why the latest commit failed if it did.
     pub written: Written,
-    /// Rows that were found damaged when they were read, and skipped.
+    /// Rows that were found damaged when they were read, and skipped; one that
+    /// was written anew since counts no more once it is read again.
     pub bad_rows: u32,
     /// Bytes of address space mapped.
     pub map_size: usize,
@@ -115,7 +118,7 @@ impl Store {
         Ok(Store(Arc::new(Inner {
             env,
             writer,
-            bad_rows: AtomicU32::new(0),
+            bad_rows: BadRows::default(),
         })))
     }
 
@@ -222,7 +225,7 @@ impl Store {
     pub fn health(&self) -> StoreHealth {
         StoreHealth {
             written: self.0.writer.written(),
-            bad_rows: self.0.bad_rows.load(Ordering::Relaxed),
+            bad_rows: self.0.bad_rows.count(),
             map_size: self.0.env.map_size(),
         }
     }
@@ -251,12 +254,20 @@ impl Store {
 
     /// The row, or its fault in the log.
     fn sound<R>(&self, table: Table, key: &[u8], row: Result<R, RowFault>) -> Option<R> {
-        row.map_err(|fault| {
-            self.0.bad_rows.fetch_add(1, Ordering::Relaxed);
-            let table = table.name();
-            log::warn!("store: a row of {table} is skipped, {fault} (key {key:02x?})");
-        })
-        .ok()
+        let bad = &self.0.bad_rows;
+        match row {
+            Ok(row) => {
+                bad.healed(table, key);
+                Some(row)
+            }
+            Err(fault) => {
+                if bad.seen(table, key) {
+                    let table = table.name();
+                    log::warn!("store: a row of {table} is skipped, {fault} (key {key:02x?})");
+                }
+                None
+            }
+        }
     }
 }
 

@@ -125,6 +125,11 @@ fn rebuild(
     let named = |error: std::io::Error| StoreError::from_io(&data, &error);
     let old = File::open(&data).map_err(named)?;
     let aside = free_name(&data, why)?;
+    let len = old.metadata().map_err(named)?.len();
+    if folder.free_space().is_some_and(|free| free < len) {
+        // Not begun: whoever tries again every minute would wear the flash out.
+        return Err(StoreError::DiskFull { path: data });
+    }
     let workshop = folder.path().join(WORKSHOP);
     clear(&workshop);
     let carried = carry_over(&old, &workshop, options).and_then(|carried| {

@@ -18,6 +18,8 @@ use super::*;
 mod disk;
 mod lazy;
 mod pages;
+#[cfg(all(target_pointer_width = "64", target_endian = "little"))]
+mod rules;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Row {
@@ -143,7 +145,6 @@ fn a_flipped_bit_costs_its_row_and_not_the_node() {
     let (key, value) = record::encode(&row(2)).unwrap();
     block_on(store.put(&row(1))).unwrap();
     block_on(store.put(&row(3))).unwrap();
-    let mut bad = 0;
     for at in 0..value.len() {
         let mut flipped = value.clone();
         flipped[at] ^= 0x10;
@@ -151,12 +152,13 @@ fn a_flipped_bit_costs_its_row_and_not_the_node() {
         assert_eq!(read(&store, 2), None);
         let rest = store.scan_prefix::<Row>(&[], 10).unwrap();
         assert_eq!(rest, [row(1), row(3)]);
-        bad += 2;
-        assert_eq!(store.health().bad_rows, bad);
+        // However often it is read.
+        assert_eq!(store.health().bad_rows, 1);
     }
     // The next put heals it.
     block_on(store.put(&row(2))).unwrap();
     assert_eq!(read(&store, 2), Some(row(2)));
+    assert_eq!(store.health().bad_rows, 0);
 }
 
 #[test]

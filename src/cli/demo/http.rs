@@ -2,6 +2,8 @@
 //! local sockets, as any two programs that know nothing of the network between
 //! them.
 
+use crate::edge::device::dial::dial;
+use crate::platform::socket::Tuning;
 use crate::task;
 use async_io::Async;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
@@ -190,12 +192,9 @@ impl Client {
     /// # Errors
     /// What the system says.
     pub async fn connect(place: SocketAddr) -> Result<Client, String> {
-        let stream = Async::<TcpStream>::connect(place)
-            .await
-            .map_err(|e| format!("connecting to {place}: {e}"))?;
-        let _ = stream.get_ref().set_nodelay(true);
+        let host = place.ip().to_string();
         Ok(Client {
-            stream,
+            stream: dial(&host, place.port(), Tuning::LOCAL).await?,
             waiting: Vec::new(),
         })
     }

@@ -1,7 +1,7 @@
 //! The node and the two devices, as three machines would have them.
 
 use super::report::{Paid, Parties};
-use super::within;
+use super::Progress;
 use crate::config::Settings;
 use crate::edge::device::forwarder::{self, Forward, Listener};
 use crate::edge::device::publisher::{self, Access, Publication};
@@ -42,20 +42,21 @@ impl Network {
     /// Who could not start, and why.
     pub async fn start(
         web: SocketAddr,
+        progress: &Progress,
         executor: &Arc<Executor<'static>>,
     ) -> Result<Network, String> {
-        let node = Node::start(plan(), executor)
-            .await
-            .map_err(|e| format!("the node: {e}"))?;
+        progress.at("the node");
+        let node = Node::start(plan(), executor).await;
+        let node = node.map_err(|e| e.to_string())?;
         let place = node.edge().first().copied();
-        let place = place.ok_or("the node: it listens nowhere")?;
+        let place = place.ok_or("it listens nowhere")?;
         let (told, trouble) = smol::channel::bounded(1);
         let address = format!("{}@{place}", node.id());
-        let at: NodeAddress = address.parse().map_err(|e| format!("the node: {e}"))?;
-        let server = within("the server", publish(&at, web, executor, told.clone())).await?;
-        let target = server.address();
-        let forwarding = forward(&at, target, executor, told);
-        let (laptop, listen) = within("the laptop", forwarding).await?;
+        let at: NodeAddress = address.parse()?;
+        progress.at("the server");
+        let server = publish(&at, web, executor, told.clone()).await?;
+        progress.at("the laptop");
+        let (laptop, listen) = forward(&at, server.address(), executor, told).await?;
         Ok(Network {
             node,
             place,
@@ -87,7 +88,7 @@ impl Network {
         &mut self,
         done: impl Future<Output = Result<T, String>>,
     ) -> Result<T, String> {
-        let node = async { Err(format!("the node: {}", self.node.watch().await)) };
+        let node = async { Err(format!("the node failed: {}", self.node.watch().await)) };
         let cut = async {
             match self.trouble.recv().await {
                 Ok(reason) => Err(reason),
@@ -172,11 +173,11 @@ async fn publish(
         server.clone(),
         vec![publication],
         executor.clone(),
-        move |opener, name, end| {
+        Arc::new(move |opener, name, end| {
             let _ = told.try_send(format!(
                 "the server did not open {name} for {opener}: {end}"
             ));
-        },
+        }),
     );
     task::spawn(executor, serving).detach();
     ready(&server).await?;
@@ -205,9 +206,9 @@ async fn forward(
         listener,
         forward,
         executor.clone(),
-        move |end| {
+        Arc::new(move |end| {
             let _ = told.try_send(format!("the laptop cannot use {name} of the server: {end}"));
-        },
+        }),
     );
     task::spawn(executor, serving).detach();
     ready(&laptop).await?;

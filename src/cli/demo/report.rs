@@ -3,7 +3,6 @@
 
 use crate::cli::screen::{amount, short};
 use crate::identity::Address;
-use serde_json::{json, Value};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -141,43 +140,43 @@ fn time(time: Duration) -> String {
     }
 }
 
-/// The whole for scripts: bytes and times are integers.
+/// The whole for scripts, one line: bytes and times are integers. Written by
+/// hand, because nothing in it has to be escaped.
 #[must_use]
-pub fn json(parties: &Parties, measured: &Measured) -> Value {
-    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+pub fn json(parties: &Parties, measured: &Measured) -> String {
     let [server, laptop] = measured.paid;
-    json!({
-        "node": {
-            "address": parties.node,
-            "edge": parties.place.to_string(),
-        },
-        "server": {
-            "address": parties.server,
-            "port": crate::edge::port_name(PORT, false, false),
-            "target": parties.web.to_string(),
-            "signed_bytes": server.signed,
-            "counted_bytes": server.counted,
-        },
-        "laptop": {
-            "address": parties.laptop,
-            "listen": parties.listen.to_string(),
-            "signed_bytes": laptop.signed,
-            "counted_bytes": laptop.counted,
-        },
-        "bytes": measured.bytes,
-        "bytes_per_second": measured.rate(),
-        "download_us": micros(measured.download),
-        "connect_us": micros(measured.first),
-        "latency_p50_us": micros(measured.page),
-        "latency_samples": measured.pages,
-        "memory_bytes": measured.memory,
-        "took_us": micros(measured.took),
-    })
+    let memory = measured.memory.map(|bytes| bytes.to_string());
+    format!(
+        "{{\"node\":{{\"address\":\"{}\",\"edge\":\"{}\"}},\
+         \"server\":{{\"address\":\"{}\",\"port\":\"{}\",\"target\":\"{}\",\"signed_bytes\":{},\"counted_bytes\":{}}},\
+         \"laptop\":{{\"address\":\"{}\",\"listen\":\"{}\",\"signed_bytes\":{},\"counted_bytes\":{}}},\
+         \"bytes\":{},\"bytes_per_second\":{},\"download_us\":{},\"connect_us\":{},\
+         \"latency_p50_us\":{},\"latency_samples\":{},\"memory_bytes\":{},\"took_us\":{}}}\n",
+        parties.node,
+        parties.place,
+        parties.server,
+        crate::edge::port_name(PORT, false, false),
+        parties.web,
+        server.signed,
+        server.counted,
+        parties.laptop,
+        parties.listen,
+        laptop.signed,
+        laptop.counted,
+        measured.bytes,
+        measured.rate(),
+        measured.download.as_micros(),
+        measured.first.as_micros(),
+        measured.page.as_micros(),
+        measured.pages,
+        memory.as_deref().unwrap_or("null"),
+        measured.took.as_micros(),
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
     use super::*;
 
     /// The widest of everything.
@@ -235,6 +234,20 @@ mod tests {
             seen += 1;
         }
         assert_eq!(seen, 3);
+    }
+
+    #[test]
+    fn the_object_for_scripts_is_one_also_where_memory_is_not_known() {
+        let (parties, mut measured) = widest();
+        let text = json(&parties, &measured);
+        let object: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(object["memory_bytes"], 123_456_789);
+        assert_eq!(object["laptop"]["counted_bytes"], 4_299_000_000_u64);
+        measured.memory = None;
+        let text = json(&parties, &measured);
+        let object: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(object["memory_bytes"].is_null());
+        assert_eq!(text.lines().count(), 1);
     }
 
     #[test]

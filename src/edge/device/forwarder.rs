@@ -95,15 +95,18 @@ impl Listener {
     }
 }
 
+/// Hears of openings that fail. Not generic: each kind would bring a copy of
+/// all that follows.
+pub type Failed = Arc<dyn Fn(&End) + Send + Sync>;
+
 /// Forwards for ever. Openings that fail are reported to `failed`.
 pub async fn serve(
     device: Device,
     listener: Listener,
     forward: Forward,
     executor: Arc<Executor<'static>>,
-    failed: impl Fn(&End) + Send + Sync + 'static,
+    failed: Failed,
 ) {
-    let failed = Arc::new(failed);
     match listener {
         Listener::Tcp(listener) => serve_tcp(device, listener, forward, executor, failed).await,
         Listener::Udp(socket) => serve_udp(device, socket, forward, executor, failed).await,
@@ -115,7 +118,7 @@ async fn serve_tcp(
     listener: Async<TcpListener>,
     forward: Forward,
     executor: Arc<Executor<'static>>,
-    failed: Arc<impl Fn(&End) + Send + Sync + 'static>,
+    failed: Failed,
 ) {
     let name = forward.name();
     loop {
@@ -169,7 +172,7 @@ async fn serve_udp(
     socket: Arc<Async<UdpSocket>>,
     forward: Forward,
     executor: Arc<Executor<'static>>,
-    failed: Arc<impl Fn(&End) + Send + Sync + 'static>,
+    failed: Failed,
 ) {
     let name = forward.name();
     let mut senders: HashMap<SocketAddr, Sender<Vec<u8>>> = HashMap::new();

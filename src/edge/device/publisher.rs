@@ -98,13 +98,17 @@ impl Publication {
     }
 }
 
+/// Hears of openings that fail: opener, port name and reason. Not generic: each
+/// kind would bring a copy of all that follows.
+pub type Failed = Arc<dyn Fn(Address, &str, &End) + Send + Sync>;
+
 /// Publishes and serves until the device is over. Openings that fail are
-/// reported to `failed` as opener, port name and reason.
+/// reported to `failed`.
 pub async fn serve(
     device: Device,
     publications: Vec<Publication>,
     executor: Arc<Executor<'static>>,
-    failed: impl Fn(Address, &str, &End) + Send + Sync + 'static,
+    failed: Failed,
 ) {
     let by_name: BTreeMap<String, Arc<Publication>> = publications
         .into_iter()
@@ -113,7 +117,6 @@ pub async fn serve(
     for (name, publication) in &by_name {
         device.publish(name, publication.access.list());
     }
-    let failed = Arc::new(failed);
     while let Some(offer) = device.accept().await {
         let Some(publication) = by_name.get(offer.name()).cloned() else {
             offer.refuse(Code::NOT_PUBLISHED, "the device does not publish this port");
