@@ -9,7 +9,7 @@
 use super::stop::broken;
 pub use super::stop::Stop;
 use crate::identity::Address;
-use crate::platform::clock::on_the_second;
+use crate::platform::clock::{on_the_second, sleeps};
 use crate::ports::Link;
 use crate::time::{Clock, Moment};
 use crate::tls::Channel;
@@ -101,6 +101,8 @@ pub struct Pump<P> {
     pending_at: usize,
     timer: Timer,
     armed: Option<Moment>,
+    /// What [`sleeps`] said when that was.
+    sleeps: u32,
     clock: Arc<dyn Clock>,
     phase: Phase,
     protocol: P,
@@ -125,6 +127,7 @@ impl<P: Protocol> Pump<P> {
             pending_at: 0,
             timer: Timer::never(),
             armed: None,
+            sleeps: 0,
             clock,
             phase: Phase::Running,
             protocol,
@@ -235,7 +238,9 @@ impl<P: Protocol> Pump<P> {
             let Some(due) = next else {
                 return Ok(());
             };
-            if self.armed.is_none_or(|armed| due < armed) {
+            let sleeps = sleeps();
+            if self.armed.is_none_or(|armed| due < armed) || self.sleeps != sleeps {
+                self.sleeps = sleeps;
                 let wait = due.since(now);
                 self.armed = Some(due);
                 if wait < COARSE {
