@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use super::batch::{Batch, Change, MAX_ROWS};
 use super::env::{CommitError, Environment};
 use super::lazy::Lazy;
+use super::written::Written;
 use super::{Receipt, StoreError};
 
 /// Rows that may wait: every device of the largest profile sends its first
@@ -28,24 +29,6 @@ pub const QUEUE_ROWS: usize = 8_192;
 
 /// Bytes (keys and values) that may wait. A ticket row takes 350 to 700.
 pub const QUEUE_BYTES: usize = 4 << 20;
-
-/// What the writer has done since the store was opened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Written {
-    /// Transactions committed.
-    pub commits: u64,
-    /// Transactions that failed.
-    pub failures: u64,
-    /// Rows written or removed by the commits.
-    pub rows: u64,
-    /// Bytes of their keys and values. What reaches the flash is more: about
-    /// 20 KB for one row.
-    pub bytes: u64,
-    /// Lazy rows given up: the disk took none for so long that no more may wait.
-    pub dropped: u64,
-    /// Why the latest transaction failed; None if it did not.
-    pub error: Option<StoreError>,
-}
 
 /// The queue and the thread that empties it.
 pub(super) struct Writer {
@@ -448,28 +431,9 @@ fn run(env: &Environment, shared: &Shared) {
                 result = commit(env, &taken.0);
             }
         }
-        {
-            let mut written = shared.written();
-            match &result {
-                Ok(()) => {
-                    written.commits = written.commits.saturating_add(1);
-                    for batch in &taken.0 {
-                        written.rows = written.rows.saturating_add(batch.changes.len() as u64);
-                        written.bytes = written.bytes.saturating_add(batch.bytes() as u64);
-                    }
-                    if written.error.take().is_some() {
-                        log::info!("store: rows are written again");
-                    }
-                }
-                Err(error) => {
-                    written.failures = written.failures.saturating_add(1);
-                    // Once a reason, not once a row: a full disk lasts.
-                    if written.error.as_ref() != Some(error) {
-                        log::error!("store: rows were not written: {error}");
-                    }
-                    written.error = Some(error.clone());
-                }
-            }
+        match &result {
+            Ok(()) => shared.written().committed(&taken.0),
+            Err(error) => shared.written().failed(error),
         }
         for batch in &taken.0 {
             batch.receipt.resolve(result.clone());

@@ -7,6 +7,7 @@ use crate::node::error::NodeError;
 use crate::node::house::House;
 use crate::node::statistics::{keep, NodeStats, Sample, Statistics};
 use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
+use crate::platform::clock::{awake, SleepWatch};
 use crate::platform::memory::{self, Tidying};
 use crate::time::{Clock, Moment};
 use smol::future::FutureExt;
@@ -97,6 +98,7 @@ fn lock(statistics: &Mutex<Statistics>) -> MutexGuard<'_, Statistics> {
 /// When each chore was done last.
 struct Chores {
     sampled: Moment,
+    sleep: SleepWatch,
     remembered: Moment,
     tidying: Tidying,
 }
@@ -105,6 +107,7 @@ impl Chores {
     fn new(now: Moment) -> Chores {
         Chores {
             sampled: now,
+            sleep: SleepWatch::default(),
             remembered: now,
             tidying: Tidying::default(),
         }
@@ -112,6 +115,10 @@ impl Chores {
 
     fn tick(&mut self, house: &House) {
         let now = house.clock.now();
+        if let Some(slept) = self.sleep.look(now, awake()) {
+            log::info!("the device has slept for {} s", slept.as_secs());
+            house.board.wake_all();
+        }
         if now.since(self.sampled) >= SAMPLE_EVERY {
             let rows = lock(&house.statistics).tick(&sample(house));
             keep_rows(house, &rows);
