@@ -111,7 +111,8 @@ impl Fault {
 /// It cannot be read, is not a regular file, is larger than [`MAX_FILE`], or is
 /// not UTF-8.
 pub fn read(path: &Path) -> Result<String, Fault> {
-    let cannot = |e: std::io::Error| Fault::whole(format!("cannot be read: {e}"));
+    let cannot =
+        |e: std::io::Error| Fault::whole(format!("cannot be read: {e}; check what --config names"));
     let kind = std::fs::metadata(path).map_err(cannot)?;
     if kind.is_dir() {
         return Err(Fault::whole("is a folder; name the file in it"));

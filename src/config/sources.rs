@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Variables that belong to parts of the system which this version does not
@@ -80,6 +81,9 @@ pub struct Request {
     pub file: Option<PathBuf>,
     /// The variables that could be ours.
     environment: BTreeMap<String, OsString>,
+    /// What `auto` chose the first time, and why: a node does not become another
+    /// kind of device while it runs.
+    chosen: OnceLock<(Profile, String)>,
 }
 
 /// Settings, and the story of each.
@@ -181,6 +185,7 @@ impl Request {
             command_line: command_line.to_vec(),
             file: file.map(Path::to_owned),
             environment: relevant(environment),
+            chosen: OnceLock::new(),
         }
     }
 
@@ -208,8 +213,8 @@ impl Request {
         let (profile, chosen) = match upper.settings.node.profile_wanted {
             Some(profile) => (profile, None),
             None => {
-                let (profile, why) = Profile::choose(device);
-                (profile, Some(why))
+                let chosen = self.chosen.get_or_init(|| Profile::choose(device));
+                (chosen.0, Some(chosen.1.clone()))
             }
         };
         let mut loaded = Loaded {

@@ -230,6 +230,51 @@ fn every_profile_can_be_loaded_and_says_its_own_name() {
     }
 }
 
+/// A machine with these files.
+fn device(files: &[(&str, &str)]) -> Device {
+    let root = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = root.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    Device::read_below(root.path(), false)
+}
+
+#[test]
+fn auto_looks_at_the_machine_once_and_takes_its_class_s_values() {
+    let large = ("proc/meminfo", "MemTotal: 64000000 kB\n");
+    for (files, profile, connections) in [
+        (&[large, ("etc/openwrt_release", "")][..], "router", 200),
+        (&[large, ("system/build.prop", "")][..], "android", 50),
+        (
+            &[("proc/meminfo", "MemTotal: 60000 kB\n")][..],
+            "router",
+            200,
+        ),
+        (
+            &[
+                large,
+                ("proc/self/cgroup", "0::/\n"),
+                ("sys/fs/cgroup/memory.max", "402653184\n"),
+            ][..],
+            "raspberry-pi",
+            1_000,
+        ),
+        (&[][..], "raspberry-pi", 1_000),
+    ] {
+        let request = Request::new(&[], None, []);
+        let loaded = request.load_on(&device(files)).unwrap();
+        assert_eq!(loaded.settings.node.profile.name(), profile, "{files:?}");
+        assert_eq!(loaded.settings.performance.max_connections, connections);
+        assert!(loaded.chosen.is_some());
+        // The limit of a container may change; what the node is does not.
+        let later = request.load_on(&device(&[large])).unwrap();
+        assert_eq!(loaded.changes(&later), []);
+        assert_eq!(later.settings.node.profile.name(), profile);
+    }
+}
+
 #[test]
 fn termux_is_a_phone_although_it_hides_the_system_s_files() {
     let request = Request::new(&[], None, environment(&[("TERMUX_VERSION", "0.118")]));
