@@ -10,6 +10,8 @@
 mod common;
 
 use chr_node::edge::ALPN;
+use chr_node::node::statistics::NodeStats;
+use chr_node::store::{Store, StoreOptions};
 use chr_node::tls::Versions;
 use common::raw::Raw;
 use common::servers::*;
@@ -324,4 +326,26 @@ fn nodes_are_reached_by_name_and_by_ipv6() {
     let route = Route::open(home.path(), &node.address(), &spec, "[::1]:0", &[]);
     assert!(route.listen.is_ipv6());
     assert_echo(route.listen, b"IPv6 on all legs");
+}
+
+#[test]
+fn what_a_node_has_carried_is_in_its_store_when_it_has_stopped() {
+    let home = tempfile::tempdir().unwrap();
+    let mut node = Node::start(home.path());
+    let route = Route::tcp(home.path(), &node.address(), echo_server());
+    assert_echo(route.listen, &noise(3, 3_000_000));
+    // What a session has carried is added up at its next turn, or at its end.
+    drop(route);
+    node.program.signal("-TERM");
+    assert!(node.program.wait(SOON).success());
+    let store = Store::open(&home.path().join("store"), StoreOptions::default()).unwrap();
+    for kind in [b"m", b"h"] {
+        let rows: Vec<NodeStats> = store.scan_prefix(kind, 10).unwrap();
+        let sum = |of: fn(&NodeStats) -> u64| rows.iter().map(of).sum::<u64>();
+        // There and back, and what end-to-end TLS adds.
+        let (came, went) = (sum(|row| row.bytes_in), sum(|row| row.bytes_out));
+        assert!((6_000_000..6_400_000).contains(&came), "{rows:?}");
+        assert!((6_000_000..6_400_000).contains(&went), "{rows:?}");
+        assert!(rows.iter().all(|row| row.uptime_seconds < 60), "{rows:?}");
+    }
 }

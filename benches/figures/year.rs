@@ -3,6 +3,7 @@
 use super::programs::{folder, Node};
 use super::say;
 use chr_node::identity::{Address, SecretKey};
+use chr_node::node::statistics::{NodeStats, Span};
 use chr_node::store::{Batch, Record, Store, StoreOptions, MAX_ROWS};
 use chr_node::ticket::{epoch_of, Ticket, TicketRow};
 use std::path::Path;
@@ -12,8 +13,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const DEVICES: u64 = 1_000;
 /// Epochs of a year: 30 days each.
 const EPOCHS: u64 = 13;
+/// Statistics are kept by the minute for a week, by the hour for a year.
+const MINUTES: u64 = 7 * 24 * 60;
+const HOURS: u64 = 366 * 24;
 
-/// To listening, with the tickets of a thousand devices in thirteen epochs.
+/// To listening, with the tickets of a thousand devices in thirteen epochs, and
+/// statistics of every minute of a week and every hour of a year.
 pub fn start() -> Result<(), String> {
     let home = folder();
     // A first start makes the identity.
@@ -52,6 +57,20 @@ fn fill(folder: &Path) -> Result<(), String> {
                     local_address: vec![2, 0xc0],
                     signature,
                 },
+            })?;
+        }
+    }
+    for (span, count) in [(Span::Minute, MINUTES), (Span::Hour, HOURS)] {
+        for age in 1..=count {
+            let seconds = span.seconds();
+            rows.put(&NodeStats {
+                span,
+                unix: (now / seconds - age) * seconds,
+                seconds: seconds as u32,
+                connections: 1_000,
+                bytes_in: age << 30,
+                bytes_out: age << 30,
+                uptime_seconds: now,
             })?;
         }
     }

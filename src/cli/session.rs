@@ -132,7 +132,7 @@ async fn tidy<T>(device: &Device) -> T {
         let carried = device.traffic().carried();
         if carried != before {
             before = carried;
-            memory::give_back();
+            memory::give_back(|| ());
         }
     }
 }

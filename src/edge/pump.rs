@@ -9,8 +9,8 @@
 use super::stop::broken;
 pub use super::stop::Stop;
 use crate::identity::Address;
+use crate::platform::clock::{on_the_second, sleeps};
 use crate::ports::Link;
-
 use crate::time::{Clock, Moment};
 use crate::tls::Channel;
 use crate::wire::control::encode;
@@ -40,7 +40,7 @@ const TURNS: usize = 4;
 const PENDING_MAX: usize = 4 * WRITE_SIZE;
 /// How long the reason for an end may take to leave.
 const CLOSING_TIME: Duration = Duration::from_secs(1);
-/// Deadlines further away than this are rounded up to whole seconds, so that
+/// Deadlines further away than this are met at the next whole second, so that
 /// the timers of many sessions fire together.
 const COARSE: Duration = Duration::from_secs(10);
 
@@ -101,6 +101,8 @@ pub struct Pump<P> {
     pending_at: usize,
     timer: Timer,
     armed: Option<Moment>,
+    /// What [`sleeps`] said when that was.
+    sleeps: u32,
     clock: Arc<dyn Clock>,
     phase: Phase,
     protocol: P,
@@ -125,6 +127,7 @@ impl<P: Protocol> Pump<P> {
             pending_at: 0,
             timer: Timer::never(),
             armed: None,
+            sleeps: 0,
             clock,
             phase: Phase::Running,
             protocol,
@@ -235,10 +238,16 @@ impl<P: Protocol> Pump<P> {
             let Some(due) = next else {
                 return Ok(());
             };
-            if self.armed.is_none_or(|armed| due < armed) {
-                let wait = coarse(due.since(now));
-                self.armed = Some(now + wait);
-                self.timer.set_after(wait);
+            let sleeps = sleeps();
+            if self.armed.is_none_or(|armed| due < armed) || self.sleeps != sleeps {
+                self.sleeps = sleeps;
+                let wait = due.since(now);
+                self.armed = Some(due);
+                if wait < COARSE {
+                    self.timer.set_after(wait);
+                } else {
+                    self.timer.set_at(on_the_second(wait));
+                }
             }
             if Pin::new(&mut self.timer).poll(cx).is_pending() {
                 return Ok(());
@@ -423,15 +432,6 @@ impl<P: Protocol> Pump<P> {
         }
         self.timer.set_after(CLOSING_TIME);
         self.phase = Phase::Closing(stop);
-    }
-}
-
-/// Deadlines that are far away share wake-ups.
-fn coarse(wait: Duration) -> Duration {
-    if wait < COARSE {
-        wait
-    } else {
-        Duration::from_secs(wait.as_secs() + 1)
     }
 }
 

@@ -2,10 +2,8 @@
 
 use super::{Node, NodeError, NodePlan};
 use crate::config::Settings;
-use crate::platform::notify;
 use crate::platform::signals::{Caught, Signals};
-use crate::task;
-use smol::channel::Sender;
+use crate::platform::{crew, notify};
 use smol::{future, Executor};
 use std::sync::Arc;
 
@@ -22,30 +20,9 @@ pub fn run(plan: NodePlan, reload: Reload) -> Result<(), NodeError> {
     let runtime = &plan.settings.runtime;
     // Read by the pool when it is used for the first time; no thread runs yet.
     std::env::set_var("BLOCKING_MAX_THREADS", runtime.worker_pool_size.to_string());
-    let _others = Threads::start(runtime.threads.saturating_sub(1), &executor)?;
-    let served = task::run(&executor, serve(plan, reload, executor.clone()));
+    let threads = runtime.threads;
+    let served = crew::run(&executor, threads, serve(plan, reload, executor.clone()));
     served.unwrap_or(Ok(()))
-}
-
-/// Further threads that run the executor; they end when this is dropped.
-struct Threads {
-    _end: Sender<()>,
-}
-
-impl Threads {
-    fn start(count: usize, executor: &Arc<Executor<'static>>) -> Result<Threads, NodeError> {
-        let (_end, ended) = smol::channel::bounded::<()>(1);
-        for n in 1..=count {
-            let (executor, ended) = (executor.clone(), ended.clone());
-            std::thread::Builder::new()
-                .name(format!("chr-node-{n}"))
-                .spawn(move || {
-                    task::run(&executor, async move { ended.recv().await.ok() });
-                })
-                .map_err(|e| NodeError::System("cannot start a thread".into(), e))?;
-        }
-        Ok(Threads { _end })
-    }
 }
 
 async fn serve(

@@ -199,7 +199,7 @@ impl Sum {
 /// The sampler. See the module's text.
 pub struct Statistics {
     started: Moment,
-    last: Option<Sample>,
+    last: Sample,
     recent: VecDeque<Interval>,
     minute: Sum,
     /// Which minute that is, while the clock is trusted.
@@ -211,12 +211,15 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Nothing was carried yet.
+    /// Nothing was carried yet: the counters start at zero, too.
     #[must_use]
     pub fn new(now: Moment) -> Statistics {
         Statistics {
             started: now,
-            last: None,
+            last: Sample {
+                now,
+                ..Sample::default()
+            },
             recent: VecDeque::new(),
             minute: Sum {
                 began: now,
@@ -265,24 +268,23 @@ impl Statistics {
     }
 
     fn add(&mut self, sample: &Sample) {
-        if let Some(last) = &self.last {
-            let millis = sample.now.since(last.now).as_millis();
-            // Counters that start anew were zero in between.
-            let grown = |new: u64, old: u64| new.checked_sub(old).unwrap_or(new);
-            let interval = Interval {
-                millis: u64::try_from(millis).unwrap_or(u64::MAX),
-                sessions: sample.sessions,
-                bytes_in: grown(sample.bytes_in, last.bytes_in),
-                bytes_out: grown(sample.bytes_out, last.bytes_out),
-            };
-            if self.recent.len() >= RECENT_MAX {
-                self.recent.pop_front();
-            }
-            self.recent.push_back(interval);
-            self.minute.add(&interval);
+        let last = &self.last;
+        let millis = sample.now.since(last.now).as_millis();
+        // Counters that start anew were zero in between.
+        let grown = |new: u64, old: u64| new.checked_sub(old).unwrap_or(new);
+        let interval = Interval {
+            millis: u64::try_from(millis).unwrap_or(u64::MAX),
+            sessions: sample.sessions,
+            bytes_in: grown(sample.bytes_in, last.bytes_in),
+            bytes_out: grown(sample.bytes_out, last.bytes_out),
+        };
+        if self.recent.len() >= RECENT_MAX {
+            self.recent.pop_front();
         }
+        self.recent.push_back(interval);
+        self.minute.add(&interval);
         self.minute.uptime = sample.now.since(self.started).as_secs();
-        self.last = Some(*sample);
+        self.last = *sample;
     }
 
     fn end_minute(&mut self, sample: &Sample, rows: &mut Vec<NodeStats>) {

@@ -6,8 +6,9 @@
 
 use crate::time::{Clock, Moment};
 use nix::time::{clock_gettime, ClockId};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// No build of this program is older than this: 2026-04-15 00:00 UTC, in unix
 /// seconds. A wall clock before it is wrong. Raised with each release.
@@ -68,11 +69,7 @@ impl Clock for BootClock {
     fn now(&self) -> Moment {
         // The clock was read once already, so it cannot fail; a zero would only
         // make durations come out as zero.
-        clock_gettime(self.id).map_or(Moment(0), |t| {
-            let seconds = u64::try_from(t.tv_sec()).unwrap_or(0);
-            let nanos = u64::try_from(t.tv_nsec()).unwrap_or(0);
-            Moment(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
-        })
+        read(self.id)
     }
 
     fn unix(&self) -> u64 {
@@ -88,6 +85,75 @@ impl Clock for BootClock {
     fn floor(&self) -> u64 {
         self.floor.load(Ordering::Relaxed)
     }
+}
+
+/// A clock that stands still while the device is suspended, as timers do.
+#[must_use]
+pub fn awake() -> Moment {
+    read(ClockId::CLOCK_MONOTONIC)
+}
+
+fn read(id: ClockId) -> Moment {
+    clock_gettime(id).map_or(Moment(0), |t| {
+        let seconds = u64::try_from(t.tv_sec()).unwrap_or(0);
+        let nanos = u64::try_from(t.tv_nsec()).unwrap_or(0);
+        Moment(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+    })
+}
+
+/// How often this process has noticed that the device slept.
+static SLEEPS: AtomicU32 = AtomicU32::new(0);
+
+/// A number that changes when the process notices that the device slept: timers
+/// that were set under another one fire too late by that sleep.
+#[must_use]
+pub fn sleeps() -> u32 {
+    SLEEPS.load(Ordering::Relaxed)
+}
+
+/// Notices that the device was suspended, from two clocks that somebody reads now
+/// and then. Timers stand still meanwhile, deadlines do not.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SleepWatch {
+    /// What the clocks said at the latest look.
+    latest: Option<(Moment, Moment)>,
+}
+
+impl SleepWatch {
+    /// Sleep shorter than this is none: the clocks are read one after the other,
+    /// and a busy machine may do something else in between.
+    const LEAST: Duration = Duration::from_secs(1);
+
+    /// A look at the boot-time clock and at the one of [`awake`]. How long the
+    /// device has slept since the one before; then [`sleeps`] has changed, and
+    /// whoever waits for a timer has to be woken.
+    pub fn look(&mut self, boot: Moment, awake: Moment) -> Option<Duration> {
+        let (last_boot, last_awake) = self.latest.replace((boot, awake))?;
+        let passed = boot.since(last_boot);
+        let slept = passed.saturating_sub(awake.since(last_awake));
+        if slept < Self::LEAST {
+            return None;
+        }
+        SLEEPS.fetch_add(1, Ordering::Relaxed);
+        Some(slept)
+    }
+}
+
+/// The first instant at or after `wait` from now that is a whole number of
+/// seconds since the program began. Timers that are not in a hurry meet there:
+/// a sleeping CPU wakes up once for all of them.
+#[must_use]
+pub fn on_the_second(wait: Duration) -> Instant {
+    static BEGINNING: OnceLock<Instant> = OnceLock::new();
+    let now = Instant::now();
+    let beginning = *BEGINNING.get_or_init(|| now);
+    let due = now
+        .saturating_duration_since(beginning)
+        .saturating_add(wait);
+    let whole = due.as_secs() + u64::from(due.subsec_nanos() > 0);
+    // Centuries away is as good as the far end of the clock.
+    let at = beginning.checked_add(Duration::from_secs(whole));
+    at.unwrap_or(now)
 }
 
 #[cfg(test)]
@@ -122,6 +188,58 @@ mod tests {
         assert_eq!(clock.trusted(), clock.unix() >= build_date());
         clock.raise_floor(clock.unix() + 1000);
         assert!(!clock.trusted());
+    }
+
+    fn at(seconds: f64) -> Moment {
+        Moment((seconds * 1e9) as u64)
+    }
+
+    #[test]
+    fn an_hour_of_sleep_is_noticed_once_and_in_full() {
+        let mut watch = SleepWatch::default();
+        let before = sleeps();
+        assert_eq!(watch.look(at(5000.0), at(1000.0)), None, "the first look");
+        assert_eq!(watch.look(at(5010.0), at(1010.0)), None, "it was awake");
+        let slept = watch.look(at(8620.0), at(1020.0));
+        assert_eq!(slept, Some(Duration::from_secs(3600)));
+        assert_ne!(sleeps(), before);
+        assert_eq!(watch.look(at(8630.0), at(1030.0)), None, "told twice");
+    }
+
+    #[test]
+    fn a_busy_machine_is_not_taken_for_one_that_sleeps() {
+        let mut watch = SleepWatch::default();
+        assert_eq!(watch.look(at(10.0), at(10.9)), None);
+        // The second clock was read late the last time.
+        assert_eq!(watch.look(at(20.0), at(20.0)), None);
+        // And a clock that stands still, or ran backwards, is no sleep either.
+        assert_eq!(watch.look(at(20.0), at(20.0)), None);
+        assert_eq!(watch.look(at(19.0), at(30.0)), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_clock_of_timers_is_not_ahead_of_the_one_that_counts_sleep() {
+        let (awake, boot) = (awake(), BootClock::new().now());
+        assert!(awake > Moment(0) && awake <= boot, "{awake:?} {boot:?}");
+    }
+
+    #[test]
+    fn timers_that_are_set_one_after_the_other_fire_together_and_never_early() {
+        let wait = Duration::from_secs(30);
+        let (before, first) = (Instant::now(), on_the_second(wait));
+        let mut instants = vec![first];
+        for _ in 0..200 {
+            std::thread::sleep(Duration::from_millis(1));
+            let (now, at) = (Instant::now(), on_the_second(wait));
+            assert!(at >= now + wait && at < now + wait + Duration::from_millis(1100));
+            instants.push(at);
+        }
+        assert!(first >= before + wait);
+        instants.dedup();
+        // A fifth of a second or a busy second of a busy machine.
+        let seconds = before.elapsed().as_secs() as usize + 2;
+        assert!(instants.len() <= seconds, "{} instants", instants.len());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A container's or a service's limit (cgroup v2 or v1) is what the kernel
 //! kills by, so it counts as much as the memory of the machine.
 
-use super::sys;
+use super::{crew, sys};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,14 @@ pub const UNKNOWN_BUDGET: u64 = 64 << 20;
 /// of a relay's CPU time (100,000 page faults a second).
 const KEPT: i32 = 4 << 20;
 
+/// Sessions that ended after which [`Tidying`] waits only until no more do: they
+/// held two MB.
+const MANY_LEFT: u64 = 256;
+/// Looks after which it is time in any case: bursts of traffic leave something, too.
+const LOOKS: u32 = 6;
+/// Free bytes that are left at the end of a heap, and asked for beyond what is
+/// needed when it grows: glibc's own choice.
+const PAD: i32 = 128 << 10;
 /// Controller files above this depth are not looked for: real trees are a
 /// handful deep, and the path comes from outside.
 const CGROUP_DEPTH: usize = 32;
@@ -80,13 +88,59 @@ impl Memory {
 /// Sets the allocator up for carrying traffic. For a whole program to decide,
 /// once, at its start.
 pub fn prepare() {
-    sys::keep_free(KEPT);
+    sys::keep_free(KEPT, PAD);
 }
 
-/// Gives back what is free: after a burst, or when many sessions have left.
-/// Costs some microseconds for each MB that the program holds.
-pub fn give_back() {
+/// Gives back what is free: after a burst, or when many sessions have left. Does
+/// `before` first, which should give back what other rooms keep.
+///
+/// Costs some microseconds for each MB that the program holds. In a program that
+/// [`crew::run`] runs, all of it is soon done by its first thread, which does
+/// nothing else and may block; in others, here and now.
+pub fn give_back(before: impl FnOnce() + Send + 'static) {
+    if let Err(before) = crew::give_back(Box::new(before)) {
+        before();
+        sys::trim_heaps();
+    }
+}
+
+/// As [`crew`] does it: `release` ends threads, with which the ends of their heaps
+/// go back, however small.
+pub(super) fn give_back_with(release: impl FnOnce()) {
+    sys::keep_free(0, 0);
+    release();
     sys::trim_heaps();
+    prepare();
+}
+
+/// Decides when to [`give_back`]: that takes some milliseconds of a program with
+/// thousands of sessions, and while they come and go it would be in vain.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tidying {
+    /// Sessions that had ended at the latest look.
+    seen: u64,
+    /// Sessions and bytes when it was done last.
+    done: (u64, u64),
+    /// Looks since it was done last.
+    looks: u32,
+}
+
+impl Tidying {
+    /// A look every ten seconds or so, with the sessions that have ended and the
+    /// bytes that were carried since the program began. True: give back now.
+    #[must_use]
+    pub fn is_due(&mut self, ended: u64, carried: u64) -> bool {
+        let still = ended == self.seen;
+        self.seen = ended;
+        self.looks = self.looks.saturating_add(1);
+        let many = ended.saturating_sub(self.done.0) >= MANY_LEFT;
+        let late = self.looks >= LOOKS && self.done != (ended, carried);
+        let due = late || (many && still);
+        if due {
+            (self.done, self.looks) = ((ended, carried), 0);
+        }
+        due
+    }
 }
 
 /// Memory of this process that is in RAM now (VmRSS), in bytes.
@@ -257,10 +311,35 @@ mod tests {
         // The last one pins the end of the heap: nothing goes back by itself.
         let last = chunks.pop();
         drop(chunks);
-        give_back();
+        give_back(|| ());
         let after = resident().unwrap();
         assert!(after + 64 * MB < full, "{full} before, {after} after");
         drop(last);
+    }
+
+    #[test]
+    fn a_storm_is_waited_out_before_memory_is_given_back() {
+        let mut tidying = Tidying::default();
+        assert!(!tidying.is_due(100, 0));
+        assert!(!tidying.is_due(4000, 0));
+        assert!(!tidying.is_due(5000, 0), "they are still leaving");
+        assert!(tidying.is_due(5000, 0));
+        assert!(!tidying.is_due(5000, 0), "done once");
+    }
+
+    #[test]
+    fn a_node_that_is_never_quiet_gives_back_now_and_then_all_the_same() {
+        let mut tidying = Tidying::default();
+        let due = (1..=60).filter(|n| tidying.is_due(n * 1000, 0)).count();
+        assert_eq!(due, 60 / LOOKS as usize);
+    }
+
+    #[test]
+    fn a_node_that_does_nothing_does_not_tidy_either() {
+        let mut tidying = Tidying::default();
+        let _ = (0..LOOKS).any(|_| tidying.is_due(3, 1 << 20));
+        assert!((0..100).all(|_| !tidying.is_due(3, 1 << 20)));
+        assert!(tidying.is_due(3, 2 << 20), "a burst of traffic");
     }
 
     #[cfg(target_os = "linux")]

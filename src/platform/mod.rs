@@ -2,7 +2,8 @@
 //!
 //! Everything here answers one question about the machine that the program
 //! runs on and decides nothing else: how many descriptors there are
-//! ([`limits`]), how much memory ([`memory`]), whether the CPU has AES
+//! ([`limits`]), how much memory ([`memory`])
+//! and which threads there are ([`crew`]), whether the CPU has AES
 //! ([`cpu`]), what kind of device it is ([`device`]), what time it is and whether that can be believed ([`clock`]),
 //! how a socket is set up ([`socket`], [`listen`]), when to stop ([`signals`]) and where a
 //! user's files belong ([`folders`]).
@@ -12,6 +13,7 @@
 
 pub mod clock;
 pub mod cpu;
+pub mod crew;
 pub mod device;
 pub mod folders;
 pub mod limits;

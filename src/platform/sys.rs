@@ -50,17 +50,19 @@ pub fn set_tcp(fd: &impl AsFd, option: TcpOption, value: u32) -> io::Result<()> 
     }
 }
 
-/// Tells the C library's allocator to keep so many free bytes at the end of the
-/// heap before it gives any back. Does nothing where that is not glibc.
-pub fn keep_free(bytes: i32) {
+/// Tells the C library's allocator to keep up to so many free bytes at the end of
+/// a heap, and to leave `pad` of them when it gives back what is more. Does
+/// nothing where that is not glibc.
+pub fn keep_free(bytes: i32, pad: i32) {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: sets a number in the allocator, under its own lock; no memory is
+    // SAFETY: sets two numbers in the allocator, under its own lock; no memory is
     // passed or returned. A value that it does not like is ignored.
     unsafe {
         libc::mallopt(libc::M_TRIM_THRESHOLD, bytes);
+        libc::mallopt(libc::M_TOP_PAD, pad);
     }
     #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-    let _ = bytes;
+    let _ = (bytes, pad);
 }
 
 /// Gives all free pages of the C library's heaps back to the system. Does

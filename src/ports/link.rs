@@ -204,6 +204,15 @@ impl Link {
         }
     }
 
+    /// Has the session's task look at the time: after a sleep of the device its
+    /// timers are late.
+    pub fn wake(&self) {
+        let waker = self.lock().waker.clone();
+        if let Some(w) = waker {
+            w.wake();
+        }
+    }
+
     /// As [`Link::end`], with the reason's parts.
     pub fn leave(&self, code: Code, text: &str) {
         self.end(Close {

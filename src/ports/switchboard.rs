@@ -138,6 +138,13 @@ impl Switchboard {
         self.lock().values().cloned().collect()
     }
 
+    /// Has all sessions look at the time, see [`Link::wake`].
+    pub fn wake_all(&self) {
+        for link in self.links() {
+            link.wake();
+        }
+    }
+
     /// Carries out an Open that `opener` sent with request `id`. The answer goes
     /// to `opener` when the publishing device has given its own.
     ///

@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 use std::fs::File;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -61,6 +62,10 @@ const DEFAULT_MAP: (usize, usize) = (1 << 30, 16 << 30);
 #[cfg(not(target_pointer_width = "64"))]
 const DEFAULT_MAP: (usize, usize) = (64 << 20, 1 << 30);
 
+/// Transactions after which memory may be worth giving back: each can leave one
+/// page of 4 KiB mapped, and dirty ones beside it.
+const MANY: usize = 64;
+
 /// Why a transaction was not committed.
 pub(super) enum CommitError {
     /// The map has no room for it: [`Environment::grow`], then try again.
@@ -76,12 +81,22 @@ pub(super) struct Environment {
     folder: Arc<Folder>,
     limit: usize,
     state: RwLock<State>,
+    /// Transactions since [`Environment::is_worth_emptying`] was asked last.
+    used: AtomicUsize,
 }
 
 struct State {
     map_size: usize,
     /// None between a failed reopening and the next.
     opened: Option<Opened>,
+}
+
+impl State {
+    fn open_again(&mut self, folder: &Folder) -> Result<(), StoreError> {
+        self.opened = None;
+        self.opened = Some(Opened::open(folder, self.map_size)?);
+        Ok(())
+    }
 }
 
 struct Opened {
@@ -106,6 +121,7 @@ impl Environment {
                 map_size,
                 opened: Some(opened),
             }),
+            used: AtomicUsize::new(0),
         })
     }
 
@@ -117,6 +133,7 @@ impl Environment {
         table: Table,
         job: impl FnOnce(RawTable, &RoTxn<'_, WithoutTls>) -> heed::Result<T>,
     ) -> Result<Option<T>, StoreError> {
+        self.used.fetch_add(1, Ordering::Relaxed);
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let opened = state.opened.as_ref().ok_or(StoreError::Closed)?;
         let Some(handle) = opened.tables.get(table) else {
@@ -135,6 +152,7 @@ impl Environment {
         &self,
         job: impl FnOnce(&mut Transaction<'_>) -> heed::Result<()>,
     ) -> Result<(), CommitError> {
+        self.used.fetch_add(1, Ordering::Relaxed);
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let Some(opened) = state.opened.as_ref() else {
             return Err(CommitError::Unusable(StoreError::Closed));
@@ -179,6 +197,23 @@ impl Environment {
         self.open_again(self.map_size())
     }
 
+    /// Whether there were so many transactions since it was asked last that they
+    /// may hold much memory.
+    pub(super) fn is_worth_emptying(&self) -> bool {
+        self.used.swap(0, Ordering::Relaxed) >= MANY
+    }
+
+    /// Opens the environment again to be rid of what it holds: LMDB keeps the
+    /// pages that its transactions made dirty, and those that it read stay mapped.
+    pub(super) fn give_back(&self) -> Result<(), StoreError> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        // One that is closed stays closed.
+        if state.opened.is_some() {
+            state.open_again(&self.folder)?;
+        }
+        Ok(())
+    }
+
     /// Opens the environment again if LMDB has given it up after a failed
     /// commit; else readers would be refused until the next row is written.
     pub(super) fn recover(&self) -> Result<(), StoreError> {
@@ -219,10 +254,10 @@ impl Environment {
         // The write lock is held by no transaction: every one lives inside of
         // `read` or `write`, which hold it for reading.
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.opened = None;
-        state.opened = Some(Opened::open(&self.folder, map_size)?);
-        state.map_size = map_size;
-        Ok(())
+        let old = std::mem::replace(&mut state.map_size, map_size);
+        state
+            .open_again(&self.folder)
+            .inspect_err(|_| state.map_size = old)
     }
 
     fn named(&self, error: &heed::Error) -> StoreError {

@@ -24,6 +24,7 @@
 //! | `batch.rs` | changes that are committed together |
 //! | `lazy.rs` | rows that wait for a commit that happens anyway |
 //! | `writer.rs` | the queue and the writer thread |
+//! | `written.rs` | what it has done |
 //! | `receipt.rs` | the promise of a durable row |
 //! | `recover.rs` | a file that cannot be used: set aside, its rows carried over |
 //! | `check.rs` | what is in a file, counted without opening it for writing |
@@ -49,6 +50,7 @@ mod record;
 mod recover;
 mod tables;
 mod writer;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -74,7 +76,8 @@ pub use receipt::Receipt;
 pub use record::{Record, MAX_KEY, MAX_VALUE};
 pub use recover::{Recovery, ASIDE_MAX};
 pub use tables::Table;
-pub use writer::{Written, QUEUE_BYTES, QUEUE_ROWS};
+pub use writer::{QUEUE_BYTES, QUEUE_ROWS};
+pub use written::Written;
 
 /// A handle of the open store; clones share it. The last one that is dropped
 /// commits what waits and closes it.
@@ -227,6 +230,20 @@ impl Store {
             written: self.0.writer.written(),
             bad_rows: self.0.bad_rows.count(),
             map_size: self.0.env.map_size(),
+        }
+    }
+
+    /// Gives memory back that LMDB and the writer's thread keep, if it may be much:
+    /// replaces the thread, closes the environment and opens it again, which
+    /// writes nothing. Blocks for as long as a commit that is running takes;
+    /// readers wait for a fraction of a millisecond.
+    pub fn give_back(&self) {
+        if !self.0.env.is_worth_emptying() {
+            return;
+        }
+        self.0.writer.relieve();
+        if let Err(error) = self.0.env.give_back() {
+            log::error!("store: it cannot be opened again: {error}");
         }
     }
 

@@ -110,6 +110,38 @@ fn rows_that_wait_when_the_last_handle_goes_are_not_lost() {
 }
 
 #[test]
+fn giving_memory_back_loses_no_row_and_keeps_no_reader_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let receipts: Vec<_> = (0..400)
+        .map(|number| {
+            if number % 100 == 99 {
+                // Each look counts as use, so that it is worth the while.
+                (0..100).for_each(|_| drop(read(&store, 0)));
+                store.give_back();
+            }
+            store.put(&row(number))
+        })
+        .collect();
+    for receipt in receipts {
+        block_on(receipt).unwrap();
+    }
+    assert!((0..400).all(|number| read(&store, number) == Some(row(number))));
+    assert_eq!(store.health().written.failures, 0);
+}
+
+#[test]
+fn a_closed_store_is_not_opened_again_for_the_sake_of_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    (0..100).for_each(|_| drop(read(&store, 0)));
+    store.close();
+    store.give_back();
+    assert_eq!(store.get::<Row>(b"key"), Err(StoreError::Closed));
+    assert_eq!(block_on(store.put(&row(1))), Err(StoreError::Closed));
+}
+
+#[test]
 fn a_scan_gives_its_rows_in_order_and_stops_at_its_limit() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

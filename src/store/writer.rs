@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use super::batch::{Batch, Change, MAX_ROWS};
 use super::env::{CommitError, Environment};
 use super::lazy::Lazy;
+use super::written::Written;
 use super::{Receipt, StoreError};
 
 /// Rows that may wait: every device of the largest profile sends its first
@@ -29,26 +30,9 @@ pub const QUEUE_ROWS: usize = 8_192;
 /// Bytes (keys and values) that may wait. A ticket row takes 350 to 700.
 pub const QUEUE_BYTES: usize = 4 << 20;
 
-/// What the writer has done since the store was opened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Written {
-    /// Transactions committed.
-    pub commits: u64,
-    /// Transactions that failed.
-    pub failures: u64,
-    /// Rows written or removed by the commits.
-    pub rows: u64,
-    /// Bytes of their keys and values. What reaches the flash is more: about
-    /// 20 KB for one row.
-    pub bytes: u64,
-    /// Lazy rows given up: the disk took none for so long that no more may wait.
-    pub dropped: u64,
-    /// Why the latest transaction failed; None if it did not.
-    pub error: Option<StoreError>,
-}
-
 /// The queue and the thread that empties it.
 pub(super) struct Writer {
+    env: Arc<Environment>,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -74,6 +58,8 @@ struct Queue {
     closed: bool,
     /// The thread has ended by a fault.
     gone: bool,
+    /// The thread is to end; another takes its place.
+    relieved: bool,
     #[cfg(debug_assertions)]
     broken: bool,
 }
@@ -120,13 +106,9 @@ impl Writer {
             flush_interval,
             gone: Receipt::new(),
         });
-        let thread = std::thread::Builder::new()
-            .name("store-writer".into())
-            .spawn({
-                let shared = shared.clone();
-                move || run(&env, &shared)
-            })?;
+        let thread = spawn(&env, &shared)?;
         Ok(Writer {
+            env,
             shared,
             thread: Mutex::new(Some(thread)),
         })
@@ -244,6 +226,30 @@ impl Writer {
         self.shared.wake.notify_one();
     }
 
+    /// Has another thread take over from the one that writes. What the allocator
+    /// keeps for a thread (small pieces that rows were, each of which holds a page
+    /// of the heap) goes back only when it ends. Blocks while a commit is running.
+    pub(super) fn relieve(&self) {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shared.queue().refusal().is_some() {
+            return;
+        }
+        let Some(old) = thread.take() else { return };
+        self.shared.queue().relieved = true;
+        self.shared.wake.notify_one();
+        let _ = old.join();
+        self.shared.queue().relieved = false;
+        match spawn(&self.env, &self.shared) {
+            Ok(new) => *thread = Some(new),
+            Err(error) => {
+                log::error!("store: its thread cannot be started again: {error}");
+                drop(Fence(&self.shared));
+                self.shared.queue().gone = true;
+                self.shared.gone.resolve(Err(StoreError::Stopped));
+            }
+        }
+    }
+
     pub(super) fn written(&self) -> Written {
         self.shared.written().clone()
     }
@@ -284,6 +290,9 @@ impl Shared {
             if queue.broken {
                 drop(queue);
                 panic!("the writer was told to break");
+            }
+            if queue.relieved {
+                return None;
             }
             if !queue.batches.is_empty() {
                 break;
@@ -399,8 +408,15 @@ impl Drop for Fence<'_> {
     }
 }
 
+fn spawn(env: &Arc<Environment>, shared: &Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
+    let (env, shared) = (env.clone(), shared.clone());
+    std::thread::Builder::new()
+        .name("store-writer".into())
+        .spawn(move || run(&env, &shared))
+}
+
 fn run(env: &Environment, shared: &Shared) {
-    let _fence = Fence(shared);
+    let fence = Fence(shared);
     while let Some(batches) = shared.take() {
         // Should LMDB or we panic in between, these are failed like the rest.
         let mut taken = Taken(batches);
@@ -415,32 +431,16 @@ fn run(env: &Environment, shared: &Shared) {
                 result = commit(env, &taken.0);
             }
         }
-        {
-            let mut written = shared.written();
-            match &result {
-                Ok(()) => {
-                    written.commits = written.commits.saturating_add(1);
-                    for batch in &taken.0 {
-                        written.rows = written.rows.saturating_add(batch.changes.len() as u64);
-                        written.bytes = written.bytes.saturating_add(batch.bytes() as u64);
-                    }
-                    if written.error.take().is_some() {
-                        log::info!("store: rows are written again");
-                    }
-                }
-                Err(error) => {
-                    written.failures = written.failures.saturating_add(1);
-                    // Once a reason, not once a row: a full disk lasts.
-                    if written.error.as_ref() != Some(error) {
-                        log::error!("store: rows were not written: {error}");
-                    }
-                    written.error = Some(error.clone());
-                }
-            }
+        match &result {
+            Ok(()) => shared.written().committed(&taken.0),
+            Err(error) => shared.written().failed(error),
         }
         for batch in &taken.0 {
             batch.receipt.resolve(result.clone());
         }
+    }
+    if shared.queue().relieved {
+        std::mem::forget(fence);
     }
 }
 

@@ -58,6 +58,18 @@ struct Accounts {
     parked: VecDeque<Address>,
 }
 
+impl Accounts {
+    /// What a storm of devices needed is given back, step by step.
+    fn shrink(&mut self) {
+        if self.by_device.len() * 4 < self.by_device.capacity() {
+            self.by_device.shrink_to_fit();
+        }
+        if self.parked.len() * 4 < self.parked.capacity() {
+            self.parked.shrink_to_fit();
+        }
+    }
+}
+
 struct Slot {
     entry: Arc<Mutex<Entry>>,
     /// Tabs that are open; 0: parked.
@@ -276,6 +288,7 @@ impl Book {
         };
         if is_done {
             accounts.by_device.remove(&device);
+            accounts.shrink();
             return;
         }
         slot.queued = true;

@@ -21,7 +21,7 @@ use std::time::Duration;
 pub const PORT: u16 = 8080;
 
 /// How often the accounts are looked at until all is counted.
-const POLL: Duration = Duration::from_millis(2);
+const POLL: Duration = Duration::from_millis(10);
 
 /// All that runs.
 pub struct Network {
@@ -99,18 +99,20 @@ impl Network {
         future::or(cut, future::or(node, done)).await
     }
 
-    /// What each device has signed for, and what the node has counted, as soon
-    /// as that is `bytes` at least: it counts behind the bytes, not before them.
+    /// What each device has signed for, and what the node has counted, once that
+    /// is `bytes` at least and stands: it counts behind the bytes, not before them.
     ///
     /// # Errors
     /// The node has no account of one of them.
     pub async fn paid(&self, bytes: u64) -> Result<[Paid; 2], String> {
+        let mut before = self.accounts()?;
         loop {
-            let paid = self.accounts()?;
-            if paid.iter().all(|paid| paid.counted >= bytes) {
-                return Ok(paid);
-            }
             Timer::after(POLL).await;
+            let now = self.accounts()?;
+            if now == before && now.iter().all(|paid| paid.counted >= bytes) {
+                return Ok(now);
+            }
+            before = now;
         }
     }
 

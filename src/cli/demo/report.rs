@@ -26,7 +26,7 @@ pub struct Parties {
 }
 
 /// A device's account at the node, in bytes.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Paid {
     /// What the device's ticket is for.
     pub signed: u64,

@@ -8,11 +8,12 @@ use super::tunnel::Tunnel;
 use super::{Shared, State};
 use crate::edge::pump::{Pump, Stop};
 use crate::identity::Address;
+use crate::platform::clock::{awake, on_the_second, SleepWatch};
 use crate::platform::socket::Tuning;
 use crate::ports::local::End;
 use crate::ports::LocalPort;
 use crate::ticket::PayRefusal;
-use crate::time::Moment;
+use crate::time::{Clock, Moment};
 use crate::tls::Channel;
 use crate::wire::code::Code;
 use async_io::{Async, Timer};
@@ -32,6 +33,9 @@ const EAGER_TIME: Duration = Duration::from_secs(60);
 const PATIENT_PAUSE: Duration = Duration::from_secs(60);
 /// A node may not send us away for longer than this.
 const LONGEST_WISH: Duration = Duration::from_secs(300);
+
+/// How often a device looks whether it has slept.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
 
 /// What happens to a device, for its program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +150,28 @@ struct Outcome {
 
 /// Runs until the device is over.
 pub(super) async fn keep(shared: Arc<Shared>) {
+    let watching = async {
+        loop {
+            resumed(&*shared.options.clock).await;
+            let link = shared.lock().link.clone();
+            if let Some(link) = link {
+                link.wake();
+            }
+        }
+    };
+    smol::future::or(connect(shared.clone()), watching).await;
+}
+
+/// Waits until the device has slept.
+async fn resumed(clock: &dyn Clock) {
+    let mut watch = SleepWatch::default();
+    while watch.look(clock.now(), awake()).is_none() {
+        Timer::at(on_the_second(LOOK_EVERY)).await;
+    }
+}
+
+/// Tries the nodes, over and over.
+async fn connect(shared: Arc<Shared>) {
     let mut lost_at: Option<Moment> = None;
     let mut pause = FIRST_PAUSE;
     let mut turn = 0;
@@ -198,7 +224,11 @@ pub(super) async fn keep(shared: Arc<Shared>) {
         if progress && nodes.len() > 1 && wish.is_zero() {
             continue;
         }
-        Timer::after(jitter(pause).max(wish.min(LONGEST_WISH))).await;
+        let rest = async {
+            Timer::after(jitter(pause).max(wish.min(LONGEST_WISH))).await;
+        };
+        // A device that was asleep has waited long enough.
+        smol::future::or(rest, resumed(&*shared.options.clock)).await;
         pause = if eager {
             (pause * 2).min(EAGER_PAUSE)
         } else {

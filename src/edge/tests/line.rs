@@ -152,6 +152,11 @@ impl<P: Protocol> Half<P> {
         self.session.as_ref().and(self.due)
     }
 
+    /// Timers stand still while a device sleeps: they fire later by that.
+    pub fn oversleep(&mut self, time: Duration) {
+        self.due = self.due.map(|due| due + time);
+    }
+
     /// A turn, if anything calls for one. Whether there was one.
     pub fn run(
         &mut self,

@@ -49,6 +49,33 @@ fn a_node_that_no_longer_answers_is_given_up_after_20_s() {
 }
 
 #[test]
+fn a_node_that_was_suspended_ends_dead_sessions_when_it_wakes_up() {
+    let mut world = World::free();
+    let mut raw = Raw::greeted(&mut world, 1);
+    world.sleep(Duration::from_secs(3600));
+    world.settle();
+    raw.assert_alive(&world);
+    world.services.board.wake_all();
+    raw.expect_end(&mut world, Code::IDLE);
+    world.close();
+}
+
+#[test]
+fn a_device_that_was_suspended_asks_its_node_when_it_wakes_up() {
+    let mut world = World::free();
+    let program = Program::new(1);
+    let mut raw = Raw::welcoming(&mut world, &program);
+    let (id, _) = raw.expect::<Ping>(&mut world);
+    raw.say(&mut world, id, &Pong {});
+    world.sleep(Duration::from_secs(3600));
+    world.settle();
+    program.slot.lock().unwrap().clone().unwrap().wake();
+    raw.expect::<Ping>(&mut world);
+    world.pass(ANSWER_TIME + Duration::from_millis(1));
+    assert!(matches!(world.device_stop(raw.line), Some(Stop::Lost(_))));
+}
+
+#[test]
 fn each_step_before_welcome_has_20_s() {
     let mut world = World::free();
     let program = Program::new(1);

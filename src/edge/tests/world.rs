@@ -238,6 +238,18 @@ impl World {
         }
     }
 
+    /// The machine is suspended, with all that runs on it.
+    pub fn sleep(&mut self, time: Duration) {
+        self.settle();
+        let nanos = u64::try_from(time.as_nanos()).unwrap();
+        self.clock.nanos.fetch_add(nanos, Ordering::Relaxed);
+        for line in &mut self.lines {
+            let halves = (line.device.as_mut(), line.node.as_mut());
+            halves.0.into_iter().for_each(|half| half.oversleep(time));
+            halves.1.into_iter().for_each(|half| half.oversleep(time));
+        }
+    }
+
     /// A turn that nobody called for must change nothing.
     pub fn assert_nothing_was_forgotten(&mut self) {
         self.settle();

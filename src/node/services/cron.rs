@@ -7,7 +7,8 @@ use crate::node::error::NodeError;
 use crate::node::house::House;
 use crate::node::statistics::{keep, NodeStats, Sample, Statistics};
 use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
-use crate::platform::memory;
+use crate::platform::clock::{awake, SleepWatch};
+use crate::platform::memory::{self, Tidying};
 use crate::time::{Clock, Moment};
 use smol::future::FutureExt;
 use std::sync::atomic::Ordering;
@@ -16,11 +17,6 @@ use std::time::Duration;
 
 /// How often what was carried is sampled: every tick, but for a clock's jitter.
 const SAMPLE_EVERY: Duration = Duration::from_millis(9_500);
-/// How often memory that traffic needed is given back: that takes some
-/// milliseconds on a node with thousands of sessions.
-const TIDY_EVERY: Duration = Duration::from_secs(60);
-/// Sessions that ended after which it does not wait so long: two MB.
-const MANY_LEFT: u64 = 256;
 /// How often the time is written down: a commit costs flash 20 KB.
 const REMEMBER_EVERY: Duration = Duration::from_secs(24 * 3600);
 
@@ -102,38 +98,42 @@ fn lock(statistics: &Mutex<Statistics>) -> MutexGuard<'_, Statistics> {
 /// When each chore was done last.
 struct Chores {
     sampled: Moment,
+    sleep: SleepWatch,
     remembered: Moment,
-    tidied: Moment,
-    /// Sessions that had ended by then.
-    ended: u64,
+    tidying: Tidying,
 }
 
 impl Chores {
     fn new(now: Moment) -> Chores {
         Chores {
             sampled: now,
+            sleep: SleepWatch::default(),
             remembered: now,
-            tidied: now,
-            ended: 0,
+            tidying: Tidying::default(),
         }
     }
 
     fn tick(&mut self, house: &House) {
         let now = house.clock.now();
+        if let Some(slept) = self.sleep.look(now, awake()) {
+            log::info!("the device has slept for {} s", slept.as_secs());
+            house.board.wake_all();
+        }
         if now.since(self.sampled) >= SAMPLE_EVERY {
             let rows = lock(&house.statistics).tick(&sample(house));
             keep_rows(house, &rows);
             self.sampled = now;
         }
-        let ended = house
-            .server
-            .get()
-            .map_or(0, |server| server.ended.load(Ordering::Relaxed));
-        // The count starts anew with the edge.
-        let left = ended.checked_sub(self.ended).unwrap_or(ended);
-        if left >= MANY_LEFT || now.since(self.tidied) >= TIDY_EVERY {
-            memory::give_back();
-            (self.ended, self.tidied) = (ended, now);
+        let server = house.server.get();
+        let ended = server.map_or(0, |server| server.ended.load(Ordering::Relaxed));
+        let carried = house.board.bytes_in.load(Ordering::Relaxed);
+        if self.tidying.is_due(ended, carried) {
+            let store = house.store.get();
+            memory::give_back(move || {
+                if let Some(store) = store {
+                    store.give_back();
+                }
+            });
         }
         // Repeated lines are summed up after a minute, also when nobody logs any more.
         log::logger().flush();

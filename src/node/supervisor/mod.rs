@@ -19,6 +19,7 @@ pub use policy::{End, Restart, Verdict};
 
 use super::error::NodeError;
 use crate::liveness::{self, Beat, Watch};
+use crate::platform::clock::on_the_second;
 use crate::task;
 use crate::time::{Clock, Moment};
 use async_io::Timer;
@@ -31,11 +32,14 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a start or a stop of one service may take. Carrying a damaged store's
 /// rows over is the longest of them: a minute on an SD card.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A tick this long can wait for the next whole second.
+const MANNERS: Duration = Duration::from_secs(5);
 
 /// Something that happens later.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -164,7 +168,7 @@ impl Supervisor {
     /// `each` is called before every round of questions. May be dropped at any time, then
     /// [`Supervisor::stop`] is due.
     pub async fn watch(&mut self, mut each: impl FnMut()) -> NodeError {
-        let mut timer = Timer::interval(self.every);
+        let mut timer = Timer::interval_at(first(self.every), self.every);
         loop {
             let reports = &self.reports.1;
             let next = future::or(async { reports.recv().await.ok() }, async {
@@ -379,6 +383,15 @@ impl Supervisor {
                 None => log::error!("service {name} did not stop within {PATIENCE:?}"),
             }
         }
+    }
+}
+
+/// When to ask first: together with other timers, where that is not late.
+fn first(every: Duration) -> Instant {
+    if every >= MANNERS {
+        on_the_second(every)
+    } else {
+        Instant::now() + every
     }
 }
 

@@ -133,7 +133,7 @@ fn what_passes_the_walk_does_not_crash_lmdb() {
     assert!(used.len() > 30, "{used:?}");
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let (mut sound, mut flawed) = (0, 0);
-    for case in 0..4_000 {
+    for case in 0..3_000 {
         let mut bytes = whole.clone();
         damage(&mut bytes, &mut dice, &used);
         fs::write(&data, &bytes).unwrap();
@@ -166,7 +166,7 @@ fn what_passes_the_walk_does_not_crash_lmdb() {
     }
     println!("{sound} sound, {flawed} flawed");
     // Neither answer comes always.
-    assert!(sound > 500 && flawed > 600, "{sound} {flawed}");
+    assert!(sound > 500 && flawed > 450, "{sound} {flawed}");
 }
 
 /// A transaction that frees pages and takes some.
