@@ -79,8 +79,18 @@ pub fn waits(pid: u32) -> BTreeMap<String, u64> {
 
 /// Resident memory of a process in bytes.
 pub fn memory(pid: u32) -> u64 {
+    resident(pid, "VmRSS")
+}
+
+/// The part of it that is the process' own: not pages of files, such as the
+/// program's and the store's, which the kernel takes back when it needs them.
+pub fn own_memory(pid: u32) -> u64 {
+    resident(pid, "RssAnon")
+}
+
+fn resident(pid: u32, which: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
+    let line = status.lines().find(|l| l.starts_with(which)).unwrap();
     let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     kib * 1024
 }

@@ -35,6 +35,11 @@ impl Running {
         machine::cpu(self.0.id())
     }
 
+    /// Resident memory without pages of files, in bytes.
+    pub fn own_memory(&self) -> u64 {
+        machine::own_memory(self.0.id())
+    }
+
     /// Resident memory in bytes.
     pub fn memory(&self) -> u64 {
         machine::memory(self.0.id())

@@ -68,6 +68,7 @@ fn sessions(count: usize) -> Result<(), String> {
     let home = folder();
     let node = Node::start(home.path());
     let idle = idle(&node);
+    let idle_own = node.program.own_memory() as f64;
     run(|executor| async move {
         let cpu = node.program.cpu();
         let devices = devices(&node, count, &executor).await;
@@ -85,6 +86,8 @@ fn sessions(count: usize) -> Result<(), String> {
         let left = node.program.memory() as f64;
         say(&format!("left_memory_{count}"), left / 1e6);
         say(&format!("left_ratio_{count}"), left / idle as f64);
+        let own = node.program.own_memory() as f64 - idle_own;
+        say(&format!("left_own_{count}"), own / 1e3);
     });
     Ok(())
 }
@@ -108,10 +111,12 @@ pub fn churn() -> Result<(), String> {
                 }
             }
             smol::Timer::after(HOUSEKEEPING).await;
-            memory.push(node.program.memory() as f64);
+            let program = &node.program;
+            memory.push((program.memory() as f64, program.own_memory() as f64));
         }
-        say("churn_memory", memory[1] / 1e6);
-        say("churn_growth", (memory[1] - memory[0]) / 1e3);
+        say("churn_memory", memory[1].0 / 1e6);
+        say("churn_growth", (memory[1].0 - memory[0].0) / 1e3);
+        say("churn_own", (memory[1].1 - memory[0].1) / 1e3);
     });
     Ok(())
 }

@@ -158,10 +158,22 @@ pub const FIGURES: &[Figure] = &[
     ),
     figure("left_ratio_5000", "… times idle", "", AtMost(1.2)),
     figure(
+        "left_own_5000",
+        "… more of its own than idle, without pages of files",
+        "KB",
+        None,
+    ),
+    figure(
         "churn_growth",
         "VmRSS that 10,000 sessions add which come and go after 2,000",
         "KB",
         AtMost(300.0),
+    ),
+    figure(
+        "churn_own",
+        "… of it memory of its own, not pages of files",
+        "KB",
+        None,
     ),
     figure("churn_memory", "… VmRSS then", "MB", None),
     figure("idle_seconds", "idle node, watched for", "s", None),
