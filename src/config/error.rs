@@ -28,6 +28,15 @@ pub enum ConfigError {
         /// A section of a similar name.
         similar: Option<&'static str>,
     },
+    /// A key or a section that one file has twice.
+    Twice {
+        /// The key, or the section in brackets.
+        what: String,
+        /// Where it is there again.
+        source: Source,
+        /// The line in which it is there first.
+        first: usize,
+    },
     /// A value that its key does not take.
     BadValue {
         /// The key.
@@ -77,6 +86,14 @@ impl fmt::Display for ConfigError {
                     None => write!(f, "; the sections are {}", sections().join(", ")),
                 }
             }
+            ConfigError::Twice {
+                what,
+                source,
+                first,
+            } => write!(
+                f,
+                "{what} is there twice ({source}), first in line {first}; keep one"
+            ),
             ConfigError::BadValue {
                 key,
                 value,

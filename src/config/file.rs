@@ -6,7 +6,6 @@
 
 use super::value::shown;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -141,7 +140,8 @@ pub fn read(path: &Path) -> Result<String, Fault> {
 /// What the text of a file says.
 ///
 /// # Errors
-/// It is not TOML, has a key or section twice, or a table where a value belongs.
+/// It is not TOML, or has a table where a value belongs. (What is there twice is
+/// for the loader to notice: it knows few names, a file may have many.)
 pub fn parse(text: &str) -> Result<Content, Fault> {
     let source = Text::new(text);
     let tokens = source.lex().into_vec();
@@ -201,8 +201,6 @@ struct Walk<'t> {
     text: &'t str,
     slips: Vec<ParseError>,
     content: Content,
-    /// Lines of sections and keys that were seen.
-    seen: BTreeMap<String, usize>,
     /// Bytes and lines before the last event.
     counted: (usize, usize),
     section: String,
@@ -220,7 +218,6 @@ impl<'t> Walk<'t> {
             text,
             slips: Vec::new(),
             content: Content::default(),
-            seen: BTreeMap::new(),
             counted: (0, 1),
             section: String::new(),
             name: String::new(),
@@ -245,7 +242,10 @@ impl<'t> Walk<'t> {
                 self.name.clear();
                 Ok(())
             }
-            EventKind::StdTableClose => self.heading(),
+            EventKind::StdTableClose => {
+                self.heading();
+                Ok(())
+            }
             EventKind::SimpleKey => {
                 let line = self.line_of(event);
                 let mut part = Cow::Borrowed("");
@@ -267,7 +267,10 @@ impl<'t> Walk<'t> {
                         items.push(text);
                         Ok(())
                     }
-                    None => self.value(kind, text),
+                    None => {
+                        self.value(kind, text);
+                        Ok(())
+                    }
                 }
             }
             EventKind::ArrayOpen if self.list.is_none() => {
@@ -276,7 +279,8 @@ impl<'t> Walk<'t> {
             }
             EventKind::ArrayClose => {
                 let items = self.list.take().unwrap_or_default();
-                self.value(Kind::List, items.join(", "))
+                self.value(Kind::List, items.join(", "));
+                Ok(())
             }
             EventKind::ArrayOpen => Err(self.fault("a list within a list has no meaning here")),
             EventKind::InlineTableOpen => Err(self.fault(
@@ -294,23 +298,13 @@ impl<'t> Walk<'t> {
         Fault::at(self.line, format!("{}: {problem}", shown(&self.name)))
     }
 
-    fn heading(&mut self) -> Result<(), Fault> {
+    fn heading(&mut self) {
         let name = std::mem::take(&mut self.name);
-        if let Some(first) = self.seen.insert(format!("[{name}]"), self.line) {
-            return Err(Fault::at(
-                self.line,
-                format!(
-                    "the section [{}] is there twice, first in line {first}; put its keys together",
-                    shown(&name)
-                ),
-            ));
-        }
         self.content.sections.push(Section {
             name: name.clone(),
             line: self.line,
         });
         self.section = name;
-        Ok(())
     }
 
     fn scalar(&mut self, event: &Event) -> (Kind, String) {
@@ -327,28 +321,18 @@ impl<'t> Walk<'t> {
         }
     }
 
-    fn value(&mut self, kind: Kind, text: String) -> Result<(), Fault> {
+    fn value(&mut self, kind: Kind, text: String) {
         let name = std::mem::take(&mut self.name);
         let key = match self.section.as_str() {
             "" => name,
             section => format!("{section}.{name}"),
         };
-        if let Some(first) = self.seen.insert(key.clone(), self.line) {
-            return Err(Fault::at(
-                self.line,
-                format!(
-                    "{} is there twice, first in line {first}; keep one",
-                    shown(&key)
-                ),
-            ));
-        }
         self.content.entries.push(Entry {
             key,
             line: self.line,
             kind,
             text,
         });
-        Ok(())
     }
 }
 

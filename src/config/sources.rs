@@ -13,7 +13,6 @@ use super::slip::nearest;
 use super::value::shown;
 use super::{ConfigError, Key, Profile, Settings, KEYS};
 use crate::platform::device::Device;
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -80,7 +79,7 @@ pub struct Request {
     /// `--config FILE`
     pub file: Option<PathBuf>,
     /// The variables that could be ours.
-    environment: BTreeMap<String, OsString>,
+    environment: Vec<(String, OsString)>,
     /// What `auto` chose the first time, and why: a node does not become another
     /// kind of device while it runs.
     chosen: OnceLock<(Profile, String)>,
@@ -95,18 +94,23 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// Why its profile was chosen, when nobody asked for one.
     pub chosen: Option<String>,
-    origins: BTreeMap<&'static str, Source>,
+    /// One a key that was set; a table of three dozen rows needs no tree.
+    origins: Vec<(&'static str, Source)>,
 }
 
 impl Loaded {
     /// Where the value of a key came from.
     #[must_use]
     pub fn origin(&self, key: &str) -> &Source {
-        self.origins.get(key).unwrap_or(&Source::Default)
+        let found = self.origins.iter().find(|(name, _)| *name == key);
+        found.map_or(&Source::Default, |(_, source)| source)
     }
 
     pub(super) fn set_origin(&mut self, key: &'static str, source: Source) {
-        self.origins.insert(key, source);
+        match self.origins.iter_mut().find(|(name, _)| *name == key) {
+            Some((_, old)) => *old = source,
+            None => self.origins.push((key, source)),
+        }
     }
 
     fn assign(
@@ -117,7 +121,7 @@ impl Loaded {
     ) -> Result<(), ConfigError> {
         match (key.set)(&mut self.settings, &value) {
             Ok(()) => {
-                self.origins.insert(key.name, source);
+                self.set_origin(key.name, source);
                 Ok(())
             }
             Err(problem) => Err(ConfigError::BadValue {
@@ -137,7 +141,7 @@ impl Loaded {
         source: impl Fn(usize) -> Source,
     ) -> Result<(), ConfigError> {
         let known = sections();
-        for section in &content.sections {
+        for (n, section) in content.sections.iter().enumerate() {
             if !known.contains(&section.name.as_str()) {
                 return Err(ConfigError::UnknownSection {
                     similar: nearest(&section.name, known.iter().copied()),
@@ -145,10 +149,27 @@ impl Loaded {
                     source: source(section.line),
                 });
             }
+            // All before it are known and single, so they are few.
+            let before = content.sections.iter().take(n);
+            if let Some(first) = before.into_iter().find(|s| s.name == section.name) {
+                return Err(ConfigError::Twice {
+                    what: format!("[{}]", section.name),
+                    source: source(section.line),
+                    first: first.line,
+                });
+            }
         }
-        for entry in &content.entries {
+        for (n, entry) in content.entries.iter().enumerate() {
             let source = source(entry.line);
             let key = find(&entry.key, &source)?;
+            let before = content.entries.iter().take(n);
+            if let Some(first) = before.into_iter().find(|e| e.key == entry.key) {
+                return Err(ConfigError::Twice {
+                    what: entry.key.clone(),
+                    source,
+                    first: first.line,
+                });
+            }
             if !key.takes.takes(entry.kind) {
                 return Err(ConfigError::BadValue {
                     key: key.name,
@@ -195,7 +216,9 @@ impl Request {
     /// A file that cannot be read, or the first unknown key or bad value, also
     /// where a higher source would hide it.
     pub fn load(&self) -> Result<Loaded, ConfigError> {
-        self.load_on(&Device::read(self.environment.contains_key(TERMUX)))
+        self.load_on(&Device::read(
+            self.environment.iter().any(|(name, _)| name == TERMUX),
+        ))
     }
 
     /// The same for a device that is not this one.
@@ -224,7 +247,7 @@ impl Request {
         loaded.take_file(&parse(profile)?, |_| Source::Profile(profile))?;
         // The file names its profile, for those who start from a copy of it.
         loaded.settings.node.profile_wanted = None;
-        loaded.origins.remove("node.profile");
+        loaded.set_origin("node.profile", Source::Default);
         self.take_upper(&mut loaded, content.as_ref())?;
         loaded.settings.node.profile = profile;
         judge(&mut loaded);
@@ -257,7 +280,7 @@ impl Request {
                 .into_iter()
                 .chain([key.variable()])
             {
-                let Some(value) = variables.get(&name) else {
+                let Some((_, value)) = variables.iter().find(|(other, _)| *other == name) else {
                     continue;
                 };
                 let source = Source::Environment(name);
@@ -273,7 +296,7 @@ impl Request {
                 loaded.assign(key, text.to_owned(), source)?;
             }
         }
-        for name in variables.keys() {
+        for (name, _) in variables {
             if name.starts_with(PREFIX) && !KEYS.iter().any(|key| key.variable() == *name) {
                 return Err(unknown_variable(name));
             }
@@ -306,10 +329,10 @@ fn in_file(path: &Path, fault: Fault) -> ConfigError {
     }
 }
 
-/// The variables that could be ours and are not empty, in the order of their names.
+/// The variables that could be ours and are not empty.
 fn relevant(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> BTreeMap<String, OsString> {
+) -> Vec<(String, OsString)> {
     environment
         .into_iter()
         .filter(|(_, value)| !value.is_empty())

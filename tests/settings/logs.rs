@@ -157,7 +157,7 @@ fn a_panic_is_one_line_that_says_where() {
     });
     let line = log
         .lines()
-        .find(|line| line.contains("panic in main at src/"));
+        .find(|line| line.contains("panic in chr-work at src/"));
     assert!(
         line.expect(&log).contains("a panic that a test asked for"),
         "{log}"

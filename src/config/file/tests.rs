@@ -53,22 +53,6 @@ fn an_empty_file_says_nothing() {
 fn dotted_keys_are_the_same_keys() {
     let entries = parse("network.rpc_port = 1\n").unwrap().entries;
     assert_eq!(entries.first().unwrap().key, "network.rpc_port");
-    assert_eq!(
-        fault("network.rpc_port = 1\n[network]\nrpc_port = 2\n"),
-        "3: network.rpc_port is there twice, first in line 1; keep one"
-    );
-}
-
-#[test]
-fn what_is_there_twice_is_named_with_both_lines() {
-    assert_eq!(
-        fault("[a]\nb = 1\nb = 2\n"),
-        "3: a.b is there twice, first in line 2; keep one"
-    );
-    assert_eq!(
-        fault("[a]\n[b]\n[a]\n"),
-        "3: the section [a] is there twice, first in line 1; put its keys together"
-    );
 }
 
 #[test]

@@ -320,13 +320,22 @@ fn a_mistake_in_a_file_is_named_with_its_line_and_the_remedy() {
     ] {
         assert_eq!(file_message(text), wanted);
     }
-    assert_eq!(
-        file_message("[log]\nlevel = \"info\"\nlevel = \"warn\"\n")
-            .split_once('|')
-            .unwrap()
-            .1,
-        ":3: log.level is there twice, first in line 2; keep one"
-    );
+    for (text, wanted) in [
+        (
+            "[log]\nlevel = \"info\"\nlevel = \"warn\"\n",
+            "log.level is there twice |:3), first in line 2; keep one",
+        ),
+        (
+            "network.rpc_port = 1\n[network]\nrpc_port = 2\n",
+            "network.rpc_port is there twice |:3), first in line 1; keep one",
+        ),
+        (
+            "[log]\n[node]\n[log]\n",
+            "[log] is there twice |:3), first in line 1; keep one",
+        ),
+    ] {
+        assert_eq!(file_message(text), wanted);
+    }
 }
 
 #[test]
