@@ -30,9 +30,10 @@ use std::time::{Duration, Instant};
 
 /// How often the leading thread looks whether it needs help: some hundred tasks.
 const WINDOW: Duration = Duration::from_millis(4);
-/// Percent of its time in which it works, from which on it calls for help, and up
-/// to which it goes on to.
-const BUSY: [u32; 2] = [85, 60];
+/// Percent of its time in which it works, from which on it calls for help.
+const BUSY: u128 = 85;
+/// Down to which it goes on to: help itself makes it less busy.
+const STILL_BUSY: u128 = 60;
 /// Sessions of one stream: helping them makes them dearer and hardly faster.
 const ONE_STREAM: u32 = 2;
 
@@ -264,8 +265,8 @@ impl Need {
 }
 
 fn is_needed(calling: bool, percent: u128, sessions: u32) -> bool {
-    let least = BUSY[usize::from(calling)];
-    percent >= u128::from(least) && sessions > ONE_STREAM
+    let least = if calling { STILL_BUSY } else { BUSY };
+    percent >= least && sessions > ONE_STREAM
 }
 
 /// CPU time of this thread.
