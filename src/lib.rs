@@ -21,6 +21,8 @@
 //! | [`config`] | typed settings and where each value came from |
 //! | [`platform`] | what differs by OS and device: limits, CPU features, clocks |
 //! | [`time`] | the clock as an argument |
+//! | [`task`] | tasks, all of one shape |
+//! | [`liveness`] | how a loop proves that it still turns |
 //!
 //! Which room may use which is a rule (docs/architecture.md); `tests/house.rs` checks it.
 
@@ -28,11 +30,13 @@ pub mod cli;
 pub mod config;
 pub mod edge;
 pub mod identity;
+pub mod liveness;
 pub mod node;
 pub mod platform;
 pub mod ports;
 pub mod rpc;
 pub mod store;
+pub mod task;
 pub mod ticket;
 pub mod time;
 pub mod tls;

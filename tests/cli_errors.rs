@@ -67,7 +67,9 @@ fn every_usage_error_is_one_line_with_a_remedy_and_exit_code_2() {
         ("pubish", "did you mean publish?"),
         ("serve", "the commands are run, publish"),
         ("--frobnicate", "chr-node run --help"),
-        ("run --config x.toml", "unknown option --config"),
+        ("run --config x.toml", "check what --config names"),
+        ("config", "`config check` or `config show`"),
+        ("config show --profile phone", "router, android or server"),
         (
             "run --set network.rpc_prot=1",
             "did you mean network.rpc_port?",

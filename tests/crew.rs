@@ -24,7 +24,7 @@ where
 {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let executor = Arc::new(Executor::new());
-    crew::run(&executor, threads, work(executor.clone()))
+    crew::run(&executor, threads, work(executor.clone())).expect("a result")
 }
 
 #[test]

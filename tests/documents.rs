@@ -19,8 +19,9 @@ fn settings() -> String {
             text => format!("`{text}`"),
         };
         table += &format!(
-            "| `{}` | {} | {} | {} ({}) |\n",
+            "| `{}`{} | {} | {} | {} ({}) |\n",
             key.name,
+            if key.live { " *" } else { "" },
             code(key.env.unwrap_or_default()),
             code(&key.default()),
             key.doc,
@@ -58,7 +59,14 @@ fn every_command_in_the_readme_is_understood() {
 #[test]
 fn every_option_in_the_help_is_in_the_readme() {
     let readme = readme();
-    for topic in [Topic::Run, Topic::Publish, Topic::Forward, Topic::Identity] {
+    for topic in [
+        Topic::Run,
+        Topic::Publish,
+        Topic::Forward,
+        Topic::Identity,
+        Topic::Config,
+        Topic::Demo,
+    ] {
         for word in text(topic).split(|c: char| !c.is_ascii_lowercase() && c != '-') {
             let option = word.starts_with("--") && word.len() > 2;
             if option && !["--help", "--version"].contains(&word) {

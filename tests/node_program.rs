@@ -10,6 +10,8 @@
 mod common;
 
 use chr_node::edge::ALPN;
+use chr_node::node::statistics::NodeStats;
+use chr_node::store::{Store, StoreOptions};
 use chr_node::tls::Versions;
 use common::raw::Raw;
 use common::servers::*;
@@ -53,7 +55,11 @@ fn health_and_info_say_what_the_node_is_and_leave_no_field_out() {
     let home = tempfile::tempdir().unwrap();
     let node = Node::start_with(
         home.path(),
-        &[("NAME", "Ada's node"), ("HOST", "node.example")],
+        &[
+            ("NAME", "Ada's node"),
+            ("HOST", "node.example"),
+            ("CHR_NODE__PROFILE", "router"),
+        ],
     );
     let (code, health) = get(&node, "/health");
     assert_eq!((code, &health["status"]), (200, &json!("ok")), "{health}");
@@ -64,7 +70,7 @@ fn health_and_info_say_what_the_node_is_and_leave_no_field_out() {
         "node_id": node.id(),
         "name": "Ada's node",
         "version": env!("CARGO_PKG_VERSION"),
-        "profile": null,
+        "profile": "router",
         "edge_ports": [node.edge().port()],
         "peer_port": null,
         "public_address": "node.example",
@@ -275,24 +281,18 @@ fn a_node_with_few_descriptors_takes_fewer_connections_and_goes_on() {
 }
 
 #[test]
-fn a_store_that_is_damaged_is_named_and_left_alone() {
+fn a_data_folder_that_is_a_file_is_named() {
     let home = tempfile::tempdir().unwrap();
-    let file = home.path().join("store/data.mdb");
-    std::fs::create_dir(home.path().join("store")).unwrap();
-    let garbage = noise(1, 20_000);
-    std::fs::write(&file, &garbage).unwrap();
-    let start = |data: &std::path::Path| {
-        let mut command = chr_node();
-        command
-            .args(["run", "-q"])
-            .env("DATA_DIR", data)
-            .env("EDGE2_PORT", "0")
-            .env("RPC_PORT", "0");
-        run(&mut command, SOON)
-    };
-    start(home.path()).assert_one_line(1, &["data.mdb is damaged", "restore it"]);
-    assert!(std::fs::read(&file).unwrap() == garbage);
-    start(&file).assert_one_line(1, &["cannot make the data folder", "--data-dir"]);
+    let file = home.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    let mut command = chr_node();
+    command
+        .args(["run", "-q"])
+        .env("DATA_DIR", &file)
+        .env("EDGE2_PORT", "0")
+        .env("RPC_PORT", "0");
+    let said = run(&mut command, SOON);
+    said.assert_one_line(1, &["cannot make the data folder", "--data-dir"]);
 }
 
 #[test]
@@ -326,4 +326,26 @@ fn nodes_are_reached_by_name_and_by_ipv6() {
     let route = Route::open(home.path(), &node.address(), &spec, "[::1]:0", &[]);
     assert!(route.listen.is_ipv6());
     assert_echo(route.listen, b"IPv6 on all legs");
+}
+
+#[test]
+fn what_a_node_has_carried_is_in_its_store_when_it_has_stopped() {
+    let home = tempfile::tempdir().unwrap();
+    let mut node = Node::start(home.path());
+    let route = Route::tcp(home.path(), &node.address(), echo_server());
+    assert_echo(route.listen, &noise(3, 3_000_000));
+    // What a session has carried is added up at its next turn, or at its end.
+    drop(route);
+    node.program.signal("-TERM");
+    assert!(node.program.wait(SOON).success());
+    let store = Store::open(&home.path().join("store"), StoreOptions::default()).unwrap();
+    for kind in [b"m", b"h"] {
+        let rows: Vec<NodeStats> = store.scan_prefix(kind, 10).unwrap();
+        let sum = |of: fn(&NodeStats) -> u64| rows.iter().map(of).sum::<u64>();
+        // There and back, and what end-to-end TLS adds.
+        let (came, went) = (sum(|row| row.bytes_in), sum(|row| row.bytes_out));
+        assert!((6_000_000..6_400_000).contains(&came), "{rows:?}");
+        assert!((6_000_000..6_400_000).contains(&went), "{rows:?}");
+        assert!(rows.iter().all(|row| row.uptime_seconds < 60), "{rows:?}");
+    }
 }

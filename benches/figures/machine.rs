@@ -1,6 +1,7 @@
 //! What /proc says about a process, and where processes run.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Ticks of /proc's CPU times: USER_HZ is 100 on every Linux that Rust runs on.
@@ -13,18 +14,67 @@ pub fn on_core(core: usize, program: &Path) -> Command {
     command
 }
 
+/// Fields of /proc/PID/stat from the third on: the second, the name in brackets,
+/// may contain anything.
+fn stat(pid: u32) -> Option<Vec<u64>> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields = stat.rsplit(')').next()?.split_whitespace();
+    Some(fields.map(|text| text.parse().unwrap_or(0)).collect())
+}
+
 /// CPU seconds, user's and kernel's, that a process has used so far.
 pub fn cpu(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // The name, in brackets, may contain anything.
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
+    let fields = stat(pid).unwrap();
+    (fields[11] + fields[12]) as f64 / TICKS_A_SECOND
+}
+
+/// The processes that a process has started, and theirs.
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let all: Vec<(u32, u32)> = std::fs::read_dir("/proc")
         .unwrap()
-        .split_whitespace()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        // A process may end while we look.
+        .filter_map(|child| Some((child, u32::try_from(*stat(child)?.get(1)?).ok()?)))
         .collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    ticks as f64 / TICKS_A_SECOND
+    let mut found = vec![pid];
+    let mut looked = 0;
+    while let Some(parent) = found.get(looked).copied() {
+        looked += 1;
+        found.extend(all.iter().filter(|(_, p)| *p == parent).map(|(c, _)| *c));
+    }
+    found.split_off(1)
+}
+
+/// The file of a process' program; none where it may not be seen.
+pub fn program(pid: u32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/exe")).ok()
+}
+
+/// Bytes that a process has made the kernel write to a disk so far; none where
+/// the kernel does not count them. (What it gave to write(2) would count what
+/// wakes its own threads.)
+pub fn written(pid: u32) -> Option<u64> {
+    let io = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let line = io.lines().find_map(|l| l.strip_prefix("write_bytes: "))?;
+    line.trim().parse().ok()
+}
+
+/// Times that each thread of a process has given up its CPU to wait: so often it
+/// has been woken.
+pub fn waits(pid: u32) -> BTreeMap<String, u64> {
+    let mut waits = BTreeMap::new();
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        let thread = thread.unwrap();
+        // A thread may end while we look.
+        let status = std::fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        let line = status
+            .lines()
+            .find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"));
+        if let Some(count) = line.and_then(|l| l.trim().parse().ok()) {
+            waits.insert(thread.file_name().to_string_lossy().into_owned(), count);
+        }
+    }
+    waits
 }
 
 /// Resident memory of a process in bytes.

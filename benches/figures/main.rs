@@ -14,15 +14,24 @@
 //! | --- | --- |
 //! | `targets.rs` | every figure with its target |
 //! | `table.rs` | samples to minimum, median, maximum and verdict |
+//! | `compare.rs` | the table of tunnels beside each other |
 //! | `machine.rs` | this machine, and what /proc says about a process |
 //! | `programs.rs` | `chr-node run`, `publish` and `forward` in a folder below target/ |
+//! | `tunnels/` | ours, rathole's and ssh's, behind one trait |
+//! | `jobs.rs` | what is asked of each of them |
 //! | `endpoints.rs` | light endpoints: the library's devices in this process |
-//! | `relay.rs`, `sessions.rs`, `end_to_end.rs`, `loopback.rs` | the samples |
+//! | `relay.rs`, `sessions.rs`, `idle.rs`, `year.rs`, `loopback.rs` | the other samples |
+//!
+//! Names are those of samples: `start`, `rate:rathole`. What stands before or
+//! behind the colon chooses all that have it: `rate`, `rathole`.
 //!
 //! Settings, by environment: `RUNS` (samples a figure, 5), `GIB` (bytes carried
 //! a throughput sample, 2), `LONG_GIB` (bytes of the search for stalls, 10),
-//! `ROUNDS` (round trips a sample, 10,000), `BENCH_NODE` (another program than
-//! this build's).
+//! `ROUNDS` (round trips a sample, 10,000), `CONNECTS` (connections made one
+//! after the other, 500), `CONNECTIONS` (those open at once, 500), `SESSIONS`
+//! (those that come and go, 10,000), `IDLE` (seconds that an idle node is
+//! watched, 120), `BENCH_NODE` (another program than this build's),
+//! `BENCH_RATHOLE` (where rathole is).
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -31,8 +40,10 @@
     clippy::indexing_slicing
 )]
 
-mod end_to_end;
+mod compare;
 mod endpoints;
+mod idle;
+mod jobs;
 mod loopback;
 mod machine;
 mod programs;
@@ -40,9 +51,13 @@ mod relay;
 mod sessions;
 mod table;
 mod targets;
+mod tunnels;
+mod year;
 
+use jobs::Job;
 use std::collections::BTreeMap;
 use std::process::{Command, ExitCode, Stdio};
+use tunnels::Kind;
 
 /// Where a sample runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,53 +68,87 @@ enum Place {
     OneCore,
 }
 
+/// What makes a sample.
+#[derive(Clone, Copy)]
+enum Work {
+    /// A figure of ours, or the reason why it cannot be taken here.
+    Own(fn() -> Result<(), String>),
+    /// A job, through one of the tunnels.
+    Through(Job, Kind),
+}
+
 /// A sample: its name, what makes it, where it runs and how often it is needed
 /// at most.
 struct Sample {
-    name: &'static str,
-    take: fn(),
+    name: String,
+    work: Work,
     place: Place,
     most: usize,
+    /// It waits most of its time, so it is taken beside others that do.
+    waits: bool,
 }
 
-const fn sample(name: &'static str, take: fn(), place: Place, most: usize) -> Sample {
-    Sample {
-        name,
-        take,
-        place,
-        most,
+impl Sample {
+    /// Whether a word of the command line means it.
+    fn is(&self, word: &str) -> bool {
+        self.name == word || self.name.split(':').any(|part| part == word)
     }
 }
 
 const MANY: usize = usize::MAX;
+use Place::{Anywhere, OneCore};
 
 /// In the order in which they run; a round takes each once.
-const SAMPLES: &[Sample] = &[
-    sample("start", sessions::start, Place::Anywhere, MANY),
-    sample("build", programs::build, Place::Anywhere, 1),
-    sample("relay_aes", relay::aes, Place::Anywhere, MANY),
-    sample("relay_chacha", relay::chacha, Place::Anywhere, MANY),
-    sample("end_to_end", end_to_end::throughput, Place::Anywhere, MANY),
-    sample("tcp_one_core", loopback::one_core, Place::OneCore, MANY),
-    sample("tcp_two_cores", loopback::two_cores, Place::OneCore, MANY),
-    sample("trip_one_core", relay::round_trip, Place::OneCore, MANY),
-    sample("trip", relay::round_trip_free, Place::Anywhere, MANY),
-    sample(
-        "trip_end_to_end_one_core",
-        end_to_end::round_trip,
-        Place::OneCore,
-        MANY,
-    ),
-    sample(
-        "trip_end_to_end",
-        end_to_end::round_trip_free,
-        Place::Anywhere,
-        MANY,
-    ),
-    sample("sessions_1000", sessions::thousand, Place::Anywhere, 3),
-    sample("sessions_5000", sessions::five_thousand, Place::Anywhere, 3),
-    sample("stall", relay::stall, Place::Anywhere, 3),
-];
+fn samples() -> Vec<Sample> {
+    type Own = fn() -> Result<(), String>;
+    const OWN: &[(&str, Own, Place, usize)] = &[
+        ("start", sessions::start, Anywhere, MANY),
+        ("year", year::start, Anywhere, MANY),
+        ("build", programs::build, Anywhere, 1),
+        ("relay_aes", relay::aes, Anywhere, MANY),
+        ("relay_chacha", relay::chacha, Anywhere, MANY),
+        ("threads", relay::threads, Anywhere, MANY),
+        ("tcp_one_core", loopback::one_core, OneCore, MANY),
+        ("tcp_two_cores", loopback::two_cores, OneCore, MANY),
+        ("trip_one_core", relay::round_trip, OneCore, MANY),
+        ("trip", relay::round_trip_free, Anywhere, MANY),
+        ("sessions_1000", sessions::thousand, Anywhere, 3),
+        ("sessions_5000", sessions::five_thousand, Anywhere, 3),
+        ("sessions_churn", sessions::churn, Anywhere, 3),
+        ("stall", relay::stall, Anywhere, 3),
+    ];
+    let own = OWN.iter().map(|(name, take, place, most)| Sample {
+        name: (*name).to_owned(),
+        work: Work::Own(*take),
+        place: *place,
+        most: *most,
+        waits: false,
+    });
+    let idle = Sample {
+        name: "idle".to_owned(),
+        work: Work::Own(idle::watch),
+        place: Anywhere,
+        most: 1,
+        waits: true,
+    };
+    let jobs = Job::ALL.into_iter().flat_map(|job| {
+        Kind::ALL.into_iter().map(move |kind| Sample {
+            name: format!("{}:{}", job.name(), kind.name()),
+            work: Work::Through(job, kind),
+            place: match job {
+                Job::RoundTripOneCore => OneCore,
+                _ => Anywhere,
+            },
+            most: match job {
+                Job::Connections => 3,
+                Job::Size => 1,
+                _ => MANY,
+            },
+            waits: job == Job::Connections,
+        })
+    });
+    own.chain(jobs).chain([idle]).collect()
+}
 
 /// A number from the environment.
 fn setting(name: &str, default: u64) -> u64 {
@@ -115,6 +164,7 @@ fn say(key: &str, value: f64) {
 }
 
 fn main() -> ExitCode {
+    let samples = samples();
     let args: Vec<String> = std::env::args()
         .skip(1)
         .filter(|arg| !arg.starts_with('-'))
@@ -122,77 +172,143 @@ fn main() -> ExitCode {
     if let [word, rest @ ..] = &args[..] {
         match (word.as_str(), rest) {
             ("sample", [name]) => {
-                let Some(sample) = SAMPLES.iter().find(|s| s.name == name) else {
+                let Some(sample) = samples.iter().find(|s| s.name == *name) else {
                     panic!("no sample {name}");
                 };
-                (sample.take)();
+                let taken = match sample.work {
+                    Work::Own(take) => take(),
+                    Work::Through(job, kind) => job.run(kind),
+                };
+                if let Err(reason) = taken {
+                    println!("{SKIPPED} {}", reason.replace('\n', " "));
+                }
                 return ExitCode::SUCCESS;
             }
             ("echo", []) => {
                 loopback::echo();
                 return ExitCode::SUCCESS;
             }
+            // What would be measured: scripts/bench asks whether it needs others' programs.
+            ("list", words) => {
+                for sample in wanted(&samples, words) {
+                    println!("{}", sample.name);
+                }
+                return ExitCode::SUCCESS;
+            }
             _ => {}
         }
     }
-    for name in &args {
-        if !SAMPLES.iter().any(|s| s.name == name) {
-            let known: Vec<_> = SAMPLES.iter().map(|s| s.name).collect();
+    for word in &args {
+        if !samples.iter().any(|s| s.is(word)) {
+            let known: Vec<_> = samples.iter().map(|s| s.name.as_str()).collect();
             eprintln!(
-                "figures: there is no {name}; there are: {}",
+                "figures: there is no {word}; there are: {}",
                 known.join(" ")
             );
             return ExitCode::from(2);
         }
     }
-    let results = measure(|sample| args.is_empty() || args.iter().any(|a| a == sample.name));
-    table::print(&results);
+    let found = measure(&wanted(&samples, &args));
+    table::print(&found.values);
+    compare::print(&found.values);
+    if !found.missing.is_empty() {
+        println!();
+    }
+    for (name, reason) in &found.missing {
+        println!("skipped: {name}: {reason}");
+    }
     ExitCode::SUCCESS
+}
+
+/// All samples, or those that are named.
+fn wanted<'a>(samples: &'a [Sample], words: &[String]) -> Vec<&'a Sample> {
+    let all = words.is_empty();
+    samples
+        .iter()
+        .filter(|sample| all || words.iter().any(|word| sample.is(word)))
+        .collect()
+}
+
+/// What a sample that could not be taken says before the reason.
+const SKIPPED: &str = "skipped:";
+
+/// What came out of all samples.
+#[derive(Default)]
+struct Found {
+    values: BTreeMap<String, Vec<f64>>,
+    /// Samples that were not taken, and why.
+    missing: BTreeMap<String, String>,
+}
+
+impl Found {
+    fn add(&mut self, sample: &Sample, taken: Result<Vec<(String, f64)>, String>) {
+        match taken {
+            Ok(lines) => {
+                for (key, value) in lines {
+                    self.values.entry(key).or_default().push(value);
+                }
+            }
+            Err(reason) => {
+                eprintln!("figures: {} gave nothing: {reason}", sample.name);
+                self.missing.insert(sample.name.clone(), reason);
+            }
+        }
+    }
 }
 
 /// Takes all wanted samples, a round at a time: what disturbs the machine for a
 /// while then spoils a sample of several figures instead of a figure.
-fn measure(wanted: impl Fn(&Sample) -> bool) -> BTreeMap<String, Vec<f64>> {
-    let mut results: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+fn measure(wanted: &[&Sample]) -> Found {
+    let mut found = Found::default();
     let runs = usize::try_from(setting("RUNS", 5)).unwrap().max(1);
     for round in 0..runs {
-        for sample in SAMPLES.iter().filter(|s| wanted(s)) {
-            if round >= sample.most {
-                continue;
-            }
+        let due = wanted.iter().filter(|sample| round < sample.most);
+        let (waiting, busy): (Vec<&Sample>, Vec<&Sample>) = due.partition(|sample| sample.waits);
+        for sample in busy {
             eprintln!("round {} of {runs}: {}", round + 1, sample.name);
-            match take(sample) {
-                Ok(lines) => {
-                    for (key, value) in lines {
-                        results.entry(key).or_default().push(value);
-                    }
-                }
-                Err(reason) => eprintln!("figures: {} gave nothing: {reason}", sample.name),
-            }
+            found.add(sample, take(sample));
+        }
+        // What waits for a minute has the machine to itself, but for its like.
+        let taken: Vec<_> = std::thread::scope(|scope| {
+            let running: Vec<_> = waiting
+                .iter()
+                .map(|sample| {
+                    eprintln!("round {} of {runs}: {}", round + 1, sample.name);
+                    scope.spawn(|| take(sample))
+                })
+                .collect();
+            running.into_iter().map(|r| r.join().unwrap()).collect()
+        });
+        for (sample, taken) in waiting.into_iter().zip(taken) {
+            found.add(sample, taken);
         }
     }
-    results
+    found
 }
 
 /// Runs this program again for one sample.
 fn take(sample: &Sample) -> Result<Vec<(String, f64)>, String> {
     let me = std::env::current_exe().map_err(|e| e.to_string())?;
     let mut command = match sample.place {
-        Place::Anywhere => Command::new(me),
-        Place::OneCore => machine::on_core(0, &me),
+        Anywhere => Command::new(me),
+        OneCore => machine::on_core(0, &me),
     };
     let output = command
-        .args(["sample", sample.name])
+        .args(["sample", &sample.name])
         .stderr(Stdio::inherit())
         .output()
         .map_err(|e| match sample.place {
-            Place::Anywhere => e.to_string(),
-            Place::OneCore => format!("taskset: {e} (util-linux has it)"),
+            Anywhere => e.to_string(),
+            OneCore => format!("taskset: {e} (util-linux has it)"),
         })?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let skipped = text.lines().find_map(|line| line.strip_prefix(SKIPPED));
+    if let Some(reason) = skipped {
+        return Err(reason.trim().to_owned());
+    }
     if !output.status.success() {
         return Err(output.status.to_string());
     }
-    let text = String::from_utf8_lossy(&output.stdout);
     Ok(text
         .lines()
         .filter_map(|line| line.split_once(' '))

@@ -16,6 +16,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Running(Child);
 
 impl Running {
+    pub fn new(child: Child) -> Running {
+        Running(child)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// How it ended, if it has.
+    pub fn died(&mut self, name: &str) -> Option<String> {
+        let status = self.0.try_wait().ok()??;
+        Some(format!("{name} ended with {status}"))
+    }
+
     /// CPU seconds so far.
     pub fn cpu(&self) -> f64 {
         machine::cpu(self.0.id())
@@ -59,10 +73,20 @@ impl Node {
     /// A node on free ports of loopback, without the limits that exist against
     /// floods from one address: all endpoints here have the same.
     pub fn start(data: &Path) -> Node {
+        Node::start_with(data, &[]).unwrap()
+    }
+
+    /// The same with more arguments.
+    ///
+    /// # Errors
+    /// What the node said when it would not start.
+    pub fn start_with(data: &Path, args: &[&str]) -> Result<Node, String> {
         let run = data.join("run.json");
         let _ = std::fs::remove_file(&run);
         let mut c = Command::new(binary());
-        c.env("DATA_DIR", data)
+        c.arg("run")
+            .args(args)
+            .env("DATA_DIR", data)
             .env("EDGE2_PORT", "0")
             .env("RPC_PORT", "0")
             .env("LOG_LEVEL", "warn")
@@ -74,14 +98,18 @@ impl Node {
             .env("CHR_SECURITY__MAX_HANDSHAKES_PER_ADDRESS", "1000")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            // A new identity is told there; what matters is in the exit.
-            .stderr(Stdio::null());
+            // A new identity is told there, and why it would not start.
+            .stderr(std::fs::File::create(data.join("stderr")).unwrap());
         let begun = Instant::now();
-        let program = Running(c.spawn().expect("the release build is there"));
+        let mut program = Running(c.spawn().expect("the release build is there"));
         let json: Value = loop {
             let text = std::fs::read_to_string(&run).unwrap_or_default();
             if let Ok(json) = serde_json::from_str(&text) {
                 break json;
+            }
+            if let Some(end) = program.died("the node") {
+                let said = std::fs::read_to_string(data.join("stderr")).unwrap_or_default();
+                return Err(format!("{end}: {}", said.trim()));
             }
             assert!(begun.elapsed() < PATIENCE, "the node did not start");
             std::thread::sleep(Duration::from_micros(100));
@@ -89,11 +117,11 @@ impl Node {
         let started_in = begun.elapsed();
         let id = json["node_id"].as_str().unwrap();
         let place = json["edge"][0].as_str().unwrap();
-        Node {
+        Ok(Node {
             program,
             address: format!("{id}@{place}").parse().unwrap(),
             started_in,
-        }
+        })
     }
 }
 
@@ -106,7 +134,8 @@ pub struct DeviceProgram {
 }
 
 impl DeviceProgram {
-    fn start(home: &Path, node: &NodeAddress, args: &[&str]) -> DeviceProgram {
+    /// `publish` or `forward`, by the first of the arguments.
+    pub fn start(home: &Path, node: &NodeAddress, args: &[&str]) -> DeviceProgram {
         let mut c = Command::new(binary());
         c.args(args)
             .args(["--node", &node.to_string(), "--json", "--identity"])
@@ -128,40 +157,8 @@ impl DeviceProgram {
     }
 }
 
-/// A node, and a local port of one device that leads to one of another, with
-/// the default options: TLS from device to device inside.
-pub struct Route {
-    pub node: Node,
-    pub publisher: DeviceProgram,
-    pub forwarder: DeviceProgram,
-    /// Where a connection comes out at the published port.
-    pub listen: String,
-    _home: TempDir,
-}
-
-impl Route {
-    /// To a TCP port of this machine.
-    pub fn to(port: u16) -> Route {
-        let home = folder();
-        let node = Node::start(home.path());
-        let spec = format!("{port}=8080:public");
-        let publisher = DeviceProgram::start(home.path(), &node.address, &["publish", &spec]);
-        let target = format!("{}:8080", publisher.ready["device"].as_str().unwrap());
-        let forward = ["forward", "127.0.0.1:0", &target];
-        let forwarder = DeviceProgram::start(home.path(), &node.address, &forward);
-        let listen = forwarder.ready["listen"].as_str().unwrap().to_owned();
-        Route {
-            node,
-            publisher,
-            forwarder,
-            listen,
-            _home: home,
-        }
-    }
-}
-
 /// What can be counted without running anything.
-pub fn build() {
+pub fn build() -> Result<(), String> {
     let bytes = std::fs::metadata(binary()).unwrap().len();
     say("binary", bytes as f64 / 1e6);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -179,4 +176,5 @@ pub fn build() {
     assert!(tree.status.success(), "cargo tree failed");
     // The first line is this crate.
     say("crates", names.len() as f64 - 1.0);
+    Ok(())
 }

@@ -4,33 +4,61 @@ use super::endpoints::{clock, echo, pair, read_some, run, write_all, Pair};
 use super::programs::{folder, Node};
 use super::{machine, say, setting};
 use chr_node::tls::CipherOrder;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-pub fn aes() {
-    throughput("aes", CipherOrder::Aes, setting("GIB", 2));
+pub fn aes() -> Result<(), String> {
+    throughput("aes", CipherOrder::Aes, setting("GIB", 2), &[])?;
+    Ok(())
 }
 
-pub fn chacha() {
-    throughput("chacha", CipherOrder::ChaCha20, setting("GIB", 2));
+pub fn chacha() -> Result<(), String> {
+    throughput("chacha", CipherOrder::ChaCha20, setting("GIB", 2), &[])?;
+    Ok(())
 }
 
 /// Enough that the device has to sign many tickets on the way.
-pub fn stall() {
-    throughput("long", CipherOrder::ByCpu, setting("LONG_GIB", 10));
+pub fn stall() -> Result<(), String> {
+    throughput("long", CipherOrder::ByCpu, setting("LONG_GIB", 10), &[])?;
+    Ok(())
 }
 
-/// One stream: rate, the node's CPU, and the longest time in which the reader
-/// got nothing.
-fn throughput(name: &'static str, ciphers: CipherOrder, gib: u64) {
+/// What a second thread costs: one after the other, so that both meet the
+/// machine in the same mood.
+pub fn threads() -> Result<(), String> {
+    let cpu = |name, threads| {
+        throughput(
+            name,
+            CipherOrder::Aes,
+            setting("GIB", 2),
+            &["--set", threads],
+        )
+    };
+    let two = cpu("threads_2", "runtime.threads=2")?;
+    let one = cpu("threads_1", "runtime.threads=1")?;
+    say("threads_ratio", two / one);
+    Ok(())
+}
+
+/// One stream: rate, the node's CPU (which is returned), and the longest time
+/// in which the reader got nothing.
+fn throughput(
+    name: &'static str,
+    ciphers: CipherOrder,
+    gib: u64,
+    args: &[&str],
+) -> Result<f64, String> {
+    // Nothing would be divided by nothing.
+    let total = (gib << 30).max(64 << 20);
     let home = folder();
-    let node = Node::start(home.path());
+    let node = Node::start_with(home.path(), args)?;
+    let (told, asked) = channel();
     run(|executor| async move {
         let Pair {
             near,
             far,
             devices: _devices,
         } = pair(&node, ciphers, &executor).await;
-        let total = gib << 30;
         let (cpu, begun) = (node.program.cpu(), Instant::now());
         let reading = executor.spawn(async move {
             let clock = clock();
@@ -56,17 +84,22 @@ fn throughput(name: &'static str, ciphers: CipherOrder, gib: u64) {
         let took = begun.elapsed().as_secs_f64();
         let gb = total as f64 / 1e9;
         say(&format!("{name}_rate"), gb * 1e3 / took);
-        say(&format!("{name}_cpu"), (node.program.cpu() - cpu) / gb);
+        let cpu = (node.program.cpu() - cpu) / gb;
+        say(&format!("{name}_cpu"), cpu);
         say(&format!("{name}_stall"), worst.as_secs_f64() * 1e3);
+        let _ = told.send(cpu);
     });
+    Ok(asked.recv().unwrap())
 }
 
-pub fn round_trip() {
+pub fn round_trip() -> Result<(), String> {
     trip("trip_one_core");
+    Ok(())
 }
 
-pub fn round_trip_free() {
+pub fn round_trip_free() -> Result<(), String> {
     trip("trip_free");
+    Ok(())
 }
 
 /// 64 bytes there and back.

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 /// Prints every figure that was measured, as Markdown.
 pub fn print(results: &BTreeMap<String, Vec<f64>>) {
+    if !FIGURES.iter().any(|f| results.contains_key(f.key)) {
+        return;
+    }
     println!("| figure | target | min | median | max | samples | |");
     println!("| --- | ---: | ---: | ---: | ---: | ---: | --- |");
     for figure in FIGURES {
@@ -44,7 +47,8 @@ fn row(figure: &Figure, values: &[f64]) -> String {
     )
 }
 
-fn middle(sorted: &[f64]) -> f64 {
+/// The median of what is sorted.
+pub fn middle(sorted: &[f64]) -> f64 {
     let half = sorted.len() / 2;
     if sorted.len() % 2 == 1 {
         sorted[half]
@@ -54,7 +58,7 @@ fn middle(sorted: &[f64]) -> f64 {
 }
 
 /// Three significant digits are more than a shared machine can tell.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     match value.abs() {
         a if a >= 100.0 || value.fract() == 0.0 => format!("{value:.0}"),
         a if a >= 10.0 => format!("{value:.1}"),

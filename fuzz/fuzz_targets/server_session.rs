@@ -79,6 +79,7 @@ impl World {
             handshake_time: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(300),
             max_ports: 8,
+            send_buffer: 128 << 10,
         };
         let rules = Rules {
             node: node(),
@@ -93,7 +94,7 @@ impl World {
             services: Arc::new(Services {
                 board: Switchboard::new(),
                 book: Book::new(None, rules, policy, Address::ZERO),
-                terms,
+                terms: terms.into(),
                 budget: Budget::new(1 << 20),
                 clock: clock.clone(),
             }),

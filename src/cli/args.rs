@@ -4,6 +4,8 @@
 //! the network is judged here, so that a slip is answered at once and with
 //! exit code 2.
 
+mod config;
+mod demo;
 mod device;
 mod node;
 mod reader;
@@ -33,6 +35,12 @@ pub enum Command {
     Forward(ForwardArgs),
     /// Show or make a key.
     Identity(IdentityArgs),
+    /// Check or show a node's settings.
+    Config(ConfigArgs),
+    /// Show a small network at work.
+    Demo(DemoArgs),
+    /// Look at the store's file.
+    Store(StoreArgs),
     /// Print a help text.
     Help(Topic),
     /// Print name and version.
@@ -43,11 +51,40 @@ pub enum Command {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verbosity(pub i8);
 
+/// Where a node's settings come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SettingsArgs {
+    /// `--set`, `--data-dir` and `--profile`, in their order.
+    pub assignments: Vec<Assignment>,
+    /// `--config FILE`
+    pub file: Option<PathBuf>,
+}
+
+/// What to do with settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigAction {
+    /// Say whether a node would start with them.
+    Check,
+    /// Print each with where it came from.
+    Show,
+}
+
+/// `chr-node config`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigArgs {
+    /// Check or show.
+    pub action: ConfigAction,
+    /// As `run` takes them.
+    pub settings: SettingsArgs,
+    /// The answer as JSON, one object a line.
+    pub json: bool,
+}
+
 /// `chr-node run`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunArgs {
-    /// `--set` and `--data-dir`, in their order.
-    pub assignments: Vec<Assignment>,
+    /// The settings.
+    pub settings: SettingsArgs,
     /// Identity for this run only, nothing written.
     pub ephemeral: bool,
     /// `-v`, `-q`
@@ -136,7 +173,29 @@ pub struct IdentityArgs {
     pub json: bool,
 }
 
-const COMMANDS: [&str; 5] = ["run", "publish", "forward", "identity", "help"];
+/// `chr-node demo`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DemoArgs {
+    /// Bytes to download.
+    pub size: u64,
+    /// The result as JSON, one object.
+    pub json: bool,
+    /// `-v`, `-q`
+    pub verbosity: Verbosity,
+}
+
+/// `chr-node store check`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreArgs {
+    /// `--data-dir DIR`, whose store is meant.
+    pub data_dir: Option<Assignment>,
+    /// The answer as JSON.
+    pub json: bool,
+}
+
+const COMMANDS: [&str; 8] = [
+    "run", "publish", "forward", "identity", "config", "store", "demo", "help",
+];
 
 /// Reads the arguments (without the program's name).
 ///
@@ -157,6 +216,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Failur
         Some("publish") => device::publish(Reader::new(parser, Topic::Publish)),
         Some("forward") => device::forward(Reader::new(parser, Topic::Forward)),
         Some("identity") => node::identity(Reader::new(parser, Topic::Identity)),
+        Some("config") => config::parse(Reader::new(parser, Topic::Config)),
+        Some("demo") => demo::parse(Reader::new(parser, Topic::Demo)),
+        Some("store") => node::store(Reader::new(parser, Topic::Store)),
         Some("help") => node::help(Reader::new(parser, Topic::Overview)),
         Some(other) => Err(Failure::Usage(format!(
             "unknown command \"{}\"; {}",

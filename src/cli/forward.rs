@@ -7,7 +7,7 @@ use super::spec::Protocol;
 use super::{logging, Failure};
 use crate::edge::device::forwarder::{self, Forward, Listener};
 use crate::ports::local::End;
-use log::LevelFilter;
+use crate::task;
 use serde_json::json;
 use smol::Executor;
 use std::sync::Arc;
@@ -42,14 +42,10 @@ pub fn prepare(args: &ForwardArgs) -> Result<ForwardPlan, Failure> {
 /// What [`prepare`] says, or what cannot be mended by trying again.
 pub fn execute(args: &ForwardArgs) -> Result<(), Failure> {
     let plan = prepare(args)?;
-    logging::start(logging::level(
-        LevelFilter::Warn,
-        plan.args.device.verbosity,
-    ));
+    logging::start(&logging::for_device(), plan.args.device.verbosity);
     let executor = Arc::new(Executor::new());
-    // As a task of its own: `run` polls its future at every wake-up of the thread.
-    let serving = executor.spawn(serve(plan, executor.clone()));
-    smol::block_on(executor.run(serving))
+    let served = task::run(&executor, serve(plan, executor.clone()));
+    served.unwrap_or(Ok(()))
 }
 
 async fn serve(plan: ForwardPlan, executor: Arc<Executor<'static>>) -> Result<(), Failure> {
@@ -80,15 +76,17 @@ async fn serve(plan: ForwardPlan, executor: Arc<Executor<'static>>) -> Result<()
             }
         }
     };
-    executor
-        .spawn(forwarder::serve(
+    task::spawn(
+        &executor,
+        forwarder::serve(
             session.device.clone(),
             listener,
             forward,
             executor.clone(),
-            refused,
-        ))
-        .detach();
+            Arc::new(refused),
+        ),
+    )
+    .detach();
     let device = session.device.address();
     session
         .attend(move |screen, node, place| {

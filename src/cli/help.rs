@@ -16,6 +16,12 @@ pub enum Topic {
     Forward,
     /// `chr-node identity`
     Identity,
+    /// `chr-node config`
+    Config,
+    /// `chr-node demo`
+    Demo,
+    /// `chr-node store`
+    Store,
 }
 
 impl Topic {
@@ -28,15 +34,26 @@ impl Topic {
             Topic::Publish => "publish",
             Topic::Forward => "forward",
             Topic::Identity => "identity",
+            Topic::Config => "config",
+            Topic::Demo => "demo",
+            Topic::Store => "store",
         }
     }
 
     /// The topic of a subcommand's name.
     #[must_use]
     pub fn find(name: &str) -> Option<Topic> {
-        [Topic::Run, Topic::Publish, Topic::Forward, Topic::Identity]
-            .into_iter()
-            .find(|topic| topic.name() == name)
+        [
+            Topic::Run,
+            Topic::Publish,
+            Topic::Forward,
+            Topic::Identity,
+            Topic::Config,
+            Topic::Demo,
+            Topic::Store,
+        ]
+        .into_iter()
+        .find(|topic| topic.name() == name)
     }
 }
 
@@ -51,10 +68,14 @@ Commands:
   publish    offer a local TCP or UDP port to other devices
   forward    reach another device's published port at a local one
   identity   show or make a key
+  config     check a node's settings, or show where each comes from
+  demo       a node and two devices in one process, with a measured download
+  store      check the file that a node keeps tickets in
   help       this text, or the one of a command: chr-node help publish
 
 Every command takes --help (-h), --version (-V), and -v for more or -q for
-less on standard error (`identity` says nothing there but errors).
+less on standard error (`identity`, `config` and `store` have nothing
+to add there).
 
 Example, on three machines:
   node$    chr-node run
@@ -71,6 +92,8 @@ open each other's.
 Usage: chr-node run [OPTIONS]
 
 Options:
+  --config FILE      settings as TOML; SIGHUP reads the file again
+  --profile NAME     raspberry-pi, router, android, server, or auto [auto]
   --data-dir DIR     folder of the node's key, store and run.json [./data]
   --set KEY=VALUE    give a setting a value; may be repeated
   --ephemeral        an identity for this run only, nothing written
@@ -82,9 +105,13 @@ Example:
   chr-node run --data-dir /var/lib/chr-node --set network.rpc_port=off
 
 Settings come from the command line, else from the environment, else from the
-default in brackets. Each key has a variable: network.rpc_port is
-CHR_NETWORK__RPC_PORT. An empty variable counts as unset. Durations: 30s, 5m,
-1h. Sizes: 64M, 1G. Lists: commas or spaces.
+file, else from the profile, else from the default in brackets; what holds and
+where it came from tells `chr-node config show`, and `chr-node config check`
+whether all is well. Each key has a variable: network.rpc_port is
+CHR_NETWORK__RPC_PORT; an empty one counts as unset. Durations: 30s, 5m, 1h.
+Sizes: 64M, 1G. Lists: commas or spaces, in the file also [\"a\", \"b\"]. Relative
+paths, also those in the file, start at the folder that chr-node is started in.
+A key with * takes a new value when the node gets SIGHUP.
 ";
 
 const PUBLISH: &str = "\
@@ -186,6 +213,73 @@ Example:
   chr-node identity show --identity ~/.local/share/chr-node/publish.key
 ";
 
+const CONFIG: &str = "\
+Check a node's settings, or show each with its value and where that came from:
+command line, environment, file, profile or built-in default, in this order.
+
+Usage: chr-node config check|show [OPTIONS]
+
+  check   one line and exit code 0, or the mistake and exit code 2
+  show    every setting; where a value depends on the machine, also what it
+          comes to here, and why
+
+Options, as `run` takes them:
+  --config FILE      settings as TOML
+  --profile NAME     raspberry-pi, router, android, server, or auto [auto]
+  --data-dir DIR     folder of the node's key, store and run.json [./data]
+  --set KEY=VALUE    give a setting a value; may be repeated
+  --json             one JSON object a line
+  -h, --help         this text
+  -V, --version      name and version
+
+Example:
+  chr-node config show --profile router
+";
+
+const DEMO: &str = "\
+Show a small network at work: a node and two devices in this process, over real
+sockets and TLS on this machine. One device publishes a web server, the other
+downloads from it through the node.
+
+Usage: chr-node demo [OPTIONS]
+
+Options:
+  --size SIZE      how much to download, from 1M to 4G [64M]
+  --json           the result as one JSON object
+  -v, -q           log more or less (may be repeated)
+  -h, --help       this text
+  -V, --version    name and version
+
+Example:
+  chr-node demo
+
+It takes any free ports, makes keys for this run only and writes nothing to a
+disk. Settings of a node, in the environment or elsewhere, do not count here.
+";
+
+const STORE: &str = "\
+Look at the store: the file that a node keeps tickets and statistics in.
+
+Usage: chr-node store check [--data-dir DIR] [--json]
+
+  check   walk the file and say what is in it and whether it is sound. Nothing
+          is written, and a damaged file can be looked at, too. Not while the
+          node runs: its file changes then
+
+Options:
+  --data-dir DIR     the node's folder [./data, or DATA_DIR]
+  --json             one object: file, sound, written_by, schema, bytes,
+                     page_size, free_pages, tables (name, rows, bytes,
+                     damaged), flaws (page, text), flaw_count
+  -h, --help         this text
+  -V, --version      name and version
+
+Exit code 0: it is sound. 1: it is damaged, missing or in use.
+
+Example:
+  chr-node store check --data-dir /var/lib/chr-node
+";
+
 /// Name and version, one line.
 #[must_use]
 pub fn version() -> String {
@@ -201,6 +295,9 @@ pub fn text(topic: Topic) -> String {
         Topic::Publish => PUBLISH.to_owned(),
         Topic::Forward => FORWARD.to_owned(),
         Topic::Identity => IDENTITY.to_owned(),
+        Topic::Config => CONFIG.to_owned(),
+        Topic::Demo => DEMO.to_owned(),
+        Topic::Store => STORE.to_owned(),
     }
 }
 
@@ -215,7 +312,8 @@ fn settings() -> String {
         };
         let variable = key.env.map(|name| format!(", {name}")).unwrap_or_default();
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {}{variable} [{default}]", key.name);
+        let star = if key.live { "*" } else { "" };
+        let _ = writeln!(text, "  {}{star}{variable} [{default}]", key.name);
         for line in wrap(&format!("{} ({})", key.doc, key.allowed), 79 - INDENT.len()) {
             let _ = writeln!(text, "{INDENT}{line}");
         }
@@ -246,12 +344,15 @@ mod tests {
     use crate::cli::args::{parse, Command};
     use std::ffi::OsString;
 
-    const TOPICS: [Topic; 5] = [
+    const TOPICS: [Topic; 8] = [
         Topic::Overview,
         Topic::Run,
         Topic::Publish,
         Topic::Forward,
         Topic::Identity,
+        Topic::Config,
+        Topic::Demo,
+        Topic::Store,
     ];
 
     #[test]
@@ -288,7 +389,7 @@ mod tests {
                 examples += 1;
             }
         }
-        assert_eq!(examples, 7);
+        assert_eq!(examples, 10);
     }
 
     #[test]

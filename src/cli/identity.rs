@@ -3,7 +3,7 @@
 use super::args::{IdentityAction, IdentityArgs};
 use super::run::NODE_KEY;
 use super::{device, print, Failure};
-use crate::config::{self, Key};
+use crate::config::{Key, Request};
 use crate::identity::keyfile::{KeyFile, KeyFileError, Origin};
 use crate::identity::Address;
 use std::ffi::OsString;
@@ -38,7 +38,7 @@ fn find(
             *name == *key.variable() || key.env.is_some_and(|short| *name == *short)
         })
     });
-    let loaded = config::load(args.data_dir.as_slice(), environment)?;
+    let loaded = Request::new(args.data_dir.as_slice(), None, environment).load()?;
     Ok((loaded.settings.storage.data_dir.join(NODE_KEY), true))
 }
 

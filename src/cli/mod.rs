@@ -6,6 +6,8 @@
 //! found), which tests look at, and then carries the plan out.
 
 pub mod args;
+pub mod config;
+pub mod demo;
 pub mod device;
 pub mod forward;
 pub mod help;
@@ -16,6 +18,7 @@ pub mod run;
 pub mod screen;
 pub mod session;
 pub mod spec;
+pub mod store;
 
 pub use args::{parse, Command};
 
@@ -80,6 +83,9 @@ pub fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Publish(args) => publish::execute(args),
         Command::Forward(args) => forward::execute(args),
         Command::Identity(args) => identity::execute(args),
+        Command::Config(args) => config::execute(args),
+        Command::Demo(args) => demo::execute(args),
+        Command::Store(args) => store::execute(args),
         Command::Help(topic) => print(&help::text(*topic)),
         Command::Version => print(&help::version()),
     }

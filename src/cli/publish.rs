@@ -8,7 +8,7 @@ use super::{logging, spec, Failure};
 use crate::config::value::shown;
 use crate::edge::device::publisher::{self, Access, Publication};
 use crate::identity::Address;
-use log::LevelFilter;
+use crate::task;
 use serde_json::json;
 use smol::Executor;
 use std::collections::BTreeSet;
@@ -55,14 +55,10 @@ pub fn prepare(args: &PublishArgs) -> Result<PublishPlan, Failure> {
 /// What [`prepare`] says, or what cannot be mended by trying again.
 pub fn execute(args: &PublishArgs) -> Result<(), Failure> {
     let plan = prepare(args)?;
-    logging::start(logging::level(
-        LevelFilter::Warn,
-        plan.args.device.verbosity,
-    ));
+    logging::start(&logging::for_device(), plan.args.device.verbosity);
     let executor = Arc::new(Executor::new());
-    // As a task of its own: `run` polls its future at every wake-up of the thread.
-    let serving = executor.spawn(serve(plan, executor.clone()));
-    smol::block_on(executor.run(serving))
+    let served = task::run(&executor, serve(plan, executor.clone()));
+    served.unwrap_or(Ok(()))
 }
 
 /// Reads a list of devices: one address a line, `#` begins a remark.
@@ -71,19 +67,18 @@ async fn serve(plan: PublishPlan, executor: Arc<Executor<'static>>) -> Result<()
     let session = Session::start(&plan.args.device, &plan.files, &executor)?;
     let screen = session.screen.clone();
     let refusals = Refusals::default();
-    executor
-        .spawn(publisher::serve(
+    task::spawn(&executor, publisher::serve(
             session.device.clone(),
             publications.clone(),
             executor.clone(),
-            move |opener, name, end| {
+            Arc::new(move |opener, name, end| {
                 if refusals.is_news(&format!("{opener} {name} {end}")) {
                     screen.warn(
                         &json!({"event": "refused", "port": name, "device": opener, "reason": end.text}),
                         &format!("{name} was not opened by {opener}: {end}"),
                     );
                 }
-            },
+            }),
         ))
         .detach();
     let device = session.device.address();

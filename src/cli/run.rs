@@ -2,7 +2,8 @@
 
 use super::args::{RunArgs, Verbosity};
 use super::{logging, Failure};
-use crate::config::{self, Loaded};
+use crate::config::{Loaded, Request};
+use crate::node::program::Reload;
 use crate::node::{self, IdentityChoice, NodePlan};
 use std::ffi::OsString;
 
@@ -12,6 +13,8 @@ pub const NODE_KEY: &str = "node.key";
 /// A node as it was asked for, with nothing left to look up.
 #[derive(Clone, Debug)]
 pub struct RunPlan {
+    /// What was asked for; it can be loaded again.
+    pub request: Request,
     /// Settings, where they came from, and warnings about them.
     pub loaded: Loaded,
     /// Who the node is.
@@ -28,13 +31,16 @@ pub fn prepare(
     args: &RunArgs,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<RunPlan, Failure> {
-    let loaded = config::load(&args.assignments, environment)?;
+    let settings = &args.settings;
+    let request = Request::new(&settings.assignments, settings.file.as_deref(), environment);
+    let loaded = request.load()?;
     let identity = if args.ephemeral {
         IdentityChoice::Ephemeral
     } else {
         IdentityChoice::File(loaded.settings.storage.data_dir.join(NODE_KEY))
     };
     Ok(RunPlan {
+        request,
         loaded,
         identity,
         verbosity: args.verbosity,
@@ -47,18 +53,38 @@ pub fn prepare(
 /// A setting that cannot be, or what kept the node from serving.
 pub fn execute(args: &RunArgs) -> Result<(), Failure> {
     let plan = prepare(args, std::env::vars_os())?;
-    logging::start(logging::level(
-        plan.loaded.settings.log.level,
-        plan.verbosity,
-    ));
+    logging::start(&plan.loaded.settings.log, plan.verbosity);
     for warning in &plan.loaded.warnings {
         log::warn!("{warning}");
     }
-    node::run(NodePlan {
-        settings: plan.loaded.settings,
+    let node = NodePlan {
+        settings: plan.loaded.settings.clone(),
         identity: plan.identity,
+    };
+    let reload = reload(plan.request, plan.loaded, plan.verbosity);
+    let served = node::run(node, reload);
+    logging::finish();
+    served.map_err(|e| Failure::Failed(e.to_string()))
+}
+
+/// Reads all sources again and says what has changed.
+fn reload(request: Request, mut loaded: Loaded, verbosity: Verbosity) -> Reload {
+    Box::new(move || {
+        let newer = request.load().map_err(|e| e.to_string())?;
+        for change in loaded.changes(&newer) {
+            if change.live {
+                log::info!("{change}");
+            } else {
+                log::warn!("{change}; that needs a restart");
+            }
+        }
+        for warning in &newer.warnings {
+            log::warn!("{warning}");
+        }
+        loaded = loaded.adopt(&newer);
+        logging::change(&loaded.settings.log, verbosity);
+        Ok(loaded.settings.clone())
     })
-    .map_err(|e| Failure::Failed(e.to_string()))
 }
 
 #[cfg(test)]

@@ -115,7 +115,8 @@ impl Drop for Screen {
 }
 
 /// `0x1234…cdef`: enough to recognise, short enough for one line.
-fn short(address: Address) -> String {
+#[must_use]
+pub fn short(address: Address) -> String {
     let text = address.to_string();
     match (text.get(..6), text.get(38..)) {
         (Some(head), Some(tail)) => format!("{head}…{tail}"),
@@ -124,7 +125,8 @@ fn short(address: Address) -> String {
 }
 
 /// Bytes for people, decimal as on disks and in data plans.
-fn amount(bytes: u64) -> String {
+#[must_use]
+pub fn amount(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     let mut value = bytes as f64;
     let mut unit = 0;

@@ -10,7 +10,7 @@ use crate::identity::keyfile::{KeyFile, Origin};
 use crate::identity::Address;
 use crate::platform::limits::raise_descriptors;
 use crate::platform::memory;
-use crate::platform::signals::StopSignals;
+use crate::platform::signals::Signals;
 use async_io::Timer;
 use serde_json::json;
 use smol::Executor;
@@ -34,7 +34,7 @@ pub struct Session {
     pub screen: Arc<Screen>,
     /// The executor that everything runs on.
     pub executor: Arc<Executor<'static>>,
-    signals: StopSignals,
+    signals: Signals,
     /// Keeps the key file locked.
     _key_file: KeyFile,
 }
@@ -49,7 +49,7 @@ impl Session {
         files: &DeviceFiles,
         executor: &Arc<Executor<'static>>,
     ) -> Result<Session, Failure> {
-        let signals = StopSignals::catch()
+        let signals = Signals::catch_stops()
             .map_err(|e| Failure::Failed(format!("cannot catch signals: {e}")))?;
         let _ = raise_descriptors();
         files.make_folder()?;

@@ -1,20 +1,49 @@
-//! The table of settings: one row a key.
+//! The table of settings: one row a key. The rows stand in `table.rs`.
 
-use super::value::{
-    addresses, auto, boolean, duration, fleet_rule, host, level, list_of, number, port_or_off,
-    ports, show_duration, show_size, show_tls_versions, size, tls_versions, within,
-};
-use super::{value, Settings};
-use crate::platform::memory::MIN_BUDGET;
-use std::fmt::Display;
-use std::path::PathBuf;
-use std::time::Duration;
+mod table;
+
+pub use table::KEYS;
+
+use super::file::Kind;
+use super::Settings;
+
+/// What a settings file may write behind the `=`. Everything may be a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// A text alone.
+    Text,
+    /// A number, or a text when it has a unit or is a word.
+    Number,
+    /// `true` or `false`.
+    Switch,
+    /// A list, or its only item.
+    List,
+}
+
+impl Takes {
+    /// Whether a value of this kind can be meant.
+    #[must_use]
+    pub fn takes(self, kind: Kind) -> bool {
+        kind == Kind::Text
+            || match self {
+                Takes::Text => false,
+                Takes::Number => kind == Kind::Number,
+                Takes::Switch => kind == Kind::Switch,
+                Takes::List => kind == Kind::Number || kind == Kind::List,
+            }
+    }
+}
 
 /// One setting.
 #[derive(Debug)]
 pub struct Key {
     /// `section.key`.
     pub name: &'static str,
+    /// What it takes in a settings file.
+    pub takes: Takes,
+    /// Whether a node that runs takes a new value over when it is told to load
+    /// its settings anew; the others need a restart.
+    pub live: bool,
     /// The environment variable that users of this system know it by.
     pub env: Option<&'static str>,
     /// What it does, in one sentence.
@@ -47,386 +76,5 @@ impl Key {
     }
 }
 
-/// Longest name of a node in characters: what a table of peers still shows.
-const MAX_NAME: usize = 64;
-
-/// A store smaller than this cannot hold one full transaction.
-const MIN_MAP: u64 = 1 << 20;
-/// Largest map: what a 32-bit process can be sure of, or more than any disk that this runs on.
-#[cfg(target_pointer_width = "64")]
-const MAX_MAP: u64 = 1 << 40;
-#[cfg(not(target_pointer_width = "64"))]
-const MAX_MAP: u64 = 1 << 30;
-
-const DAY: Duration = Duration::from_secs(86_400);
-const SECOND: Duration = Duration::from_secs(1);
-
-fn span(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
-    within(duration(text)?, &least, &most, |d| show_duration(*d))
-}
-
-fn bytes(text: &str, least: u64, most: u64) -> Result<u64, String> {
-    within(size(text)?, &least, &most, |n| show_size(*n))
-}
-
-fn joined<T: Display>(items: &[T]) -> String {
-    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
-    items.join(", ")
-}
-
-fn auto_or(size: Option<u64>) -> String {
-    size.map_or_else(|| "auto".to_owned(), show_size)
-}
-
-fn node_name(text: &str) -> Result<String, String> {
-    let name = text.trim();
-    if name.chars().count() > MAX_NAME {
-        return Err(format!("it has more than {MAX_NAME} characters"));
-    }
-    if name.chars().any(char::is_control) {
-        return Err("it has control characters".to_owned());
-    }
-    Ok(name.to_owned())
-}
-
-/// Sets a field to what an expression gives.
-macro_rules! set {
-    ($section:ident . $field:ident, $text:ident => $value:expr) => {
-        |settings, $text| {
-            settings.$section.$field = $value?;
-            Ok(())
-        }
-    };
-}
-
-/// Every setting that there is.
-pub static KEYS: &[Key] = &[
-    Key {
-        name: "node.name",
-        env: Some("NAME"),
-        doc: "A name for people, shown by chr_node_info.",
-        allowed: "up to 64 characters",
-        set: set!(node.name, text => node_name(text)),
-        get: |s| s.node.name.clone(),
-    },
-    Key {
-        name: "node.memory_limit",
-        env: Some("MEMORY_LIMIT"),
-        doc: "Memory that the node may use: buffers and the number of connections follow from it. auto is half of what is free at the start, within the limit of the container or service.",
-        allowed: "auto, or a size of at least 8M such as 64M or 1G",
-        set: set!(node.memory_limit, text => auto(text, |t| bytes(t, MIN_BUDGET, 1 << 42))),
-        get: |s| auto_or(s.node.memory_limit),
-    },
-    Key {
-        name: "network.edge_ports",
-        env: Some("EDGE2_PORT"),
-        doc: "Ports that devices connect to.",
-        allowed: "ports separated by commas or spaces, 0 for any free one, or off",
-        set: set!(network.edge_ports, text => ports(text)),
-        get: |s| match s.network.edge_ports.as_slice() {
-            [] => "off".to_owned(),
-            ports => joined(ports),
-        },
-    },
-    Key {
-        name: "network.rpc_port",
-        env: Some("RPC_PORT"),
-        doc: "Port of HTTP: /health and JSON-RPC.",
-        allowed: "a port, 0 for any free one, or off",
-        set: set!(network.rpc_port, text => port_or_off(text)),
-        get: |s| s.network.rpc_port.map_or_else(|| "off".to_owned(), |p| p.to_string()),
-    },
-    Key {
-        name: "network.bind",
-        env: None,
-        doc: "Addresses that the device ports listen on.",
-        allowed: "IP addresses separated by commas or spaces",
-        set: set!(network.bind, text => addresses(text)),
-        get: |s| joined(&s.network.bind),
-    },
-    Key {
-        name: "network.rpc_bind",
-        env: None,
-        doc: "Addresses that the HTTP port listens on. Whoever reaches it can read what the node reports.",
-        allowed: "IP addresses separated by commas or spaces",
-        set: set!(network.rpc_bind, text => addresses(text)),
-        get: |s| joined(&s.network.rpc_bind),
-    },
-    Key {
-        name: "network.rpc_hosts",
-        env: None,
-        doc: "Names that a request's Host header may carry besides IP addresses and localhost (protection against DNS rebinding).",
-        allowed: "host names separated by commas or spaces",
-        set: set!(network.rpc_hosts, text => list_of(text, host)),
-        get: |s| joined(&s.network.rpc_hosts),
-    },
-    Key {
-        name: "network.host",
-        env: Some("HOST"),
-        doc: "The address that others are told to reach this node by; shown as public_address by chr_node_info.",
-        allowed: "an IP address or a host name, without a port; empty for none",
-        set: set!(network.host, text => if text.trim().is_empty() { Ok(None) } else { host(text).map(Some) }),
-        get: |s| s.network.host.clone().unwrap_or_default(),
-    },
-    Key {
-        name: "storage.data_dir",
-        env: Some("DATA_DIR"),
-        doc: "Folder of the node's key, its store and run.json; made when missing.",
-        allowed: "the path of a folder",
-        set: set!(storage.data_dir, text => if text.is_empty() { Err("it is empty".to_owned()) } else { Ok::<_, String>(PathBuf::from(text)) }),
-        get: |s| s.storage.data_dir.display().to_string(),
-    },
-    Key {
-        name: "storage.map_size",
-        env: None,
-        doc: "First size of the store's memory map; it grows when it is full.",
-        allowed: "auto, or a size from 1M to 1T (1G on 32-bit systems)",
-        set: set!(storage.map_size, text => auto(text, |t| bytes(t, MIN_MAP, MAX_MAP))),
-        get: |s| auto_or(s.storage.map_size),
-    },
-    Key {
-        name: "performance.max_connections",
-        env: None,
-        doc: "Device connections at once. The limit of open files and the memory limit may lower it; the log says so at the start. Each costs about 11 KiB idle.",
-        allowed: "a number from 1 to 1000000",
-        set: set!(performance.max_connections, text => number(text, 1, 1_000_000)),
-        get: |s| s.performance.max_connections.to_string(),
-    },
-    Key {
-        name: "performance.connection_timeout",
-        env: None,
-        doc: "Time from accepting a connection to the end of TLS handshake and Hello.",
-        allowed: "a duration from 1s to 10m",
-        set: set!(performance.connection_timeout, text => span(text, SECOND, Duration::from_secs(600))),
-        get: |s| show_duration(s.performance.connection_timeout),
-    },
-    Key {
-        name: "performance.idle_timeout",
-        env: None,
-        doc: "A session without any frame for this long is closed. Devices ping every 100 s.",
-        allowed: "a duration from 1s to 1d",
-        set: set!(performance.idle_timeout, text => span(text, SECOND, DAY)),
-        get: |s| show_duration(s.performance.idle_timeout),
-    },
-    Key {
-        name: "performance.max_ports_per_session",
-        env: None,
-        doc: "Open ports that one session may have. Each may buffer its first credit of 16 to 64 KiB.",
-        allowed: "a number from 1 to 65536",
-        set: set!(performance.max_ports_per_session, text => number(text, 1, 65_536)),
-        get: |s| s.performance.max_ports_per_session.to_string(),
-    },
-    Key {
-        name: "security.tls_versions",
-        env: None,
-        doc: "TLS versions that devices may use. Clients in other languages need 1.2.",
-        allowed: "1.2, 1.3 or both",
-        set: set!(security.tls_versions, text => tls_versions(text)),
-        get: |s| show_tls_versions(s.security.tls_versions),
-    },
-    Key {
-        name: "security.require_tickets",
-        env: None,
-        doc: "Whether a device must pay for relaying with signed tickets.",
-        allowed: "true or false",
-        set: set!(security.require_tickets, text => boolean(text)),
-        get: |s| s.security.require_tickets.to_string(),
-    },
-    Key {
-        name: "security.rate_limiting",
-        env: None,
-        doc: "Whether accept_rate and accept_rate_per_address hold. The caps on sessions and handshakes always do.",
-        allowed: "true or false",
-        set: set!(security.rate_limiting, text => boolean(text)),
-        get: |s| s.security.rate_limiting.to_string(),
-    },
-    Key {
-        name: "security.fleet_allowlist",
-        env: None,
-        doc: "Fleets, or single devices of a fleet, that the node relays for; empty admits everyone.",
-        allowed: "0xFLEET or 0xFLEET/0xDEVICE, separated by commas or spaces",
-        set: set!(security.fleet_allowlist, text => list_of(text, fleet_rule)),
-        get: |s| joined(&s.security.fleet_allowlist),
-    },
-    Key {
-        name: "security.max_sessions_per_address",
-        env: None,
-        doc: "Sessions that one IPv4 address or IPv6 /64 may hold: a quarter of the default max_connections, and still room for everyone behind a provider's shared address.",
-        allowed: "a number from 1 to 1000000",
-        set: set!(security.max_sessions_per_address, text => number(text, 1, 1_000_000)),
-        get: |s| s.security.max_sessions_per_address.to_string(),
-    },
-    Key {
-        name: "security.max_handshakes",
-        env: None,
-        doc: "Connections that may be in the handshake at once, up to the first ticket: unknown peers must not take the memory of known ones. When all places are taken, the oldest gives way to a newcomer: at once where its address holds most of them, else after 2s.",
-        allowed: "a number from 1 to 65536",
-        set: set!(security.max_handshakes, text => number(text, 1, 65_536)),
-        get: |s| s.security.max_handshakes.to_string(),
-    },
-    Key {
-        name: "security.max_handshakes_per_address",
-        env: None,
-        doc: "The same for one IPv4 address or IPv6 /64, so that no one holds all of them.",
-        allowed: "a number from 1 to 65536",
-        set: set!(security.max_handshakes_per_address, text => number(text, 1, 65_536)),
-        get: |s| s.security.max_handshakes_per_address.to_string(),
-    },
-    Key {
-        name: "security.accept_rate",
-        env: None,
-        doc: "New connections a second: each handshake costs elliptic-curve arithmetic (0.2 ms of a PC's core).",
-        allowed: "a number from 1 to 100000",
-        set: set!(security.accept_rate, text => number(text, 1, 100_000)),
-        get: |s| s.security.accept_rate.to_string(),
-    },
-    Key {
-        name: "security.accept_rate_per_address",
-        env: None,
-        doc: "The same for one IPv4 address or IPv6 /64.",
-        allowed: "a number from 1 to 100000",
-        set: set!(security.accept_rate_per_address, text => number(text, 1, 100_000)),
-        get: |s| s.security.accept_rate_per_address.to_string(),
-    },
-    Key {
-        name: "tickets.chain_id",
-        env: None,
-        doc: "Chain that devices write their tickets for; told to them in Hello.",
-        allowed: "a number from 0 to 18446744073709551615",
-        set: set!(tickets.chain_id, text => number(text, 0, u64::MAX)),
-        get: |s| s.tickets.chain_id.to_string(),
-    },
-    Key {
-        name: "tickets.fleet",
-        env: None,
-        doc: "Fleet contract that devices write their tickets for unless they name another; told to them in Hello.",
-        allowed: "0x and 40 hexadecimal digits",
-        set: set!(tickets.fleet, text => value::address(text)),
-        get: |s| s.tickets.fleet.clone(),
-    },
-    Key {
-        name: "tickets.grace_bytes",
-        env: None,
-        doc: "Bytes that a device may use beyond its ticket before its ports pause.",
-        allowed: "a size from 0 to 1T such as 40M",
-        set: set!(tickets.grace_bytes, text => bytes(text, 0, 1 << 40)),
-        get: |s| show_size(s.tickets.grace_bytes),
-    },
-    Key {
-        name: "log.level",
-        env: Some("LOG_LEVEL"),
-        doc: "The least important message that is written.",
-        allowed: "error, warn, info, debug, trace or off",
-        set: set!(log.level, text => level(text)),
-        get: |s| s.log.level.to_string().to_ascii_lowercase(),
-    },
-];
-
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn no_two_keys_share_a_name_or_a_variable() {
-        let mut seen = BTreeSet::new();
-        for key in KEYS {
-            assert!(seen.insert(key.name.to_owned()), "{}", key.name);
-            assert!(seen.insert(key.variable()), "{}", key.name);
-            if let Some(env) = key.env {
-                assert!(seen.insert(env.to_owned()), "{env}");
-            }
-            assert!(key.name.split('.').count() == 2 && !key.name.contains("__"));
-        }
-    }
-
-    #[test]
-    fn what_a_key_shows_is_what_it_reads() {
-        for key in KEYS {
-            let mut settings = Settings::default();
-            (key.set)(&mut settings, &key.default())
-                .unwrap_or_else(|e| unreachable!("{}: {e}", key.name));
-            assert_eq!(settings, Settings::default(), "{}", key.name);
-        }
-    }
-
-    #[test]
-    fn a_key_writes_to_its_own_field_and_no_other() {
-        let samples = [
-            ("node.name", "Ada's node"),
-            ("node.memory_limit", "96M"),
-            ("network.edge_ports", "0, 7"),
-            ("network.rpc_port", "off"),
-            ("network.bind", "127.0.0.1"),
-            ("network.rpc_bind", "::1"),
-            ("network.rpc_hosts", "node.lan"),
-            ("network.host", "203.0.113.9"),
-            ("storage.data_dir", "/srv/chr"),
-            ("storage.map_size", "32M"),
-            ("performance.max_connections", "17"),
-            ("performance.connection_timeout", "7s"),
-            ("performance.idle_timeout", "9m"),
-            ("performance.max_ports_per_session", "12"),
-            ("security.tls_versions", "1.3"),
-            ("security.require_tickets", "false"),
-            ("security.rate_limiting", "false"),
-            (
-                "security.fleet_allowlist",
-                "0x00000000000000000000000000000000000000aa",
-            ),
-            ("security.max_sessions_per_address", "3"),
-            ("security.max_handshakes", "4"),
-            ("security.max_handshakes_per_address", "5"),
-            ("security.accept_rate", "6"),
-            ("security.accept_rate_per_address", "8"),
-            ("tickets.chain_id", "1"),
-            (
-                "tickets.fleet",
-                "0x00000000000000000000000000000000000000bb",
-            ),
-            ("tickets.grace_bytes", "1M"),
-            ("log.level", "trace"),
-        ];
-        assert_eq!(samples.len(), KEYS.len(), "a sample for each key");
-        for (name, sample) in samples {
-            let key = Key::find(name).expect(name);
-            let mut settings = Settings::default();
-            (key.set)(&mut settings, sample).expect(name);
-            for other in KEYS {
-                let wanted = if other.name == name {
-                    sample.to_owned()
-                } else {
-                    other.default()
-                };
-                assert_eq!(
-                    (other.get)(&settings),
-                    wanted,
-                    "{} after {name}",
-                    other.name
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn values_out_of_bounds_are_refused() {
-        for (name, value) in [
-            ("node.memory_limit", "1M"),
-            ("node.name", "a\nb"),
-            ("performance.max_connections", "0"),
-            ("performance.max_connections", "1000001"),
-            ("performance.connection_timeout", "0s"),
-            ("performance.idle_timeout", "2d"),
-            ("storage.data_dir", ""),
-            ("storage.map_size", "4096"),
-            ("tickets.chain_id", "-1"),
-            ("security.accept_rate", "many"),
-        ] {
-            let mut settings = Settings::default();
-            let key = Key::find(name).expect(name);
-            assert!((key.set)(&mut settings, value).is_err(), "{name} = {value}");
-            assert_eq!(settings, Settings::default());
-        }
-    }
-}
+mod tests;

@@ -2,24 +2,33 @@
 //!
 //! A setting is one row of [`KEYS`]; everything else here works on rows. Text
 //! becomes a typed value in [`value`], sources are put on top of each other in
-//! [`sources`] (command line over environment over default), and a value that
-//! cannot be is an error that names key, value, source and what is allowed.
+//! [`sources`] (command line over environment over [`file`] over [`profile`] over
+//! default), and a value that cannot be is an error that names key, value, source
+//! and what is allowed. A [`Request`] can be loaded again; [`changes`] says what
+//! has become another.
 //!
 //! A key is here because something acts on it.
 
+pub mod changes;
+mod error;
+pub mod file;
 mod keys;
+pub mod profile;
 pub mod slip;
 pub mod sources;
 pub mod value;
 
-pub use keys::{Key, KEYS};
-pub use sources::{load, Assignment, ConfigError, Loaded, Source};
+pub use changes::Change;
+pub use error::ConfigError;
+pub use keys::{Key, Takes, KEYS};
+pub use profile::Profile;
+pub use sources::{Assignment, Loaded, Request, Source};
 
 use crate::platform::memory::Memory;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
-use value::TlsVersions;
+use value::{Format, Levels, TlsVersions};
 
 /// Every setting, valid as it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +45,8 @@ pub struct Settings {
     pub security: Security,
     /// `[tickets]`
     pub tickets: Tickets,
+    /// `[runtime]`
+    pub runtime: Runtime,
     /// `[log]`
     pub log: Log,
 }
@@ -56,6 +67,10 @@ pub struct Node {
     pub name: String,
     /// Memory in bytes; `None` fits it to the machine.
     pub memory_limit: Option<u64>,
+    /// The class of device that was asked for; `None` chooses by the machine.
+    pub profile_wanted: Option<Profile>,
+    /// The one that holds: the loader fills it in.
+    pub profile: Profile,
 }
 
 /// `[network]`
@@ -96,6 +111,8 @@ pub struct Storage {
     pub data_dir: PathBuf,
     /// First size of the store's map in bytes; `None` fits it to the device.
     pub map_size: Option<u64>,
+    /// How long rows that can wait stay in memory.
+    pub flush_interval: Duration,
 }
 
 impl Default for Storage {
@@ -103,6 +120,7 @@ impl Default for Storage {
         Self {
             data_dir: PathBuf::from("./data"),
             map_size: None,
+            flush_interval: Duration::from_secs(3600),
         }
     }
 }
@@ -118,6 +136,12 @@ pub struct Performance {
     pub idle_timeout: Duration,
     /// Open ports that one session may have.
     pub max_ports_per_session: u32,
+    /// Largest window of one direction of a port, in bytes.
+    pub max_window: u32,
+    /// What the ports of a session may grow by together, in bytes.
+    pub session_buffer: usize,
+    /// Unsent bytes that the kernel may hold for a connection.
+    pub send_buffer: u32,
 }
 
 impl Default for Performance {
@@ -127,6 +151,9 @@ impl Default for Performance {
             connection_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(300),
             max_ports_per_session: 1024,
+            max_window: 2 << 20,
+            session_buffer: 4 << 20,
+            send_buffer: 128 << 10,
         }
     }
 }
@@ -194,19 +221,32 @@ impl Default for Tickets {
     }
 }
 
-/// `[log]`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// The least important message that is written.
-    pub level: log::LevelFilter,
+/// `[runtime]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runtime {
+    /// Threads that carry traffic.
+    pub threads: usize,
+    /// Most threads for work that blocks.
+    pub worker_pool_size: usize,
 }
 
-impl Default for Log {
+impl Default for Runtime {
     fn default() -> Self {
         Self {
-            level: log::LevelFilter::Info,
+            threads: 1,
+            // Two commits and two name lookups at once; each thread costs some 50 KB.
+            worker_pool_size: 4,
         }
     }
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// The least important messages that are written.
+    pub level: Levels,
+    /// How lines look.
+    pub format: Format,
 }
 
 #[cfg(test)]

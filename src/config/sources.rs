@@ -1,16 +1,23 @@
 //! Where values come from, and which one wins.
 //!
-//! Lowest first: the built-in default, the environment, the command line. Within
-//! the environment `CHR_SECTION__KEY` wins over the short name, on the command
-//! line the later option over the earlier. An empty variable counts as unset,
-//! because that is what templates of service files leave behind.
+//! Lowest first: the built-in default, the profile, the settings file, the
+//! environment, the command line. Within the environment `CHR_SECTION__KEY` wins
+//! over the short name, on the command line the later option over the earlier.
+//! An empty variable counts as unset, because that is what templates of service
+//! files leave behind. Which profile holds is a setting itself, so it is looked
+//! for first.
 
+use super::error::sections;
+use super::file::{self, Content, Fault};
 use super::slip::nearest;
 use super::value::shown;
-use super::{Key, Settings, KEYS};
+use super::{ConfigError, Key, Profile, Settings, KEYS};
+use crate::platform::device::Device;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Variables that belong to parts of the system which this version does not
@@ -28,6 +35,10 @@ const SAFE_IDLE: Duration = Duration::from_secs(110);
 pub enum Source {
     /// Nobody set it.
     Default,
+    /// The file of a profile, which is part of the program.
+    Profile(Profile),
+    /// A settings file, and the line in it.
+    File(PathBuf, usize),
     /// An environment variable of this name.
     Environment(String),
     /// An option of this name.
@@ -38,6 +49,8 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Default => f.write_str("built-in default"),
+            Source::Profile(profile) => write!(f, "profile {profile}"),
+            Source::File(path, line) => write!(f, "{}:{line}", path.display()),
             Source::Environment(name) => write!(f, "environment variable {}", shown(name)),
             Source::CommandLine(option) => write!(f, "command line, {option}"),
         }
@@ -55,72 +68,33 @@ pub struct Assignment {
     pub option: &'static str,
 }
 
-/// Why the settings cannot be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A key that does not exist.
-    UnknownKey {
-        /// As it was written.
-        key: String,
-        /// Who wrote it.
-        source: Source,
-        /// A key of a similar name.
-        similar: Option<&'static str>,
-    },
-    /// A value that its key does not take.
-    BadValue {
-        /// The key.
-        key: &'static str,
-        /// As it was written.
-        value: String,
-        /// Who wrote it.
-        source: Source,
-        /// What is wrong with it.
-        problem: String,
-        /// What the key takes.
-        allowed: &'static str,
-    },
-}
+/// What Termux sets in its shells.
+const TERMUX: &str = "TERMUX_VERSION";
 
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ConfigError::UnknownKey {
-                key,
-                source,
-                similar,
-            } => {
-                write!(f, "unknown setting \"{}\" ({source})", shown(key))?;
-                match similar {
-                    Some(name) => write!(f, "; did you mean {name}?"),
-                    None => f.write_str("; `chr-node run --help` lists all of them"),
-                }
-            }
-            ConfigError::BadValue {
-                key,
-                value,
-                source,
-                problem,
-                allowed,
-            } => write!(
-                f,
-                "{key} = \"{}\" ({source}): {problem}; allowed: {allowed}",
-                shown(value)
-            ),
-        }
-    }
+/// What was asked for, from all sides. It can be loaded again: the file is read
+/// anew then, while the environment and the command line stay what they were.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// `--set`, `--data-dir` and `--profile`, in their order.
+    pub command_line: Vec<Assignment>,
+    /// `--config FILE`
+    pub file: Option<PathBuf>,
+    /// The variables that could be ours.
+    environment: BTreeMap<String, OsString>,
+    /// What `auto` chose the first time, and why: a node does not become another
+    /// kind of device while it runs.
+    chosen: OnceLock<(Profile, String)>,
 }
-
-impl std::error::Error for ConfigError {}
 
 /// Settings, and the story of each.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Loaded {
     /// The values.
     pub settings: Settings,
     /// What the operator should hear once, a sentence each.
     pub warnings: Vec<String>,
+    /// Why its profile was chosen, when nobody asked for one.
+    pub chosen: Option<String>,
     origins: BTreeMap<&'static str, Source>,
 }
 
@@ -129,6 +103,10 @@ impl Loaded {
     #[must_use]
     pub fn origin(&self, key: &str) -> &Source {
         self.origins.get(key).unwrap_or(&Source::Default)
+    }
+
+    pub(super) fn set_origin(&mut self, key: &'static str, source: Source) {
+        self.origins.insert(key, source);
     }
 
     fn assign(
@@ -151,71 +129,181 @@ impl Loaded {
             }),
         }
     }
+
+    /// Takes over what a file says.
+    fn take_file(
+        &mut self,
+        content: &Content,
+        source: impl Fn(usize) -> Source,
+    ) -> Result<(), ConfigError> {
+        let known = sections();
+        for section in &content.sections {
+            if !known.contains(&section.name.as_str()) {
+                return Err(ConfigError::UnknownSection {
+                    similar: nearest(&section.name, known.iter().copied()),
+                    section: section.name.clone(),
+                    source: source(section.line),
+                });
+            }
+        }
+        for entry in &content.entries {
+            let source = source(entry.line);
+            let key = find(&entry.key, &source)?;
+            if !key.takes.takes(entry.kind) {
+                return Err(ConfigError::BadValue {
+                    key: key.name,
+                    value: entry.text.clone(),
+                    source,
+                    problem: format!("{} does not belong here", entry.kind.words()),
+                    allowed: key.allowed,
+                });
+            }
+            self.assign(key, entry.text.clone(), source)?;
+        }
+        Ok(())
+    }
 }
 
-/// Puts the sources on top of each other.
-///
-/// # Errors
-/// The first unknown key or bad value, also where a higher source would hide it.
-pub fn load(
-    command_line: &[Assignment],
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Loaded, ConfigError> {
-    let mut loaded = Loaded {
-        settings: Settings::default(),
-        warnings: Vec::new(),
-        origins: BTreeMap::new(),
-    };
-    let variables = relevant(environment);
-    for key in KEYS {
-        for name in key
-            .env
-            .map(str::to_owned)
-            .into_iter()
-            .chain([key.variable()])
-        {
-            let Some(value) = variables.get(&name) else {
-                continue;
-            };
-            let source = Source::Environment(name);
-            let value = match value.to_str() {
-                Some(text) => text.to_owned(),
-                None => {
+/// The row of a key, or who is meant instead.
+fn find(key: &str, source: &Source) -> Result<&'static Key, ConfigError> {
+    Key::find(key).ok_or_else(|| ConfigError::UnknownKey {
+        similar: similar(key),
+        key: key.to_owned(),
+        source: source.clone(),
+    })
+}
+
+impl Request {
+    /// With what the environment says now.
+    #[must_use]
+    pub fn new(
+        command_line: &[Assignment],
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Request {
+        Request {
+            command_line: command_line.to_vec(),
+            file: file.map(Path::to_owned),
+            environment: relevant(environment),
+            chosen: OnceLock::new(),
+        }
+    }
+
+    /// Puts the sources on top of each other.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or the first unknown key or bad value, also
+    /// where a higher source would hide it.
+    pub fn load(&self) -> Result<Loaded, ConfigError> {
+        self.load_on(&Device::read(self.environment.contains_key(TERMUX)))
+    }
+
+    /// The same for a device that is not this one.
+    ///
+    /// # Errors
+    /// As [`Request::load`].
+    pub fn load_on(&self, device: &Device) -> Result<Loaded, ConfigError> {
+        let content = match &self.file {
+            Some(path) => Some((path, read(path)?)),
+            None => None,
+        };
+        // Once without a profile, to learn which one is wanted.
+        let mut upper = Loaded::default();
+        self.take_upper(&mut upper, content.as_ref())?;
+        let (profile, chosen) = match upper.settings.node.profile_wanted {
+            Some(profile) => (profile, None),
+            None => {
+                let chosen = self.chosen.get_or_init(|| Profile::choose(device));
+                (chosen.0, Some(chosen.1.clone()))
+            }
+        };
+        let mut loaded = Loaded {
+            chosen,
+            ..Loaded::default()
+        };
+        loaded.take_file(&parse(profile)?, |_| Source::Profile(profile))?;
+        // The file names its profile, for those who start from a copy of it.
+        loaded.settings.node.profile_wanted = None;
+        loaded.origins.remove("node.profile");
+        self.take_upper(&mut loaded, content.as_ref())?;
+        loaded.settings.node.profile = profile;
+        judge(&mut loaded);
+        Ok(loaded)
+    }
+
+    /// The layers above the profile.
+    fn take_upper(
+        &self,
+        loaded: &mut Loaded,
+        content: Option<&(&PathBuf, Content)>,
+    ) -> Result<(), ConfigError> {
+        if let Some((path, content)) = content {
+            loaded.take_file(content, |line| Source::File((*path).clone(), line))?;
+        }
+        self.take_environment(loaded)?;
+        for Assignment { key, value, option } in &self.command_line {
+            let source = Source::CommandLine(option);
+            loaded.assign(find(key, &source)?, value.clone(), source)?;
+        }
+        Ok(())
+    }
+
+    fn take_environment(&self, loaded: &mut Loaded) -> Result<(), ConfigError> {
+        let variables = &self.environment;
+        for key in KEYS {
+            for name in key
+                .env
+                .map(str::to_owned)
+                .into_iter()
+                .chain([key.variable()])
+            {
+                let Some(value) = variables.get(&name) else {
+                    continue;
+                };
+                let source = Source::Environment(name);
+                let Some(text) = value.to_str() else {
                     return Err(ConfigError::BadValue {
                         key: key.name,
                         value: value.to_string_lossy().into_owned(),
                         source,
                         problem: "it is not UTF-8".to_owned(),
                         allowed: key.allowed,
-                    })
-                }
-            };
-            loaded.assign(key, value, source)?;
+                    });
+                };
+                loaded.assign(key, text.to_owned(), source)?;
+            }
         }
-    }
-    for name in variables.keys() {
-        if name.starts_with(PREFIX) && !KEYS.iter().any(|key| key.variable() == *name) {
-            return Err(unknown_variable(name));
+        for name in variables.keys() {
+            if name.starts_with(PREFIX) && !KEYS.iter().any(|key| key.variable() == *name) {
+                return Err(unknown_variable(name));
+            }
+            if WITHOUT_EFFECT.contains(&name.as_str()) {
+                loaded.warnings.push(format!(
+                    "the environment variable {name} has no effect in this version of chr-node"
+                ));
+            }
         }
-        if WITHOUT_EFFECT.contains(&name.as_str()) {
-            loaded.warnings.push(format!(
-                "the environment variable {name} has no effect in this version of chr-node"
-            ));
-        }
+        Ok(())
     }
-    for Assignment { key, value, option } in command_line {
-        let source = Source::CommandLine(option);
-        let Some(row) = Key::find(key) else {
-            return Err(ConfigError::UnknownKey {
-                similar: similar(key),
-                key: key.clone(),
-                source,
-            });
-        };
-        loaded.assign(row, value.clone(), source)?;
+}
+
+fn read(path: &Path) -> Result<Content, ConfigError> {
+    file::read(path)
+        .and_then(|text| file::parse(&text))
+        .map_err(|fault| in_file(path, fault))
+}
+
+fn parse(profile: Profile) -> Result<Content, ConfigError> {
+    let path = format!("configs/{profile}.toml");
+    file::parse(profile.file()).map_err(|fault| in_file(Path::new(&path), fault))
+}
+
+fn in_file(path: &Path, fault: Fault) -> ConfigError {
+    ConfigError::File {
+        path: path.to_owned(),
+        line: fault.line,
+        problem: fault.problem,
     }
-    judge(&mut loaded);
-    Ok(loaded)
 }
 
 /// The variables that could be ours and are not empty, in the order of their names.
@@ -228,6 +316,7 @@ fn relevant(
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
         .filter(|(name, _)| {
             name.starts_with(PREFIX)
+                || name == TERMUX
                 || WITHOUT_EFFECT.contains(&name.as_str())
                 || KEYS.iter().any(|key| key.env == Some(name.as_str()))
         })
@@ -270,140 +359,4 @@ fn similar(key: &str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use super::*;
-    use proptest::prelude::*;
-
-    fn environment(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
-        pairs
-            .iter()
-            .map(|(k, v)| (OsString::from(k), OsString::from(v)))
-            .collect()
-    }
-
-    fn set(key: &str, value: &str) -> Assignment {
-        Assignment {
-            key: key.to_owned(),
-            value: value.to_owned(),
-            option: "--set",
-        }
-    }
-
-    fn message(command_line: &[Assignment], pairs: &[(&str, &str)]) -> String {
-        load(command_line, environment(pairs))
-            .expect_err("accepted")
-            .to_string()
-    }
-
-    #[test]
-    fn the_command_line_beats_the_environment_and_the_later_option_the_earlier() {
-        let loaded = load(
-            &[set("network.rpc_port", "1"), set("network.rpc_port", "2")],
-            environment(&[
-                ("RPC_PORT", "3"),
-                ("EDGE2_PORT", "4 5"),
-                ("CHR_NETWORK__EDGE_PORTS", "6"),
-                ("PATH", "/bin"),
-            ]),
-        )
-        .unwrap();
-        assert_eq!(loaded.settings.network.rpc_port, Some(2));
-        assert_eq!(
-            loaded.origin("network.rpc_port"),
-            &Source::CommandLine("--set")
-        );
-        assert_eq!(loaded.settings.network.edge_ports, [6]);
-        assert_eq!(
-            loaded.origin("network.edge_ports").to_string(),
-            "environment variable CHR_NETWORK__EDGE_PORTS"
-        );
-        assert_eq!(loaded.origin("log.level"), &Source::Default);
-        assert_eq!(loaded.warnings, Vec::<String>::new());
-    }
-
-    #[test]
-    fn an_environment_shared_with_other_versions_still_starts_the_node() {
-        let loaded = load(
-            &[],
-            environment(&[
-                ("PEER2_PORT", "51055"),
-                ("RPCS_PORT", "8443"),
-                ("SEED_LIST", "none"),
-                ("REWARD_ADDRESS", ""),
-                ("DATA_DIR", ""),
-                ("CHR_NODE__NAME", ""),
-            ]),
-        )
-        .unwrap();
-        assert_eq!(loaded.settings, Settings::default());
-        assert_eq!(loaded.warnings.len(), 3);
-        assert!(loaded.warnings.iter().any(|w| w.contains("SEED_LIST")));
-    }
-
-    #[test]
-    fn an_unknown_key_is_named_with_its_source_and_the_one_that_was_meant() {
-        assert_eq!(
-            message(&[set("performance.rpc_port", "1")], &[]),
-            "unknown setting \"performance.rpc_port\" (command line, --set); did you mean network.rpc_port?"
-        );
-        assert_eq!(
-            message(&[], &[("CHR_NETWORK__EDGE_PROTS", "1")]),
-            "unknown setting \"network.edge_prots\" (environment variable CHR_NETWORK__EDGE_PROTS); did you mean network.edge_ports?"
-        );
-        assert_eq!(
-            message(&[], &[("CHR_COLOUR", "red")]),
-            "unknown setting \"colour\" (environment variable CHR_COLOUR); `chr-node run --help` lists all of them"
-        );
-    }
-
-    #[test]
-    fn a_bad_value_is_named_with_its_source_and_what_is_allowed() {
-        assert_eq!(
-            message(&[], &[("RPC_PORT", "web")]),
-            "network.rpc_port = \"web\" (environment variable RPC_PORT): a port is a number from 0 to 65535; allowed: a port, 0 for any free one, or off"
-        );
-        let long = message(&[set("log.level", "a\nb")], &[]);
-        assert!(
-            !long.contains('\n') && long.contains("error, warn"),
-            "{long}"
-        );
-    }
-
-    #[test]
-    fn a_bad_value_is_not_hidden_by_a_better_source() {
-        message(&[set("network.rpc_port", "1")], &[("RPC_PORT", "web")]);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_folder_that_is_not_utf_8_is_an_error_and_not_another_folder() {
-        use std::os::unix::ffi::OsStringExt;
-        let pairs = vec![("DATA_DIR".into(), OsString::from_vec(vec![b'/', 0xff]))];
-        let error = load(&[], pairs).unwrap_err().to_string();
-        assert!(
-            error.contains("DATA_DIR") && error.contains("UTF-8"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn an_idle_timeout_below_the_ping_interval_is_remarked_upon() {
-        let loaded = load(&[set("performance.idle_timeout", "5s")], []).unwrap();
-        assert_eq!(loaded.warnings.len(), 1);
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_makes_the_loader_fall_over(key in "\\PC{0,80}", value in "\\PC{0,80}") {
-            if let Err(error) = load(&[set(&key, &value)], []) {
-                prop_assert!(!error.to_string().contains('\n'));
-            }
-            for row in KEYS {
-                if let Err(error) = load(&[set(row.name, &value)], []) {
-                    prop_assert!(error.to_string().contains(row.allowed));
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,10 @@
 //! Text to values and back. Every parser returns what is wrong as a phrase
 //! that fits behind `KEY = "VALUE": `; what is allowed stands in the key's row.
 
+mod logs;
+
+pub use logs::{format, level, levels, Format, Levels, ROOMS};
+
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -361,20 +365,6 @@ pub fn show_tls_versions(versions: TlsVersions) -> String {
         .map(|(_, name)| *name)
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-/// A log level, in any case; `warning` and `none` are understood.
-///
-/// # Errors
-/// A phrase that says what is wrong.
-pub fn level(text: &str) -> Result<log::LevelFilter, String> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "warning" => Ok(log::LevelFilter::Warn),
-        "none" => Ok(log::LevelFilter::Off),
-        name => name
-            .parse()
-            .map_err(|_| "it is not a level of the log".to_owned()),
-    }
 }
 
 /// Text that was typed by someone, fit for one line: control characters

@@ -1,93 +1,32 @@
 //! What the status interfaces see of the node.
 
+use super::house::{House, StoreFault};
 use super::runfile::dial;
-use crate::config::Settings;
-use crate::edge::server::Server;
-use crate::identity::keyfile::KeyFile;
-use crate::identity::Address;
-use crate::platform::clock::BootClock;
-use crate::rpc::{Door, Health, HealthReason, HealthState, NodeInfo, NodeView};
-use crate::store::Store;
+use crate::rpc::{Health, HealthReason, HealthState, NodeInfo, NodeView};
 use crate::ticket::epoch_of;
-use crate::time::{Clock, Moment};
+use crate::time::Clock;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::atomic::Ordering;
+use std::sync::PoisonError;
+use std::time::Duration;
 
-/// The node's parts that can be asked how they are.
-pub struct NodeState {
-    node: Address,
-    settings: Settings,
-    server: Arc<Server>,
-    clock: Arc<BootClock>,
-    store: Option<Store>,
-    edge: Vec<SocketAddr>,
-    rpc: Vec<SocketAddr>,
-    started: Moment,
-    door: OnceLock<Weak<Door>>,
-    /// Keeps the key file locked as long as the node lives.
-    key_file: Mutex<Option<KeyFile>>,
-    /// Listeners stand and the node is not stopping.
-    pub ready: AtomicBool,
-}
+/// How long a service that was restarted is worth a remark.
+const RECENT: Duration = Duration::from_secs(600);
 
-impl NodeState {
-    /// A node whose parts stand and which does not serve yet.
-    #[must_use]
-    pub fn new(
-        node: Address,
-        settings: Settings,
-        server: Arc<Server>,
-        clock: Arc<BootClock>,
-        store: Option<Store>,
-        edge: Vec<SocketAddr>,
-        rpc: Vec<SocketAddr>,
-    ) -> NodeState {
-        NodeState {
-            node,
-            settings,
-            server,
-            started: clock.now(),
-            clock,
-            store,
-            edge,
-            rpc,
-            door: OnceLock::new(),
-            key_file: Mutex::new(None),
-            ready: AtomicBool::new(false),
-        }
-    }
-
-    /// The HTTP door reports its own faults from now on.
-    pub fn watch_door(&self, door: &Arc<Door>) {
-        let _ = self.door.set(Arc::downgrade(door));
-    }
-
-    /// Keeps the key file, and with it its lock.
-    pub fn hold(&self, file: Option<KeyFile>) {
-        *self.key_file.lock().unwrap_or_else(PoisonError::into_inner) = file;
-    }
-
+impl House {
     /// What an operator wants to read at start.
     #[must_use]
     pub fn greeting(&self) -> Vec<String> {
-        let places = |list: &[SocketAddr]| {
-            let texts: Vec<String> = list.iter().map(ToString::to_string).collect();
-            texts.join(", ")
-        };
-        let mut lines = vec![if self.edge.is_empty() {
+        let places: Vec<String> = self.edge.places.iter().map(ToString::to_string).collect();
+        let mut lines = vec![if places.is_empty() {
             format!(
                 "node {} has no device ports (network.edge_ports is off)",
                 self.node
             )
         } else {
-            format!(
-                "node {} serves devices on {}",
-                self.node,
-                places(&self.edge)
-            )
+            format!("node {} serves devices on {}", self.node, places.join(", "))
         }];
-        if let Some(first) = self.rpc.first() {
+        if let Some(first) = self.rpc.places.first() {
             lines.push(format!("health: http://{}/health", dial(*first)));
         }
         if !self.clock.trusted() {
@@ -95,23 +34,58 @@ impl NodeState {
         }
         lines
     }
+
+    fn storage_troubles(&self, degraded: &mut impl FnMut(&str, String, &str)) {
+        match self.store_fault.get() {
+            Some(StoreFault::Absent(error)) => degraded(
+                "storage",
+                format!("there is no store, nothing is kept: {error}"),
+                "the node relays without it and tries again every minute",
+            ),
+            Some(StoreFault::Renewed(recovery)) => degraded(
+                "storage",
+                recovery.to_string(),
+                "check the disk; this remark ends with the next start",
+            ),
+            None => {}
+        }
+        let Some(store) = self.store.get() else {
+            return;
+        };
+        let seen = store.health();
+        if let Some(error) = seen.written.error {
+            degraded(
+                "storage",
+                format!("tickets cannot be stored: {error}"),
+                "free space on the disk or make the data folder writable; the node goes on and tries again",
+            );
+        }
+        if seen.bad_rows > 0 {
+            degraded(
+                "storage",
+                format!("{} damaged rows were skipped", seen.bad_rows),
+                "check the disk; the rows are lost, everything else is in use",
+            );
+        }
+    }
 }
 
-impl NodeView for NodeState {
+impl NodeView for House {
     fn info(&self) -> NodeInfo {
         let trusted = self.clock.trusted();
-        let mut edge_ports: Vec<u16> = self.edge.iter().map(SocketAddr::port).collect();
+        let settings = self.settings();
+        let mut edge_ports: Vec<u16> = self.edge.places.iter().map(SocketAddr::port).collect();
         edge_ports.dedup();
         NodeInfo {
             node_id: self.node.to_string(),
-            name: Some(self.settings.node.name.clone()).filter(|n| !n.is_empty()),
+            name: Some(settings.node.name.clone()).filter(|n| !n.is_empty()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.clock.now().since(self.started).as_secs(),
-            profile: None,
+            profile: Some(settings.node.profile.name().to_owned()),
             edge_ports,
             peer_port: None,
-            public_address: self.settings.network.host.clone(),
-            devices: Some(self.server.services.board.devices() as u64),
+            public_address: settings.network.host.clone(),
+            devices: Some(self.board.devices() as u64),
             peers: None,
             epoch: trusted.then(|| epoch_of(self.clock.unix())),
             clock_trusted: Some(trusted),
@@ -129,36 +103,26 @@ impl NodeView for NodeState {
                 remedy: remedy.to_owned(),
             });
         };
-        if let Some(store) = &self.store {
-            let seen = store.health();
-            if let Some(error) = seen.written.error {
+        self.storage_troubles(&mut degraded);
+        let record = self.record.get();
+        let record = record.map(|r| r.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        if let Some((service, why, at)) = record.and_then(|record| record.latest) {
+            if self.clock.now().since(at) < RECENT {
                 degraded(
-                    "storage",
-                    format!("tickets cannot be stored: {error}"),
-                    "free space on the disk or make the data folder writable; the node goes on and tries again",
-                );
-            }
-            if seen.bad_rows > 0 {
-                degraded(
-                    "storage",
-                    format!("{} damaged rows were skipped", seen.bad_rows),
-                    "check the disk; the rows are lost, everything else is in use",
+                    "process",
+                    format!("service {service} failed and was started again: {why}"),
+                    "nothing, if it stays at that; else report it with the log",
                 );
             }
         }
-        if let Some(fault) = self
-            .door
-            .get()
-            .and_then(Weak::upgrade)
-            .and_then(|d| d.fault())
-        {
+        if let Some(fault) = self.door.get().and_then(|door| door.fault()) {
             degraded(
                 "process",
                 fault,
                 "give the node a folder for its socket (RUNTIME_DIRECTORY or data_dir)",
             );
         }
-        if self.edge.is_empty() {
+        if self.edge.places.is_empty() {
             degraded(
                 "network",
                 "no device ports are open".into(),

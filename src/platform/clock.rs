@@ -79,7 +79,7 @@ impl Clock for BootClock {
     }
 
     fn trusted(&self) -> bool {
-        self.unix() > self.floor()
+        self.unix() >= self.floor()
     }
 
     fn floor(&self) -> u64 {
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_wall_clock_behind_the_stored_floor_is_not_believed() {
         let clock = BootClock::new();
-        assert_eq!(clock.trusted(), clock.unix() > build_date());
+        assert_eq!(clock.trusted(), clock.unix() >= build_date());
         clock.raise_floor(clock.unix() + 1000);
         assert!(!clock.trusted());
     }

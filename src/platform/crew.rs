@@ -16,6 +16,7 @@
 //! does not notice; nothing but thread-local buffers is lost, which is welcome, too.
 
 use super::memory;
+use crate::task;
 use nix::time::{clock_gettime, ClockId};
 use smol::channel::{bounded, Receiver, Sender};
 use smol::Executor;
@@ -69,7 +70,8 @@ fn foreman() -> MutexGuard<'static, Option<mpsc::Sender<Order>>> {
 }
 
 /// Runs `executor` on `threads` threads (at least one) until `program`, which
-/// becomes one of its tasks, is done. For a whole program, once.
+/// becomes one of its tasks, is done. For a whole program, once. `None` when it
+/// was not polled to its end.
 ///
 /// # Panics
 /// When one of the threads does.
@@ -77,14 +79,14 @@ pub fn run<T: Send + 'static>(
     executor: &Arc<Executor<'static>>,
     threads: usize,
     program: impl Future<Output = T> + Send + 'static,
-) -> T {
+) -> Option<T> {
     let (orders, inbox) = mpsc::channel();
     let (going_on, end) = bounded::<()>(1);
     let over = Over(Some(orders.clone()));
-    // A task of its own: `Executor::run` polls its future at every wake-up.
-    let program = executor.spawn(async move {
+    let (tell, told) = mpsc::channel();
+    let program = task::spawn(executor, async move {
         let _last = (going_on, over);
-        program.await
+        let _ = tell.send(program.await);
     });
     *foreman() = Some(orders.clone());
     let mut crew = Crew::hire(executor, threads.max(1), &orders);
@@ -107,7 +109,8 @@ pub fn run<T: Send + 'static>(
     *foreman() = None;
     crew.leave();
     // It is done: nothing is waited for.
-    smol::future::block_on(program)
+    smol::future::block_on(program);
+    told.try_recv().ok()
 }
 
 /// Has the first thread of a running crew do `job` and give memory back.

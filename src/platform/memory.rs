@@ -57,7 +57,7 @@ impl Memory {
         Self::read_below(Path::new("/"))
     }
 
-    fn read_below(root: &Path) -> Self {
+    pub(super) fn read_below(root: &Path) -> Self {
         let meminfo = fs::read_to_string(root.join("proc/meminfo")).unwrap_or_default();
         Self {
             total: kilobytes(&meminfo, "MemTotal:"),

@@ -1,41 +1,52 @@
-//! When to stop.
+//! What the system asks of the program: to stop, or to read its configuration
+//! again.
 
-use async_signal::{Signal, Signals};
+use async_signal::{Signal, Signals as Queue};
 use smol::stream::StreamExt;
 use std::fmt;
 use std::io;
 
-/// What asked the program to stop.
+/// A signal that was caught.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum Caught {
     /// SIGTERM: init, systemd, procd, `kill`.
     Terminate,
     /// SIGINT: Ctrl-C.
     Interrupt,
+    /// SIGHUP: read the configuration again.
+    HangUp,
 }
 
-impl fmt::Display for Stop {
+impl fmt::Display for Caught {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Stop::Terminate => "SIGTERM",
-            Stop::Interrupt => "SIGINT (Ctrl-C)",
+            Caught::Terminate => "SIGTERM",
+            Caught::Interrupt => "SIGINT (Ctrl-C)",
+            Caught::HangUp => "SIGHUP",
         })
     }
 }
 
-/// SIGTERM and SIGINT as a queue. Other signals keep what the system does with
-/// them: SIGHUP ends the program, and writing to a closed pipe is an error, not
-/// a signal.
+/// Signals as a queue. Those that are not caught keep what the system does with
+/// them; writing to a closed pipe is an error, not a signal.
 #[derive(Debug)]
-pub struct StopSignals(Signals);
+pub struct Signals(Queue);
 
-impl StopSignals {
-    /// Catches both signals from now on, for the rest of the process.
+impl Signals {
+    /// Catches SIGTERM, SIGINT and SIGHUP from now on, for the rest of the process.
     ///
     /// # Errors
     /// When the system refuses the handler or its pipe (no descriptor left).
     pub fn catch() -> io::Result<Self> {
-        Signals::new([Signal::Term, Signal::Int]).map(Self)
+        Queue::new([Signal::Term, Signal::Int, Signal::Hup]).map(Self)
+    }
+
+    /// Catches SIGTERM and SIGINT: for programs that end with their terminal.
+    ///
+    /// # Errors
+    /// As [`Signals::catch`].
+    pub fn catch_stops() -> io::Result<Self> {
+        Queue::new([Signal::Term, Signal::Int]).map(Self)
     }
 
     /// The next one. A caller that waits again after the first hears of a user
@@ -43,10 +54,11 @@ impl StopSignals {
     ///
     /// # Errors
     /// When the pipe from the handler breaks.
-    pub async fn next(&mut self) -> io::Result<Stop> {
+    pub async fn next(&mut self) -> io::Result<Caught> {
         match self.0.next().await {
-            Some(Ok(Signal::Int)) => Ok(Stop::Interrupt),
-            Some(Ok(_)) => Ok(Stop::Terminate),
+            Some(Ok(Signal::Int)) => Ok(Caught::Interrupt),
+            Some(Ok(Signal::Hup)) => Ok(Caught::HangUp),
+            Some(Ok(_)) => Ok(Caught::Terminate),
             Some(Err(error)) => Err(error),
             None => Err(io::ErrorKind::UnexpectedEof.into()),
         }
@@ -60,13 +72,17 @@ mod tests {
     use std::process::{id, Command};
 
     #[test]
-    fn both_signals_are_heard_one_after_the_other() {
-        let mut signals = StopSignals::catch().unwrap();
-        for (name, stop) in [("-TERM", Stop::Terminate), ("-INT", Stop::Interrupt)] {
+    fn all_signals_are_heard_one_after_the_other() {
+        let mut signals = Signals::catch().unwrap();
+        for (name, caught) in [
+            ("-TERM", Caught::Terminate),
+            ("-HUP", Caught::HangUp),
+            ("-INT", Caught::Interrupt),
+        ] {
             let command = format!("kill {name} {}", id());
             let sent = Command::new("sh").args(["-c", &command]).status();
             assert!(sent.unwrap().success());
-            assert_eq!(smol::block_on(signals.next()).unwrap(), stop);
+            assert_eq!(smol::block_on(signals.next()).unwrap(), caught);
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Memory that all links of a program share.
+//! Memory that all links of a program share, and how far it lets ports grow.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use super::window::{LARGEST, SESSION_GROWTH};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::Arc;
 
 /// Bytes that a whole program may hold beyond the first credit of its ports.
@@ -8,16 +9,41 @@ use std::sync::Arc;
 pub struct Budget {
     cap: usize,
     used: AtomicUsize,
+    largest: AtomicU32,
+    session_growth: AtomicUsize,
 }
 
 impl Budget {
-    /// A budget of `cap` bytes.
+    /// A budget of `cap` bytes, with windows up to [`LARGEST`] and
+    /// [`SESSION_GROWTH`] a session.
     #[must_use]
     pub fn new(cap: usize) -> Arc<Budget> {
         Arc::new(Budget {
             cap,
             used: AtomicUsize::new(0),
+            largest: AtomicU32::new(LARGEST),
+            session_growth: AtomicUsize::new(SESSION_GROWTH),
         })
+    }
+
+    /// Sets the largest window of a port and what the ports of a session may
+    /// grow by together, in bytes. Windows that are larger already stay until
+    /// they drain slowly or their port ends.
+    pub fn set_windows(&self, largest: u32, session_growth: usize) {
+        self.largest.store(largest, Ordering::Relaxed);
+        self.session_growth.store(session_growth, Ordering::Relaxed);
+    }
+
+    /// Takes what a window of `size` grows by when it is too small: as much
+    /// again, or up to the largest. `growth` is what the session's ports have
+    /// grown by. Nothing when a bound is met.
+    #[must_use]
+    pub(super) fn widen(&self, size: u32, growth: usize) -> Option<u32> {
+        let largest = self.largest.load(Ordering::Relaxed);
+        let more = size.min(largest.saturating_sub(size));
+        let bytes = more as usize;
+        let fits = growth + bytes <= self.session_growth.load(Ordering::Relaxed);
+        (more > 0 && fits && self.reserve(bytes)).then_some(more)
     }
 
     /// Takes `n` bytes if they are there.

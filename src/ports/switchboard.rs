@@ -35,7 +35,8 @@ fn refusal(code: Code, text: impl Into<String>) -> Refusal {
 #[derive(Debug, Default)]
 pub struct Switchboard {
     online: Mutex<HashMap<Address, Arc<Link>>>,
-    /// Port payload bytes that arrived from devices since start.
+    /// Port payload bytes that arrived from devices since start; a session adds
+    /// its own once a turn.
     pub bytes_in: AtomicU64,
     /// Port payload bytes that were sent to devices since start.
     pub bytes_out: AtomicU64,
@@ -51,6 +52,12 @@ pub struct Registration {
 }
 
 impl Registration {
+    /// The board that it is on.
+    #[must_use]
+    pub fn board(&self) -> &Switchboard {
+        &self.board
+    }
+
     /// The link that is registered.
     #[must_use]
     pub fn link(&self) -> &Arc<Link> {

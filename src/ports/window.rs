@@ -21,9 +21,9 @@ pub const INITIAL: u32 = 64 * 1024;
 pub const INITIAL_CROWDED: u32 = 16 * 1024;
 /// Open ports from which a session counts as crowded.
 pub const CROWDED: usize = 32;
-/// Largest window of a port: 100 Mbit/s at 100 ms needs 1.25 MB.
+/// Largest window of a port, unless a node's settings say otherwise: 100 Mbit/s at 100 ms needs 1.25 MB.
 pub const LARGEST: u32 = 2 * 1024 * 1024;
-/// What the ports of one session may hold beyond their first credit.
+/// What the ports of one session may hold beyond their first credit, likewise.
 pub const SESSION_GROWTH: usize = 4 * 1024 * 1024;
 /// A window that is drained in less than this grows whatever the round trip: on
 /// loopback and in a LAN the scheduler, not the path, decides how fast that is.
@@ -128,7 +128,6 @@ impl Window {
         }
         self.drained = 0;
         self.mark = now;
-        let size = self.size as usize;
         if slow {
             let half = (self.size / 2).max(self.initial);
             let freed = (self.size - half) as usize;
@@ -136,10 +135,9 @@ impl Window {
             *growth = growth.saturating_sub(freed);
             budget.release(freed);
         } else if took <= (rtt * 2).max(RTT_FLOOR) {
-            let fits = self.size < LARGEST && *growth + size <= SESSION_GROWTH;
-            if fits && budget.reserve(size) {
-                *growth += size;
-                self.size *= 2;
+            if let Some(more) = budget.widen(self.size, *growth) {
+                *growth += more as usize;
+                self.size += more;
             }
         }
     }
@@ -233,6 +231,26 @@ mod tests {
         }
         assert_eq!(w.size(), LARGEST);
         assert_eq!(growth, (LARGEST - INITIAL) as usize);
+    }
+
+    #[test]
+    fn a_window_never_outgrows_what_the_node_was_told() {
+        let budget = Budget::new(usize::MAX);
+        budget.set_windows(3 * INITIAL, SESSION_GROWTH);
+        let (mut w, mut growth) = (Window::new(INITIAL, Moment(0)), 0);
+        for t in 1..20u64 {
+            let n = w.granted as usize;
+            assert!(w.receive(n));
+            w.drain(n, Moment(t), Duration::from_secs(1), &mut growth, &budget);
+            w.take_grant();
+        }
+        assert_eq!((w.size(), growth), (3 * INITIAL, 2 * INITIAL as usize));
+        // Told less while it runs: what is there stays, and nothing overflows.
+        budget.set_windows(INITIAL, 0);
+        let n = w.granted as usize;
+        assert!(w.receive(n));
+        w.drain(n, Moment(21), Duration::from_secs(1), &mut growth, &budget);
+        assert_eq!(w.size(), 3 * INITIAL);
     }
 
     #[test]

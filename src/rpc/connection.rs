@@ -8,7 +8,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use async_io::Timer;
@@ -28,9 +28,18 @@ use super::slots::Slot;
 /// What all connections share.
 pub(super) struct House {
     pub dispatch: Arc<Dispatch>,
-    pub hosts: Vec<String>,
+    pub hosts: Mutex<Arc<Vec<String>>>,
     pub limits: Limits,
     pub bodies: AtomicUsize,
+}
+
+impl House {
+    fn hosts(&self) -> Arc<Vec<String>> {
+        self.hosts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
 }
 
 /// Why a conversation ends without another word.
@@ -171,7 +180,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             match scanner.scan(&self.inbox) {
                 Scan::Complete { start, end } => {
                     let bytes = self.inbox.get(start..end).unwrap_or_default();
-                    let head = head::parse(bytes, &house.hosts);
+                    let head = head::parse(bytes, &house.hosts());
                     self.inbox.drain(..end);
                     if self.inbox.is_empty() {
                         self.inbox = Vec::new();

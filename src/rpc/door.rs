@@ -1,11 +1,11 @@
 //! The public face of the HTTP service, and its accept loop.
 
-use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::AtomicUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Instant;
 
@@ -20,6 +20,8 @@ use super::limits::{Limits, ACCEPT_PAUSE, COMPLAINT_PAUSE, ROOM_LIMIT, ROOM_PAUS
 use super::reply::{Framing, Refusal};
 use super::slots::{Slot, Slots};
 use super::view::NodeView;
+use crate::liveness::Beat;
+use crate::task;
 
 /// What a [`Door`] is told.
 #[derive(Clone, Debug, Default)]
@@ -60,12 +62,12 @@ impl Door {
             limits,
         } = options;
         let dispatch = Arc::new(Dispatch::new(runtime_dirs, limits.requests, view));
-        let jobs = executor.spawn(dispatch.clone().serve_jobs());
+        let jobs = task::spawn(&executor, dispatch.clone().serve_jobs());
         Door {
             slots: Slots::new(limits.connections),
             house: Arc::new(House {
                 dispatch,
-                hosts,
+                hosts: Mutex::new(Arc::new(hosts)),
                 limits,
                 bodies: AtomicUsize::new(0),
             }),
@@ -95,23 +97,30 @@ impl Door {
 
     /// Accepts from `listener` until [`Door::stop`]. An accept error, such as the end of the
     /// descriptors, is waited out.
-    pub async fn run(self: Arc<Self>, listener: Async<TcpListener>) {
+    /// Answers when `beat` asks.
+    pub async fn run(self: Arc<Self>, listener: Async<TcpListener>, beat: Beat) {
         let mut complained: Option<Instant> = None;
         loop {
-            let next = future::or(async { Some(listener.accept().await) }, async {
+            let stopped = async {
                 let _ = self.stop.1.recv().await;
-                None
-            });
-            match next.await {
-                None => return,
-                Some(Ok((stream, _))) => {
+                Next::Stop
+            };
+            let asked = async {
+                beat.asked().await;
+                Next::Again
+            };
+            let accepted = async { Next::Came(listener.accept().await) };
+            match future::or(accepted, future::or(stopped, asked)).await {
+                Next::Stop => return,
+                Next::Again => {}
+                Next::Came(Ok((stream, _))) => {
                     // Each answer is one write; it must not wait for the acknowledgement of the last.
                     let _ = stream.get_ref().set_nodelay(true);
                     self.admit(stream).await;
                 }
                 // The client gave up in the queue: nothing is wrong here.
-                Some(Err(error)) if error.kind() == ErrorKind::ConnectionAborted => {}
-                Some(Err(error)) => {
+                Next::Came(Err(error)) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Next::Came(Err(error)) => {
                     if complained.is_none_or(|at| at.elapsed() >= COMPLAINT_PAUSE) {
                         complained = Some(Instant::now());
                         log::warn!("rpc: accept failed: {error}; trying again every 100 ms");
@@ -120,6 +129,15 @@ impl Door {
                 }
             }
         }
+    }
+
+    /// Puts other names in force under which this service may be asked.
+    pub fn change_hosts(&self, hosts: Vec<String>) {
+        *self
+            .house
+            .hosts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(hosts);
     }
 
     /// Serves a stream that was accepted elsewhere, under the same bounds.
@@ -133,9 +151,9 @@ impl Door {
         };
         let id = slot.id();
         let house = self.house.clone();
-        let task = self
-            .executor
-            .spawn(async move { converse(&house, &slot, stream).await });
+        let task = task::spawn(&self.executor, async move {
+            converse(&house, &slot, stream).await;
+        });
         self.slots.attach(id, task);
     }
 
@@ -164,6 +182,13 @@ impl Drop for Door {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// What the accept loop heard of.
+enum Next {
+    Came(io::Result<(Async<TcpStream>, SocketAddr)>),
+    Again,
+    Stop,
 }
 
 /// Says 503, as far as that is possible without waiting, and hangs up.

@@ -7,21 +7,29 @@
 //! an unmapped environment behind).
 #![allow(unsafe_code)]
 
+use std::fs::File;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
-use heed::{EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
+use heed::{EnvOpenOptions, MdbError, RoTxn, WithoutTls};
 
 use super::folder::Folder;
 use super::meta::{Schema, SCHEMA_VERSION};
+use super::pages::{self, Layout, Mode};
 use super::record;
-use super::tables::{RawTable, Table, Tables, MAX_TABLES};
+use super::recover;
+use super::tables::{RawTable, Table, Tables, Transaction, MAX_TABLES};
 use super::StoreError;
 
 /// Map sizes are multiples of this: the largest page that our targets have.
 const MAP_GRANULE: usize = 64 * 1024;
 
-/// How much address space the store may take.
+/// How long lazy rows wait unless the settings say otherwise: an idle node
+/// commits at most once an hour.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// How much address space the store may take, and how long rows may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreOptions {
     /// Bytes mapped at first. Address space, not memory and not disk: pages are
@@ -30,6 +38,9 @@ pub struct StoreOptions {
     /// Bytes that the map may grow to; a store that reaches them keeps what it
     /// has and refuses more.
     pub map_limit: usize,
+    /// How long lazy rows wait for a commit that takes them along, from the
+    /// first of them on.
+    pub flush_interval: Duration,
 }
 
 impl Default for StoreOptions {
@@ -41,6 +52,7 @@ impl Default for StoreOptions {
         StoreOptions {
             map_size,
             map_limit,
+            flush_interval: FLUSH_INTERVAL,
         }
     }
 }
@@ -66,7 +78,7 @@ pub(super) enum CommitError {
 
 /// The environment with what it takes to open it again.
 pub(super) struct Environment {
-    folder: Folder,
+    folder: Arc<Folder>,
     limit: usize,
     state: RwLock<State>,
     /// Transactions since [`Environment::is_worth_emptying`] was asked last.
@@ -94,13 +106,17 @@ struct Opened {
 
 impl Environment {
     /// Opens the environment in `folder`, making it if there is none.
-    pub(super) fn open(folder: Folder, options: StoreOptions) -> Result<Environment, StoreError> {
+    pub(super) fn open(
+        folder: &Arc<Folder>,
+        options: StoreOptions,
+    ) -> Result<Environment, StoreError> {
         let map_size = granules(options.map_size);
         folder.allocate_reader_table()?;
-        let opened = Opened::open(&folder, map_size)?;
+        inspect(folder)?;
+        let opened = Opened::open(folder, map_size)?;
         Ok(Environment {
             limit: granules(options.map_limit).max(map_size),
-            folder,
+            folder: folder.clone(),
             state: RwLock::new(State {
                 map_size,
                 opened: Some(opened),
@@ -109,27 +125,32 @@ impl Environment {
         })
     }
 
-    /// Runs `job` in a read transaction. It must be short: it runs on the
-    /// caller's thread, and an old snapshot keeps the file from reusing pages.
+    /// Runs `job` in a read transaction; None if the table has no rows yet. It
+    /// must be short: it runs on the caller's thread, and an old snapshot keeps
+    /// the file from reusing pages.
     pub(super) fn read<T>(
         &self,
         table: Table,
         job: impl FnOnce(RawTable, &RoTxn<'_, WithoutTls>) -> heed::Result<T>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<Option<T>, StoreError> {
         self.used.fetch_add(1, Ordering::Relaxed);
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let opened = state.opened.as_ref().ok_or(StoreError::Closed)?;
+        let Some(handle) = opened.tables.get(table) else {
+            return Ok(None);
+        };
         opened
             .env
             .read_txn()
-            .and_then(|txn| job(opened.tables.of(table), &txn))
+            .and_then(|txn| job(handle, &txn))
+            .map(Some)
             .map_err(|error| self.named(&error))
     }
 
     /// Runs `job` in a write transaction and commits it, synced.
     pub(super) fn write(
         &self,
-        job: impl FnOnce(&Tables, &mut RwTxn<'_>) -> heed::Result<()>,
+        job: impl FnOnce(&mut Transaction<'_>) -> heed::Result<()>,
     ) -> Result<(), CommitError> {
         self.used.fetch_add(1, Ordering::Relaxed);
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
@@ -137,25 +158,15 @@ impl Environment {
             return Err(CommitError::Unusable(StoreError::Closed));
         };
         let attempt = || {
-            let mut txn = opened.env.write_txn()?;
-            job(&opened.tables, &mut txn)?;
+            let mut txn = Transaction::begin(&opened.env, &opened.tables)?;
+            job(&mut txn)?;
             txn.commit()
         };
         attempt().map_err(|error| match &error {
             heed::Error::Mdb(MdbError::MapFull) => CommitError::MapFull,
             heed::Error::Mdb(MdbError::Panic) => CommitError::Unusable(self.named(&error)),
             _ => CommitError::Failed(self.named(&error)),
-        })?;
-        // LMDB need not write a page that was freed again in the same
-        // transaction, not even the last. The check against cut files at
-        // opening relies on the length, so it is made true here.
-        let needed = needed_len(&opened.env);
-        if self.folder.data_len().is_ok_and(|len| len < needed) {
-            if let Err(error) = self.folder.extend_data(needed) {
-                log::warn!("store: {error}");
-            }
-        }
-        Ok(())
+        })
     }
 
     /// Doubles the map.
@@ -221,10 +232,16 @@ impl Environment {
         Ok(())
     }
 
-    /// Closes it for good.
+    /// Closes it for good and gives the folder up: it can be opened anew.
     pub(super) fn close(&self) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.opened = None;
+        self.folder.release();
+    }
+
+    /// Its folder.
+    pub(super) fn path(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// Bytes mapped.
@@ -250,11 +267,6 @@ impl Environment {
 
 impl Opened {
     fn open(folder: &Folder, map_size: usize) -> Result<Opened, StoreError> {
-        let data = folder.data_path();
-        if folder.data_is_empty() {
-            // Killed while it was being made, or what a broken file system left.
-            log::warn!("store: {} is empty; starting anew", data.display());
-        }
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.map_size(map_size).max_dbs(MAX_TABLES);
         // SAFETY: heed asks for three things. The file is not changed by others
@@ -262,29 +274,56 @@ impl Opened {
         // the folder is 0700. It is not opened twice in this process: the same
         // flock, which is one an open file, and heed's own table. No flag that
         // weakens syncing or locking is set.
-        let env = unsafe { options.open(folder.path()) }.map_err(|error| named(folder, &error))?;
-        let (len, needed) = (folder.data_len()?, needed_len(&env));
-        if len < needed {
-            // Before any page is read: past the end of a mapped file, reading is
-            // a SIGBUS and not an error.
-            return Err(StoreError::Damaged {
-                path: data,
-                text: format!("it is cut short: {len} of {needed} bytes"),
-            });
-        }
+        let env = unsafe { options.open(folder.path()) }.map_err(|error| {
+            folder
+                .unfit(&error)
+                .unwrap_or_else(|| named(folder, &error))
+        })?;
         let tables = open_tables(&env, folder)?;
         Ok(Opened { env, tables })
     }
 }
 
-/// How long the data file has to be, in bytes.
-fn needed_len(env: &heed::Env<WithoutTls>) -> u64 {
-    let pages = (env.info().last_page_number as u64).saturating_add(1);
-    pages.saturating_mul(u64::from(env.stat().page_size))
+/// Walks the file before LMDB maps it. Past the end of a mapped file reading is
+/// a SIGBUS, and on a damaged page LMDB may abort: neither is an error that can
+/// be caught.
+fn inspect(folder: &Folder) -> Result<(), StoreError> {
+    let path = folder.data_path();
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(StoreError::from_io(&path, &error)),
+    };
+    // Read as a whole in a moment; told now, the disk is asked once.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = nix::fcntl::posix_fadvise(
+        &file,
+        0,
+        0,
+        nix::fcntl::PosixFadviseAdvice::POSIX_FADV_WILLNEED,
+    );
+    let seen = pages::survey(&file, Mode::Strict, None)?;
+    if seen.file_len == 0 || seen.unborn {
+        // Killed, or out of space, while it was being made.
+        log::warn!("store: {} has no rows yet; starting anew", path.display());
+        return folder.empty_data();
+    }
+    match (seen.layout, seen.flaws.first()) {
+        (Some(layout), _) if layout != Layout::HERE => Err(StoreError::OtherMachine {
+            path,
+            by: recover::machine(layout),
+        }),
+        (_, Some(flaw)) => Err(StoreError::Damaged {
+            path,
+            text: flaw.to_string(),
+        }),
+        (_, None) => Ok(()),
+    }
 }
 
-/// `error` as one of ours, naming the file where the file is to blame. A disk that fills up in the middle of a write is an
-/// "input/output error" to LMDB; the free space tells the two apart.
+/// `error` as one of ours, naming the file where the file is to blame. A disk
+/// that fills up in the middle of a write is an "input/output error" to LMDB;
+/// the free space tells the two apart.
 fn named(folder: &Folder, error: &heed::Error) -> StoreError {
     match StoreError::from_heed(folder.path(), error) {
         StoreError::Io { path, .. } if folder.is_full() => StoreError::DiskFull { path },
@@ -304,22 +343,18 @@ fn open_tables(env: &heed::Env<WithoutTls>, folder: &Folder) -> Result<Tables, S
         path: data.clone(),
         text,
     };
-    let find = |txn: &RoTxn<'_, WithoutTls>, table: Table| -> heed::Result<Option<RawTable>> {
-        env.open_database(txn, Some(table.name()))
-    };
-
     let txn = env.read_txn().map_err(named)?;
     let root: Option<RawTable> = env.open_database(&txn, None).map_err(named)?;
     let empty = match root {
         Some(root) => root.is_empty(&txn).map_err(named)?,
         None => true,
     };
-    let meta = find(&txn, Table::Meta).map_err(named)?;
-    let schema = match meta {
+    let tables = Tables::open(env, &txn).map_err(named)?;
+    let schema = match tables.get(Table::Meta) {
         Some(meta) => meta.get(&txn, Schema::KEY).map_err(named)?,
         None => None,
     };
-    let has_schema = schema.is_some();
+    let new = schema.is_none();
     if let Some(value) = schema {
         let schema: Schema = record::decode(Schema::KEY, value)
             .map_err(|fault| damaged(format!("the schema row cannot be read: {fault}")))?;
@@ -333,35 +368,19 @@ fn open_tables(env: &heed::Env<WithoutTls>, folder: &Folder) -> Result<Tables, S
     } else if !empty {
         return Err(damaged("it has no schema row: another program's?".into()));
     }
-    let tickets = find(&txn, Table::Tickets).map_err(named)?;
     // Handles opened in a transaction live on only if it is committed.
     txn.commit().map_err(named)?;
-    if let (true, Some(meta), Some(tickets)) = (has_schema, meta, tickets) {
-        return Ok(Tables { meta, tickets });
-    }
-    create_tables(env, folder).inspect(|_| {
+    if new {
+        let (key, value) = record::encode(&Schema {
+            version: SCHEMA_VERSION,
+        })?;
+        let mut txn = Transaction::begin(env, &tables).map_err(named)?;
+        txn.put(Table::Meta, &key, &value).map_err(named)?;
+        txn.commit().map_err(named)?;
         if let Err(error) = folder.sync_names() {
             log::warn!("store: {error}");
         }
-    })
-}
-
-fn create_tables(env: &heed::Env<WithoutTls>, folder: &Folder) -> Result<Tables, StoreError> {
-    let named = |error: heed::Error| named(folder, &error);
-    let (key, value) = record::encode(&Schema {
-        version: SCHEMA_VERSION,
-    })?;
-    let mut txn = env.write_txn().map_err(named)?;
-    let mut create = |table: Table| -> Result<RawTable, StoreError> {
-        env.create_database(&mut txn, Some(table.name()))
-            .map_err(named)
-    };
-    let tables = Tables {
-        meta: create(Table::Meta)?,
-        tickets: create(Table::Tickets)?,
-    };
-    tables.meta.put(&mut txn, &key, &value).map_err(named)?;
-    txn.commit().map_err(named)?;
+    }
     Ok(tables)
 }
 

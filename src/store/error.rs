@@ -14,6 +14,11 @@ pub enum StoreError {
         /// What was to be the folder.
         path: PathBuf,
     },
+    /// There is none.
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
     /// The operating system forbids it.
     Permission {
         /// The folder or file.
@@ -48,6 +53,29 @@ pub enum StoreError {
         /// What was seen.
         text: String,
     },
+    /// The file was written by another kind of machine.
+    OtherMachine {
+        /// The file.
+        path: PathBuf,
+        /// Which kind, as "a 32-bit program".
+        by: String,
+    },
+    /// The file cannot be used, and too many such are set aside already.
+    Crowded {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        files: u32,
+    },
+    /// The file system lacks what the store needs.
+    Unfit {
+        /// The folder.
+        path: PathBuf,
+        /// What kind it is and what it lacks.
+        text: String,
+        /// A folder that would do, in words.
+        instead: String,
+    },
     /// A newer program has written it; it was not touched.
     Newer {
         /// The folder.
@@ -73,6 +101,8 @@ pub enum StoreError {
     },
     /// The store was closed.
     Closed,
+    /// The thread that writes has ended by a fault of the program.
+    Stopped,
     /// Any other error of the operating system or of LMDB.
     Io {
         /// The folder or file.
@@ -88,6 +118,11 @@ impl fmt::Display for StoreError {
             StoreError::NotAFolder { path } => write!(
                 f,
                 "{} is not a folder: choose another storage.data_dir (--data-dir) or move the file away",
+                path.display()
+            ),
+            StoreError::Missing { path } => write!(
+                f,
+                "there is no {}: the node makes it at its first start; --data-dir DIR names another folder",
                 path.display()
             ),
             StoreError::Permission { path } => write!(
@@ -120,6 +155,21 @@ impl fmt::Display for StoreError {
                 "{} is damaged ({text}): restore it from a copy, or move it away to start with an empty store",
                 path.display()
             ),
+            StoreError::OtherMachine { path, by } => write!(
+                f,
+                "{} was written by {by}: start the node, which carries its rows over, or move it away",
+                path.display()
+            ),
+            StoreError::Crowded { path, files } => write!(
+                f,
+                "{} cannot be used, and {files} such files are set aside beside it already: check the disk and delete them",
+                path.display()
+            ),
+            StoreError::Unfit { path, text, instead } => write!(
+                f,
+                "{} cannot hold the store: {text}; choose another storage.data_dir (--data-dir), as {instead}",
+                path.display()
+            ),
             StoreError::Newer { path, found, known } => write!(
                 f,
                 "the store in {} was written by a newer version (schema {found}, this program knows {known}): install that version or choose another storage.data_dir (--data-dir); nothing was changed",
@@ -133,6 +183,9 @@ impl fmt::Display for StoreError {
                 "the disk is too slow: {rows} rows wait already; this one is not stored, try again in a second"
             ),
             StoreError::Closed => f.write_str("the store is closed"),
+            StoreError::Stopped => f.write_str(
+                "the store's writer has ended by a fault: rows are not kept until the store is opened again",
+            ),
             StoreError::Io { path, text } => write!(f, "{}: {text}", path.display()),
         }
     }
@@ -141,6 +194,31 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {}
 
 impl StoreError {
+    /// Whether it may go away without a restart, by somebody's hand or by
+    /// itself: a program can go on without the store and try again.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            StoreError::Permission { .. }
+            | StoreError::ReadOnly { .. }
+            | StoreError::DiskFull { .. }
+            | StoreError::MapFull { .. }
+            | StoreError::Unfit { .. }
+            | StoreError::Crowded { .. }
+            | StoreError::Busy { .. }
+            | StoreError::Stopped
+            | StoreError::Io { .. } => true,
+            StoreError::NotAFolder { .. }
+            | StoreError::Missing { .. }
+            | StoreError::InUse { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::OtherMachine { .. }
+            | StoreError::Newer { .. }
+            | StoreError::TooBig { .. }
+            | StoreError::Closed => false,
+        }
+    }
+
     /// Names an error of the operating system that happened at `path`.
     pub(super) fn from_io(path: &Path, error: &io::Error) -> StoreError {
         let path = path.to_path_buf();

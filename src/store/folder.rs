@@ -10,6 +10,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -23,10 +24,11 @@ const READER_TABLE: usize = 8192;
 /// few rows rewrites.
 const FULL: u64 = 128 * 1024;
 
-/// A folder that this process owns until it is dropped.
+/// A folder that this process owns until it is released or dropped.
 pub(super) struct Folder {
     path: PathBuf,
-    _lock: Flock<File>,
+    /// None once it was given up.
+    lock: Mutex<Option<Flock<File>>>,
 }
 
 impl Folder {
@@ -61,13 +63,34 @@ impl Folder {
                     Errno::EWOULDBLOCK => StoreError::InUse {
                         path: path.to_path_buf(),
                     },
+                    lacking if LACKING.contains(&lacking) => unfit(path, "lock", lacking),
                     other => StoreError::from_io(&lock_path, &io::Error::from(other)),
                 },
             )?;
         Ok(Folder {
             path: path.to_path_buf(),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         })
+    }
+
+    /// Locks the folder against nodes without writing to it, for as long as the
+    /// answer lives. None: no node has ever locked it, or it cannot be locked.
+    pub(super) fn look(path: &Path) -> Result<Option<Flock<File>>, StoreError> {
+        let Ok(file) = File::open(path.join("store.lock")) else {
+            return Ok(None);
+        };
+        match Flock::lock(file, FlockArg::LockSharedNonblock) {
+            Ok(lock) => Ok(Some(lock)),
+            Err((_, Errno::EWOULDBLOCK)) => Err(StoreError::InUse {
+                path: path.to_path_buf(),
+            }),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Gives the folder up: another may claim it.
+    pub(super) fn release(&self) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -101,39 +124,42 @@ impl Folder {
 
     /// Whether less space is free than one commit takes.
     pub(super) fn is_full(&self) -> bool {
-        nix::sys::statvfs::statvfs(&self.path).is_ok_and(|disk| {
-            // The types differ between systems.
-            #[allow(clippy::useless_conversion)]
-            let free = u64::from(disk.blocks_available()) * u64::from(disk.fragment_size());
-            free < FULL
-        })
+        self.free_space().is_some_and(|free| free < FULL)
     }
 
-    /// Length of the data file in bytes; zero if it does not exist.
-    pub(super) fn data_len(&self) -> Result<u64, StoreError> {
-        match self.data_path().metadata() {
-            Ok(data) => Ok(data.len()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-            Err(error) => Err(StoreError::from_io(&self.data_path(), &error)),
-        }
+    /// Bytes free on its disk; None if the disk does not tell.
+    pub(super) fn free_space(&self) -> Option<u64> {
+        let disk = nix::sys::statvfs::statvfs(&self.path).ok()?;
+        // The types differ between systems.
+        #[allow(clippy::useless_conversion)]
+        let blocks = u64::from(disk.blocks_available());
+        #[allow(clippy::useless_conversion)]
+        let size = u64::from(disk.fragment_size());
+        Some(blocks.saturating_mul(size))
     }
 
-    /// Whether there is a data file without anything in it.
-    pub(super) fn data_is_empty(&self) -> bool {
-        self.data_path()
-            .metadata()
-            .is_ok_and(|data| data.len() == 0)
-    }
-
-    /// Makes the data file at least `len` bytes long.
-    pub(super) fn extend_data(&self, len: u64) -> Result<(), StoreError> {
+    /// Cuts a data file that has no rows: LMDB starts it anew.
+    pub(super) fn empty_data(&self) -> Result<(), StoreError> {
         let path = self.data_path();
-        let named = |error: io::Error| StoreError::from_io(&path, &error);
-        let file = OpenOptions::new().write(true).open(&path).map_err(named)?;
-        if file.metadata().map_err(named)?.len() < len {
-            file.set_len(len).map_err(named)?;
-        }
-        Ok(())
+        OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.set_len(0))
+            .map_err(|error| StoreError::from_io(&path, &error))
+    }
+
+    /// The error of a file system that cannot lock or map files, if `error` of
+    /// opening is one.
+    pub(super) fn unfit(&self, error: &heed::Error) -> Option<StoreError> {
+        let code = match error {
+            heed::Error::Io(error) => error.raw_os_error()?,
+            heed::Error::Mdb(heed::MdbError::Other(code)) => *code,
+            _ => return None,
+        };
+        let errno = Errno::from_raw(code);
+        LACKING
+            .contains(&errno)
+            .then(|| unfit(&self.path, "map or lock", errno))
     }
 
     /// Puts the names of new files on the disk; LMDB syncs only what is in them.
@@ -142,4 +168,70 @@ impl Folder {
             .and_then(|folder| folder.sync_all())
             .map_err(|error| StoreError::from_io(&self.path, &error))
     }
+}
+
+/// What file systems answer that cannot lock (some of Android's and of the
+/// network's) or cannot map for sharing (some in user space).
+const LACKING: [Errno; 5] = [
+    Errno::ENODEV,
+    Errno::ENOSYS,
+    Errno::ENOLCK,
+    Errno::EOPNOTSUPP,
+    Errno::EINVAL,
+];
+
+fn unfit(path: &Path, what: &str, errno: Errno) -> StoreError {
+    StoreError::Unfit {
+        path: path.to_path_buf(),
+        text: format!(
+            "{} cannot {what} files ({})",
+            kind_of_disk(path),
+            errno.desc()
+        ),
+        instead: elsewhere(path),
+    }
+}
+
+/// What kind of file system a folder is on, in words.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn kind_of_disk(path: &Path) -> &'static str {
+    let Ok(found) = nix::sys::statfs::statfs(path) else {
+        return "its file system";
+    };
+    // The type's width differs between systems; these are the kernel's numbers.
+    #[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
+    match found.filesystem_type().0 as u32 {
+        0x4d44 => "its file system (FAT)",
+        0x2011_bab0 => "its file system (exFAT)",
+        0x5346_544e => "its file system (NTFS)",
+        0x6573_5546 => "its file system (FUSE: a shared or removable disk)",
+        0x6969 => "its file system (NFS)",
+        0xff53_4d42 | 0xfe53_4d42 => "its file system (a Windows share)",
+        _ => "its file system",
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn kind_of_disk(_: &Path) -> &'static str {
+    "its file system"
+}
+
+/// A folder on another file system that this user can write to.
+fn elsewhere(path: &Path) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| path.metadata().ok().map(|data| data.dev());
+    let here = path.ancestors().find_map(device);
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    [home, Some(PathBuf::from("/var/lib"))]
+        .into_iter()
+        .flatten()
+        .find(|folder| {
+            let there = device(folder);
+            let may = nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK);
+            there.is_some() && there != here && may.is_ok()
+        })
+        .map_or_else(
+            || "a folder on the device's own disk".into(),
+            |folder| folder.join("chr-node").display().to_string(),
+        )
 }

@@ -5,6 +5,9 @@
 //! resolves after the commit that carried the row has been synced to the disk.
 //! Rows are read on the caller's thread: it takes a microsecond.
 //!
+//! Rows that may be lost go in by [`Store::put_lazy`]: they wait in memory for a
+//! commit that happens anyway, an hour at most.
+//!
 //! Every commit is synced. LMDB's flags that trade that for speed are not used:
 //! with them a power cut can ruin the whole file, without them it can only lose
 //! rows whose receipt was never resolved.
@@ -13,46 +16,68 @@
 //! | --- | --- |
 //! | `folder.rs` | the folder: made, locked, checked |
 //! | `env.rs` | the environment: opened, grown, opened again (the only unsafe code) |
-//! | `tables.rs` | the tables' names |
+//! | `pages/` | the file read without LMDB: is it sound, and what can be saved |
+//! | `tables.rs` | the tables' names and handles |
 //! | `record.rs` | a row's bytes: version, postcard, checksum |
+//! | `bad.rs` | which rows were found damaged |
 //! | `meta.rs` | schema version, floor of the clock |
+//! | `batch.rs` | changes that are committed together |
+//! | `lazy.rs` | rows that wait for a commit that happens anyway |
 //! | `writer.rs` | the queue and the writer thread |
+//! | `written.rs` | what it has done |
 //! | `receipt.rs` | the promise of a durable row |
+//! | `recover.rs` | a file that cannot be used: set aside, its rows carried over |
+//! | `check.rs` | what is in a file, counted without opening it for writing |
 //! | `error.rs` | what can go wrong, and the remedy |
 //!
-//! What this cannot do: LMDB trusts its pages. A bit that flips inside of a row
-//! is found by the row's checksum and costs that row; one that flips inside of
-//! LMDB's own tree may not be found.
+//! LMDB trusts its pages and has no checksums. A bit that flips inside of a row
+//! is found by the row's checksum and costs that row. One that flips inside of
+//! LMDB's own tree could crash it, so the whole file is walked before it is
+//! mapped. What this cannot do: find one that flips there while the store is
+//! open.
 
+mod bad;
+mod batch;
+pub mod check;
 mod env;
 mod error;
 mod folder;
+mod lazy;
 mod meta;
+pub mod pages;
 mod receipt;
 mod record;
+mod recover;
 mod tables;
 mod writer;
+mod written;
 
 #[cfg(test)]
 mod tests;
 
+use std::future::Future;
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
+use bad::BadRows;
+use batch::Change;
 use env::Environment;
 use folder::Folder;
 use record::RowFault;
 use writer::Writer;
 
+pub use batch::{Batch, MAX_ROWS};
 pub use env::StoreOptions;
 pub use error::StoreError;
+pub use lazy::{LAZY_BYTES, LAZY_ROWS};
 pub use meta::{ClockFloor, SCHEMA_VERSION};
 pub use receipt::Receipt;
 pub use record::{Record, MAX_KEY, MAX_VALUE};
+pub use recover::{Recovery, ASIDE_MAX};
 pub use tables::Table;
-pub use writer::{Batch, Written, MAX_ROWS, QUEUE_BYTES, QUEUE_ROWS};
+pub use writer::{QUEUE_BYTES, QUEUE_ROWS};
+pub use written::Written;
 
 /// A handle of the open store; clones share it. The last one that is dropped
 /// commits what waits and closes it.
@@ -62,7 +87,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     env: Arc<Environment>,
     writer: Writer,
-    bad_rows: AtomicU32,
+    bad_rows: BadRows,
 }
 
 /// How the store is doing, for health and metrics.
@@ -70,7 +95,8 @@ struct Inner {
 pub struct StoreHealth {
     /// What was written, and why the latest commit failed if it did.
     pub written: Written,
-    /// Rows that were found damaged when they were read, and skipped.
+    /// Rows that were found damaged when they were read, and skipped; one that
+    /// was written anew since counts no more once it is read again.
     pub bad_rows: u32,
     /// Bytes of address space mapped.
     pub map_size: usize,
@@ -84,14 +110,18 @@ impl Store {
     /// Every [`StoreError`] but `TooBig`, `Busy` and `Closed`; each names the
     /// folder and the remedy. A store of a newer version is not touched.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Store, StoreError> {
-        let folder = Folder::claim(dir)?;
-        let env = Arc::new(Environment::open(folder, options)?);
-        let writer =
-            Writer::start(env.clone()).map_err(|error| StoreError::from_io(dir, &error))?;
+        let folder = Arc::new(Folder::claim(dir)?);
+        Store::start(Environment::open(&folder, options)?, options)
+    }
+
+    fn start(env: Environment, options: StoreOptions) -> Result<Store, StoreError> {
+        let env = Arc::new(env);
+        let writer = Writer::start(env.clone(), options.flush_interval)
+            .map_err(|error| StoreError::from_io(env.path(), &error))?;
         Ok(Store(Arc::new(Inner {
             env,
             writer,
-            bad_rows: AtomicU32::new(0),
+            bad_rows: BadRows::default(),
         })))
     }
 
@@ -113,6 +143,32 @@ impl Store {
         }
     }
 
+    /// Keeps `row` in memory until the next commit takes it along, at most
+    /// [`StoreOptions::flush_interval`]; a newer one of the same key takes its
+    /// place. For rows that may be lost. Never blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::TooBig`], `Busy` (the disk takes no rows and no more may
+    /// wait; the row is given up), `Closed` and `Stopped`.
+    pub fn put_lazy<R: Record>(&self, row: &R) -> Result<(), StoreError> {
+        self.0.writer.submit_lazy(Change::put(row)?)
+    }
+
+    /// Removes the row of `key` with the next commit, as [`Store::put_lazy`]
+    /// writes one.
+    ///
+    /// # Errors
+    /// As [`Store::put_lazy`].
+    pub fn delete_lazy<R: Record>(&self, key: &[u8]) -> Result<(), StoreError> {
+        self.0.writer.submit_lazy(Change::delete::<R>(key)?)
+    }
+
+    /// Commits the lazy rows now. Never blocks; without any of them the receipt
+    /// is resolved already and nothing is committed.
+    pub fn flush(&self) -> Receipt {
+        self.0.writer.flush()
+    }
+
     /// Queues changes that are committed together. Never blocks.
     pub fn write(&self, batch: Batch) -> Receipt {
         self.0.writer.submit(batch)
@@ -130,6 +186,7 @@ impl Store {
                 .get(txn, key)?
                 .map(|value| record::decode::<R>(key, value)))
         })?;
+        let found = found.flatten();
         Ok(found.and_then(|row| self.sound(R::TABLE, key, row)))
     }
 
@@ -143,7 +200,7 @@ impl Store {
         prefix: &[u8],
         limit: usize,
     ) -> Result<Vec<R>, StoreError> {
-        self.0.env.read(R::TABLE, |table, txn| {
+        let found = self.0.env.read(R::TABLE, |table, txn| {
             let mut rows = Vec::new();
             // LMDB does not search for an empty key.
             let from = if prefix.is_empty() {
@@ -162,7 +219,8 @@ impl Store {
                 rows.extend(self.sound(R::TABLE, key, record::decode::<R>(key, value)));
             }
             Ok(rows)
-        })
+        })?;
+        Ok(found.unwrap_or_default())
     }
 
     /// Counters, and the latest error of writing.
@@ -170,7 +228,7 @@ impl Store {
     pub fn health(&self) -> StoreHealth {
         StoreHealth {
             written: self.0.writer.written(),
-            bad_rows: self.0.bad_rows.load(Ordering::Relaxed),
+            bad_rows: self.0.bad_rows.count(),
             map_size: self.0.env.map_size(),
         }
     }
@@ -189,22 +247,44 @@ impl Store {
         }
     }
 
-    /// Commits what waits, ends the writer thread and closes the environment;
-    /// blocks as long as the last commits take. Other handles get
-    /// [`StoreError::Closed`] from then on. The folder stays locked until the
-    /// last handle is dropped.
+    /// Commits what waits (lazy rows, too), ends the writer thread, closes the
+    /// environment and unlocks the folder; blocks as long as the last commits
+    /// take. Other handles get [`StoreError::Closed`] from then on, and the
+    /// folder can be opened again, by this process, too.
     pub fn close(&self) {
         self.0.close();
     }
 
+    /// Resolves when the writer thread has ended by a fault, and never if the
+    /// store is closed. Whoever looks after it then calls [`Store::close`] and
+    /// opens it again.
+    pub fn ended(&self) -> impl Future<Output = StoreError> + Send + 'static {
+        let gone = self.0.writer.gone();
+        async move { gone.await.err().unwrap_or(StoreError::Stopped) }
+    }
+
+    /// Makes the writer thread panic: for tests of what restarts it.
+    #[cfg(debug_assertions)]
+    pub fn break_writer(&self) {
+        self.0.writer.break_thread();
+    }
+
     /// The row, or its fault in the log.
     fn sound<R>(&self, table: Table, key: &[u8], row: Result<R, RowFault>) -> Option<R> {
-        row.map_err(|fault| {
-            self.0.bad_rows.fetch_add(1, Ordering::Relaxed);
-            let table = table.name();
-            log::warn!("store: a row of {table} is skipped, {fault} (key {key:02x?})");
-        })
-        .ok()
+        let bad = &self.0.bad_rows;
+        match row {
+            Ok(row) => {
+                bad.healed(table, key);
+                Some(row)
+            }
+            Err(fault) => {
+                if bad.seen(table, key) {
+                    let table = table.name();
+                    log::warn!("store: a row of {table} is skipped, {fault} (key {key:02x?})");
+                }
+                None
+            }
+        }
     }
 }
 

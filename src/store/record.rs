@@ -91,8 +91,8 @@ pub(super) fn encode<R: Record>(row: &R) -> Result<(Vec<u8>, Vec<u8>), StoreErro
     Ok((key, value))
 }
 
-/// The row of `key` and `value`.
-pub(super) fn decode<R: Record>(key: &[u8], value: &[u8]) -> Result<R, RowFault> {
+/// Version and body of a row whose checksum is right.
+pub(super) fn check<'v>(key: &[u8], value: &'v [u8]) -> Result<(u8, &'v [u8]), RowFault> {
     if value.len() < OVERHEAD {
         return Err(RowFault::Short);
     }
@@ -103,6 +103,12 @@ pub(super) fn decode<R: Record>(key: &[u8], value: &[u8]) -> Result<R, RowFault>
         return Err(RowFault::Checksum);
     }
     let (&version, body) = covered.split_first().ok_or(RowFault::Short)?;
+    Ok((version, body))
+}
+
+/// The row of `key` and `value`.
+pub(super) fn decode<R: Record>(key: &[u8], value: &[u8]) -> Result<R, RowFault> {
+    let (version, body) = check(key, value)?;
     if version != R::VERSION {
         return Err(RowFault::Version {
             found: version,

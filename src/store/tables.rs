@@ -1,6 +1,14 @@
-//! The tables of the environment and what they are called on disk.
+//! The tables of the environment: what they are called on disk, and their handles.
+//!
+//! A table is made by the first row that is written to it, so a store of an
+//! older program is opened without writing, and one that cannot be written can
+//! still be read. That needs no new schema version: older programs pass tables
+//! by that they do not know.
+
+use std::sync::OnceLock;
 
 use heed::types::Bytes;
+use heed::{Env, RoTxn, RwTxn, WithoutTls};
 
 /// A table: keys in byte order, values opaque to LMDB.
 pub(super) type RawTable = heed::Database<Bytes, Bytes>;
@@ -10,18 +18,21 @@ pub(super) type RawTable = heed::Database<Bytes, Bytes>;
 pub(super) const MAX_TABLES: u32 = 16;
 
 /// Where rows of one kind live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Table {
     /// One row a name: the schema version, the floor of the clock.
     Meta,
     /// Tickets with the usage that they pay for; key epoch, device, fleet.
     Tickets,
+    /// What the node carried, by the minute and by the hour; key a slot of the
+    /// week or of the year.
+    NodeStats,
 }
 
 impl Table {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Table; 2] = [Table::Meta, Table::Tickets];
+    pub const ALL: [Table; 3] = [Table::Meta, Table::Tickets, Table::NodeStats];
 
     /// The name in the file. Never changes.
     #[must_use]
@@ -29,22 +40,97 @@ impl Table {
         match self {
             Table::Meta => "meta",
             Table::Tickets => "tickets",
+            Table::NodeStats => "node_stats",
         }
+    }
+
+    /// The table of this name.
+    #[must_use]
+    pub fn named(name: &[u8]) -> Option<Table> {
+        let mut all = Table::ALL.into_iter();
+        all.find(|table| table.name().as_bytes() == name)
     }
 }
 
-/// The opened handles.
-#[derive(Clone, Copy)]
-pub(super) struct Tables {
-    pub(super) meta: RawTable,
-    pub(super) tickets: RawTable,
-}
+/// The opened handles; those of tables that do not exist yet are missing.
+#[derive(Default)]
+pub(super) struct Tables([OnceLock<RawTable>; Table::ALL.len()]);
 
 impl Tables {
-    pub(super) fn of(&self, table: Table) -> RawTable {
-        match table {
-            Table::Meta => self.meta,
-            Table::Tickets => self.tickets,
+    /// Opens what is there. The handles live on only if `txn` is committed.
+    pub(super) fn open(env: &Env<WithoutTls>, txn: &RoTxn<'_, WithoutTls>) -> heed::Result<Tables> {
+        let tables = Tables::default();
+        for (table, handle) in Table::ALL.into_iter().zip(&tables.0) {
+            if let Some(found) = env.open_database(txn, Some(table.name()))? {
+                let _ = handle.set(found);
+            }
         }
+        Ok(tables)
+    }
+
+    pub(super) fn get(&self, table: Table) -> Option<RawTable> {
+        self.0.get(table as usize)?.get().copied()
+    }
+}
+
+/// A write transaction.
+pub(super) struct Transaction<'e> {
+    env: &'e Env<WithoutTls>,
+    tables: &'e Tables,
+    txn: RwTxn<'e>,
+    /// Tables that it has made: others may know them once it is committed.
+    made: Vec<(Table, RawTable)>,
+}
+
+impl<'e> Transaction<'e> {
+    pub(super) fn begin(
+        env: &'e Env<WithoutTls>,
+        tables: &'e Tables,
+    ) -> heed::Result<Transaction<'e>> {
+        Ok(Transaction {
+            env,
+            tables,
+            txn: env.write_txn()?,
+            made: Vec::new(),
+        })
+    }
+
+    /// Writes a row, and makes its table if it is the first.
+    pub(super) fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> heed::Result<()> {
+        let handle = match self.known(table) {
+            Some(handle) => handle,
+            None => {
+                let handle = self
+                    .env
+                    .create_database(&mut self.txn, Some(table.name()))?;
+                self.made.push((table, handle));
+                handle
+            }
+        };
+        handle.put(&mut self.txn, key, value)
+    }
+
+    /// Removes a row; one that is missing is no error.
+    pub(super) fn delete(&mut self, table: Table, key: &[u8]) -> heed::Result<()> {
+        if let Some(handle) = self.known(table) {
+            handle.delete(&mut self.txn, key)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn commit(self) -> heed::Result<()> {
+        self.txn.commit()?;
+        for (table, handle) in self.made {
+            if let Some(place) = self.tables.0.get(table as usize) {
+                let _ = place.set(handle);
+            }
+        }
+        Ok(())
+    }
+
+    fn known(&self, table: Table) -> Option<RawTable> {
+        let mut made = self.made.iter();
+        let made = made.find(|(other, _)| *other == table);
+        self.tables.get(table).or(made.map(|(_, handle)| *handle))
     }
 }

@@ -16,6 +16,10 @@ use smol::future::block_on;
 use super::*;
 
 mod disk;
+mod lazy;
+mod pages;
+#[cfg(all(target_pointer_width = "64", target_endian = "little"))]
+mod rules;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Row {
@@ -173,7 +177,6 @@ fn a_flipped_bit_costs_its_row_and_not_the_node() {
     let (key, value) = record::encode(&row(2)).unwrap();
     block_on(store.put(&row(1))).unwrap();
     block_on(store.put(&row(3))).unwrap();
-    let mut bad = 0;
     for at in 0..value.len() {
         let mut flipped = value.clone();
         flipped[at] ^= 0x10;
@@ -181,12 +184,13 @@ fn a_flipped_bit_costs_its_row_and_not_the_node() {
         assert_eq!(read(&store, 2), None);
         let rest = store.scan_prefix::<Row>(&[], 10).unwrap();
         assert_eq!(rest, [row(1), row(3)]);
-        bad += 2;
-        assert_eq!(store.health().bad_rows, bad);
+        // However often it is read.
+        assert_eq!(store.health().bad_rows, 1);
     }
     // The next put heals it.
     block_on(store.put(&row(2))).unwrap();
     assert_eq!(read(&store, 2), Some(row(2)));
+    assert_eq!(store.health().bad_rows, 0);
 }
 
 #[test]

@@ -4,23 +4,24 @@
 //! LMDB has one writer anyway. Rows wait in a bounded queue. The thread takes
 //! what is there, at most [`MAX_ROWS`] at a time, commits it as one transaction
 //! and then resolves the receipts: the busier the node, the more rows share one
-//! sync. With nothing to do it sleeps on a condition variable, without a timer.
+//! sync. With nothing to do it sleeps on a condition variable; with a timer only
+//! while lazy rows wait (`lazy.rs`), which every commit takes along.
 //!
 //! After a failed commit every receipt of that transaction gets the error, the
-//! health shows it, and the next rows are tried like any others.
+//! health shows it, and the next rows are tried like any others; lazy rows wait
+//! again. Rows of one key reach the disk in the order in which they came, lazy or
+//! not.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
+use super::batch::{Batch, Change, MAX_ROWS};
 use super::env::{CommitError, Environment};
-use super::record::{self, Record};
-use super::tables::Table;
+use super::lazy::Lazy;
+use super::written::Written;
 use super::{Receipt, StoreError};
-
-/// Rows in one transaction. More leave heap behind: LMDB keeps the pages that a
-/// transaction made dirty for the next one.
-pub const MAX_ROWS: usize = 1_000;
 
 /// Rows that may wait: every device of the largest profile sends its first
 /// ticket while one commit is running.
@@ -28,131 +29,6 @@ pub const QUEUE_ROWS: usize = 8_192;
 
 /// Bytes (keys and values) that may wait. A ticket row takes 350 to 700.
 pub const QUEUE_BYTES: usize = 4 << 20;
-
-/// Changes that are committed in one transaction: all of them or none.
-#[derive(Debug, Default)]
-pub struct Batch {
-    changes: Vec<Change>,
-    receipt: Receipt,
-}
-
-/// One row written or removed.
-#[derive(Debug)]
-struct Change {
-    table: Table,
-    key: Vec<u8>,
-    /// None removes the row.
-    value: Option<Vec<u8>>,
-}
-
-impl Change {
-    fn bytes(&self) -> usize {
-        let value = self.value.as_ref().map_or(0, Vec::len);
-        self.key.len().saturating_add(value)
-    }
-}
-
-impl Batch {
-    /// No changes yet.
-    #[must_use]
-    pub fn new() -> Batch {
-        Batch::default()
-    }
-
-    /// No changes yet; its commit resolves `receipt`, which others may wait for
-    /// already.
-    #[must_use]
-    pub fn resolving(receipt: Receipt) -> Batch {
-        Batch {
-            changes: Vec::new(),
-            receipt,
-        }
-    }
-
-    /// Adds a row, replacing the one of the same key.
-    ///
-    /// # Errors
-    /// [`StoreError::TooBig`] for a row, or for more than [`MAX_ROWS`] of them.
-    pub fn put<R: Record>(&mut self, row: &R) -> Result<(), StoreError> {
-        let (key, value) = record::encode(row)?;
-        self.add(Change {
-            table: R::TABLE,
-            key,
-            value: Some(value),
-        })
-    }
-
-    /// Removes the row of `key`; one that is missing is no error.
-    ///
-    /// # Errors
-    /// [`StoreError::TooBig`] for the key, or for more than [`MAX_ROWS`] changes.
-    pub fn delete<R: Record>(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        if key.is_empty() || key.len() > record::MAX_KEY {
-            return Err(StoreError::TooBig {
-                what: "key",
-                size: key.len(),
-                limit: record::MAX_KEY,
-            });
-        }
-        self.add(Change {
-            table: R::TABLE,
-            key: key.to_vec(),
-            value: None,
-        })
-    }
-
-    fn add(&mut self, change: Change) -> Result<(), StoreError> {
-        if self.changes.len() >= MAX_ROWS {
-            return Err(StoreError::TooBig {
-                what: "batch",
-                size: self.changes.len().saturating_add(1),
-                limit: MAX_ROWS,
-            });
-        }
-        self.changes.push(change);
-        Ok(())
-    }
-
-    /// A change as it is, past every check: what broken flash would return.
-    #[cfg(test)]
-    pub(super) fn raw(table: Table, key: &[u8], value: &[u8]) -> Batch {
-        Batch {
-            changes: vec![Change {
-                table,
-                key: key.to_vec(),
-                value: Some(value.to_vec()),
-            }],
-            receipt: Receipt::new(),
-        }
-    }
-
-    /// The receipt that its commit resolves.
-    pub fn receipt(&self) -> Receipt {
-        self.receipt.clone()
-    }
-
-    fn bytes(&self) -> usize {
-        self.changes
-            .iter()
-            .fold(0, |sum, change| sum.saturating_add(change.bytes()))
-    }
-}
-
-/// What the writer has done since the store was opened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Written {
-    /// Transactions committed.
-    pub commits: u64,
-    /// Transactions that failed.
-    pub failures: u64,
-    /// Rows written or removed by the commits.
-    pub rows: u64,
-    /// Bytes of their keys and values. What reaches the flash is more: about
-    /// 20 KB for one row.
-    pub bytes: u64,
-    /// Why the latest transaction failed; None if it did not.
-    pub error: Option<StoreError>,
-}
 
 /// The queue and the thread that empties it.
 pub(super) struct Writer {
@@ -165,6 +41,10 @@ struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
     written: Mutex<Written>,
+    /// How long lazy rows wait for a commit that takes them along.
+    flush_interval: Duration,
+    /// Resolved when the thread ends without having been told to.
+    gone: Receipt,
 }
 
 #[derive(Default)]
@@ -172,17 +52,59 @@ struct Queue {
     batches: VecDeque<Batch>,
     rows: usize,
     bytes: usize,
+    lazy: Lazy,
+    /// Of the lazy rows that have left the buffer last.
+    left_last: Option<Receipt>,
     closed: bool,
+    /// The thread has ended by a fault.
+    gone: bool,
     /// The thread is to end; another takes its place.
     relieved: bool,
+    #[cfg(debug_assertions)]
+    broken: bool,
+}
+
+impl Queue {
+    /// Why no more rows are taken, if so.
+    fn refusal(&self) -> Option<StoreError> {
+        if self.gone {
+            Some(StoreError::Stopped)
+        } else if self.closed {
+            Some(StoreError::Closed)
+        } else {
+            None
+        }
+    }
+
+    /// Queues the lazy rows as if they were durable. False: there is no room.
+    fn flush(&mut self, receipt: Receipt) -> bool {
+        if self.rows.saturating_add(self.lazy.len()) > QUEUE_ROWS {
+            return false;
+        }
+        let batch = Batch {
+            changes: self.lazy.take(MAX_ROWS),
+            receipt,
+            lazy: true,
+        };
+        self.left_last = Some(batch.receipt());
+        self.rows = self.rows.saturating_add(batch.changes.len());
+        self.bytes = self.bytes.saturating_add(batch.bytes());
+        self.batches.push_back(batch);
+        true
+    }
 }
 
 impl Writer {
-    pub(super) fn start(env: Arc<Environment>) -> std::io::Result<Writer> {
+    pub(super) fn start(
+        env: Arc<Environment>,
+        flush_interval: Duration,
+    ) -> std::io::Result<Writer> {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             wake: Condvar::new(),
             written: Mutex::default(),
+            flush_interval,
+            gone: Receipt::new(),
         });
         let thread = spawn(&env, &shared)?;
         Ok(Writer {
@@ -201,13 +123,16 @@ impl Writer {
             let mut queue = self.shared.queue();
             let rows = queue.rows.saturating_add(rows);
             let bytes = queue.bytes.saturating_add(bytes);
-            if queue.closed {
-                Some(StoreError::Closed)
+            if let Some(refusal) = queue.refusal() {
+                Some(refusal)
             } else if rows > QUEUE_ROWS || bytes > QUEUE_BYTES {
                 Some(StoreError::Busy { rows: queue.rows })
             } else {
                 queue.rows = rows;
                 queue.bytes = bytes;
+                for change in &batch.changes {
+                    queue.lazy.forget(change);
+                }
                 queue.batches.push_back(batch);
                 None
             }
@@ -219,12 +144,96 @@ impl Writer {
         receipt
     }
 
+    /// Keeps `change` until the next commit. Never blocks.
+    pub(super) fn submit_lazy(&self, change: Change) -> Result<(), StoreError> {
+        let now = Instant::now();
+        let mut wake = true;
+        let refusal = {
+            let mut queue = self.shared.queue();
+            if let Some(refusal) = queue.refusal() {
+                return Err(refusal);
+            }
+            let first = queue.lazy.len() == 0;
+            match queue.lazy.add(change, now) {
+                Ok(()) => {
+                    // It sleeps without a timer until the first row comes.
+                    wake = first;
+                    None
+                }
+                Err(change) => {
+                    let rows = queue.rows;
+                    // What failed once came back and fills the buffer: only one
+                    // attempt of it waits at a time.
+                    let waits = queue.batches.iter().any(|batch| batch.lazy);
+                    if waits || !queue.flush(Receipt::new()) {
+                        Some(StoreError::Busy { rows })
+                    } else {
+                        // It is empty, and a row is never larger than it.
+                        let added = queue.lazy.add(change, now);
+                        added.err().map(|_| StoreError::Busy { rows })
+                    }
+                }
+            }
+        };
+        if wake {
+            self.shared.wake.notify_one();
+        }
+        match refusal {
+            None => Ok(()),
+            Some(error) => {
+                let mut written = self.shared.written();
+                written.dropped = written.dropped.saturating_add(1);
+                Err(error)
+            }
+        }
+    }
+
+    /// Commits the lazy rows now.
+    pub(super) fn flush(&self) -> Receipt {
+        let receipt = Receipt::new();
+        let outcome = {
+            let mut queue = self.shared.queue();
+            if let Some(refusal) = queue.refusal() {
+                Some(Err(refusal))
+            } else if queue.lazy.len() == 0 {
+                match &queue.left_last {
+                    // On their way already.
+                    Some(last) if last.outcome().is_none() => return last.clone(),
+                    _ => Some(Ok(())),
+                }
+            } else if queue.flush(receipt.clone()) {
+                None
+            } else {
+                Some(Err(StoreError::Busy { rows: queue.rows }))
+            }
+        };
+        match outcome {
+            Some(outcome) => receipt.resolve(outcome),
+            None => self.shared.wake.notify_one(),
+        }
+        receipt
+    }
+
+    /// Resolves to an error when the thread has ended by a fault; never if it
+    /// ends because it was told to.
+    pub(super) fn gone(&self) -> Receipt {
+        self.shared.gone.clone()
+    }
+
+    #[cfg(debug_assertions)]
+    pub(super) fn break_thread(&self) {
+        self.shared.queue().broken = true;
+        self.shared.wake.notify_one();
+    }
+
     /// Has another thread take over from the one that writes. What the allocator
     /// keeps for a thread (small pieces that rows were, each of which holds a page
     /// of the heap) goes back only when it ends. Blocks while a commit is running.
     pub(super) fn relieve(&self) {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        // None: closed.
+        if self.shared.queue().refusal().is_some() {
+            return;
+        }
         let Some(old) = thread.take() else { return };
         self.shared.queue().relieved = true;
         self.shared.wake.notify_one();
@@ -235,6 +244,8 @@ impl Writer {
             Err(error) => {
                 log::error!("store: its thread cannot be started again: {error}");
                 drop(Fence(&self.shared));
+                self.shared.queue().gone = true;
+                self.shared.gone.resolve(Err(StoreError::Stopped));
             }
         }
     }
@@ -268,32 +279,51 @@ impl Shared {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for batches and takes what fits into one transaction. None: closed,
+    /// Waits for rows and takes what fits into one transaction. None: closed,
     /// and nothing is left.
     fn take(&self) -> Option<Vec<Batch>> {
         let mut queue = self.queue();
-        if queue.relieved {
-            return None;
-        }
-        while queue.batches.is_empty() {
-            if queue.closed {
-                return None;
+        loop {
+            #[cfg(debug_assertions)]
+            // For tests of what happens then.
+            #[allow(clippy::panic)]
+            if queue.broken {
+                drop(queue);
+                panic!("the writer was told to break");
             }
-            queue = self
-                .wake
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
             if queue.relieved {
                 return None;
             }
+            if !queue.batches.is_empty() {
+                break;
+            }
+            if queue.closed {
+                if queue.lazy.len() == 0 {
+                    return None;
+                }
+                break;
+            }
+            let due = queue.lazy.due(self.flush_interval);
+            let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+            queue = match left {
+                Some(Duration::ZERO) => break,
+                Some(left) => {
+                    let waited = self.wake.wait_timeout(queue, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => {
+                    let waited = self.wake.wait(queue);
+                    waited.unwrap_or_else(PoisonError::into_inner)
+                }
+            };
         }
         let mut taken = Vec::new();
         let mut rows = 0usize;
         while let Some(next) = queue.batches.front().map(|batch| batch.changes.len()) {
-            rows = rows.saturating_add(next);
-            if rows > MAX_ROWS && !taken.is_empty() {
+            if rows.saturating_add(next) > MAX_ROWS && !taken.is_empty() {
                 break;
             }
+            rows = rows.saturating_add(next);
             if let Some(batch) = queue.batches.pop_front() {
                 queue.rows = queue.rows.saturating_sub(next);
                 queue.bytes = queue.bytes.saturating_sub(batch.bytes());
@@ -303,8 +333,53 @@ impl Shared {
         if queue.batches.is_empty() {
             // What a burst needed is given back.
             queue.batches.shrink_to(64);
+            // Lazy rows are younger than all that was queued, so they must not
+            // overtake what is still there.
+            let changes = queue.lazy.take(MAX_ROWS.saturating_sub(rows));
+            if !changes.is_empty() {
+                let batch = Batch {
+                    changes,
+                    receipt: Receipt::new(),
+                    lazy: true,
+                };
+                queue.left_last = Some(batch.receipt());
+                taken.push(batch);
+            }
         }
         Some(taken)
+    }
+
+    /// Lazy rows whose commit failed wait for the next, unless something newer
+    /// is on its way.
+    fn take_back(&self, taken: &mut [Batch], error: &StoreError) {
+        for batch in taken.iter().filter(|batch| batch.lazy) {
+            batch.receipt.resolve(Err(error.clone()));
+        }
+        let mut queue = self.queue();
+        if queue.closed {
+            return;
+        }
+        let now = Instant::now();
+        let mut dropped = 0u64;
+        for change in taken
+            .iter_mut()
+            .filter(|batch| batch.lazy)
+            .flat_map(|batch| std::mem::take(&mut batch.changes))
+        {
+            let newer = queue.lazy.holds(&change)
+                || queue
+                    .batches
+                    .iter()
+                    .flat_map(|batch| &batch.changes)
+                    .any(|other| other.table == change.table && other.key == change.key);
+            if !newer && queue.lazy.add(change, now).is_err() {
+                dropped = dropped.saturating_add(1);
+            }
+        }
+        queue.lazy.postpone(now);
+        drop(queue);
+        let mut written = self.written();
+        written.dropped = written.dropped.saturating_add(dropped);
     }
 }
 
@@ -314,13 +389,21 @@ struct Fence<'a>(&'a Shared);
 
 impl Drop for Fence<'_> {
     fn drop(&mut self) {
-        let left = {
+        let (left, error) = {
             let mut queue = self.0.queue();
+            // Told to end, it leaves nothing behind and does not panic.
+            queue.gone = std::thread::panicking();
             queue.closed = true;
-            std::mem::take(&mut queue.batches)
+            let error = queue.refusal().unwrap_or(StoreError::Closed);
+            (std::mem::take(&mut queue.batches), error)
         };
+        if error == StoreError::Stopped {
+            self.0.written().error = Some(error.clone());
+            log::error!("store: {error}");
+            self.0.gone.resolve(Err(error.clone()));
+        }
         for batch in left {
-            batch.receipt.resolve(Err(StoreError::Closed));
+            batch.receipt.resolve(Err(error.clone()));
         }
     }
 }
@@ -336,30 +419,21 @@ fn run(env: &Environment, shared: &Shared) {
     let fence = Fence(shared);
     while let Some(batches) = shared.take() {
         // Should LMDB or we panic in between, these are failed like the rest.
-        let taken = Taken(batches);
-        let result = commit(env, &taken.0);
-        {
-            let mut written = shared.written();
-            match &result {
-                Ok(()) => {
-                    written.commits = written.commits.saturating_add(1);
-                    for batch in &taken.0 {
-                        written.rows = written.rows.saturating_add(batch.changes.len() as u64);
-                        written.bytes = written.bytes.saturating_add(batch.bytes() as u64);
-                    }
-                    if written.error.take().is_some() {
-                        log::info!("store: rows are written again");
-                    }
-                }
-                Err(error) => {
-                    written.failures = written.failures.saturating_add(1);
-                    // Once a reason, not once a row: a full disk lasts.
-                    if written.error.as_ref() != Some(error) {
-                        log::error!("store: rows were not written: {error}");
-                    }
-                    written.error = Some(error.clone());
-                }
+        let mut taken = Taken(batches);
+        let mut result = commit(env, &taken.0);
+        if let Err(error) = &result {
+            let durable = taken.0.iter().any(|batch| !batch.lazy);
+            let lazy = taken.0.iter().any(|batch| batch.lazy);
+            shared.take_back(&mut taken.0, error);
+            if durable && lazy {
+                // Rows that may be lost must not keep others from the disk, nor
+                // those that make room from making it.
+                result = commit(env, &taken.0);
             }
+        }
+        match &result {
+            Ok(()) => shared.written().committed(&taken.0),
+            Err(error) => shared.written().failed(error),
         }
         for batch in &taken.0 {
             batch.receipt.resolve(result.clone());
@@ -377,22 +451,20 @@ impl Drop for Taken {
     fn drop(&mut self) {
         for batch in &self.0 {
             // Does nothing to those that are resolved.
-            batch.receipt.resolve(Err(StoreError::Closed));
+            batch.receipt.resolve(Err(StoreError::Stopped));
         }
     }
 }
 
-fn commit(env: &Environment, batches: &[Batch]) -> Result<(), StoreError> {
+/// Commits all of them in one transaction, in a larger map if it takes one.
+pub(super) fn commit(env: &Environment, batches: &[Batch]) -> Result<(), StoreError> {
     let mut reopened = false;
     loop {
-        let attempt = env.write(|tables, txn| {
+        let attempt = env.write(|txn| {
             for change in batches.iter().flat_map(|batch| &batch.changes) {
-                let table = tables.of(change.table);
                 match &change.value {
-                    Some(value) => table.put(txn, &change.key, value)?,
-                    None => {
-                        table.delete(txn, &change.key)?;
-                    }
+                    Some(value) => txn.put(change.table, &change.key, value)?,
+                    None => txn.delete(change.table, &change.key)?,
                 }
             }
             Ok(())

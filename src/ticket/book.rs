@@ -12,7 +12,7 @@
 //! looked at when the account is looked at again, or by [`Book::sweep`].
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::identity::Address;
 use crate::store::{Batch, Receipt, Store};
@@ -39,11 +39,16 @@ pub struct Book(Arc<Inner>);
 struct Inner {
     /// None: nothing is kept (`run --ephemeral`).
     store: Option<Store>,
-    rules: Rules,
+    terms: RwLock<Terms>,
+    accounts: Mutex<Accounts>,
+}
+
+/// What can change while devices are served.
+struct Terms {
+    rules: Arc<Rules>,
     policy: Policy,
     /// `tickets.fleet`.
     fleet: Address,
-    accounts: Mutex<Accounts>,
 }
 
 #[derive(Default)]
@@ -73,6 +78,15 @@ struct Slot {
     queued: bool,
 }
 
+/// How a device's account stands, in bytes of this epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Balance {
+    /// What was relayed for it.
+    pub usage: u64,
+    /// What its best ticket pays for.
+    pub total: u64,
+}
+
 /// How many accounts there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BookCounts {
@@ -89,11 +103,27 @@ impl Book {
     pub fn new(store: Option<Store>, rules: Rules, policy: Policy, fleet: Address) -> Book {
         Book(Arc::new(Inner {
             store,
-            rules,
-            policy,
-            fleet,
+            terms: RwLock::new(Terms {
+                rules: Arc::new(rules),
+                policy,
+                fleet,
+            }),
             accounts: Mutex::default(),
         }))
+    }
+
+    /// Puts other rules in force: for tickets that come from now on, and for
+    /// devices that come from now on.
+    pub fn change(&self, rules: Rules, policy: Policy, fleet: Address) {
+        *self.0.terms.write().unwrap_or_else(PoisonError::into_inner) = Terms {
+            rules: Arc::new(rules),
+            policy,
+            fleet,
+        };
+    }
+
+    fn terms(&self) -> RwLockReadGuard<'_, Terms> {
+        self.0.terms.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A session of `device` begins: it has to present a ticket, and is asked for
@@ -101,17 +131,21 @@ impl Book {
     /// pays for, if it has.
     #[must_use]
     pub fn open(&self, device: Address, fleet: Option<Address>) -> Tab {
+        let (policy, usual) = {
+            let terms = self.terms();
+            (terms.policy, terms.fleet)
+        };
         let entry = {
             let mut accounts = self.accounts();
             let slot = accounts.by_device.entry(device).or_insert_with(|| Slot {
-                entry: Arc::new(Mutex::new(Entry::new(device, self.0.policy))),
+                entry: Arc::new(Mutex::new(Entry::new(device, policy))),
                 tabs: 0,
                 queued: false,
             });
             slot.tabs = slot.tabs.saturating_add(1);
             slot.entry.clone()
         };
-        lock(&entry).begin(fleet.unwrap_or(self.0.fleet));
+        lock(&entry).begin(fleet.unwrap_or(usual));
         Tab::new(self.clone(), device, entry)
     }
 
@@ -153,6 +187,15 @@ impl Book {
         receipts
     }
 
+    /// How the account of `device` stands; none without a session of it, unless
+    /// its usage is not on the disk yet.
+    #[must_use]
+    pub fn balance(&self, device: &Address) -> Option<Balance> {
+        let entry = self.accounts().by_device.get(device)?.entry.clone();
+        let entry = lock(&entry);
+        Some(entry.balance())
+    }
+
     /// How many accounts there are.
     #[must_use]
     pub fn counts(&self) -> BookCounts {
@@ -169,8 +212,8 @@ impl Book {
         lock(&self.0.accounts)
     }
 
-    pub(super) fn rules(&self) -> &Rules {
-        &self.0.rules
+    pub(super) fn rules(&self) -> Arc<Rules> {
+        self.terms().rules.clone()
     }
 
     pub(super) fn has_store(&self) -> bool {

@@ -39,7 +39,7 @@ mod tab;
 mod testing;
 
 pub use account::{Account, Steps};
-pub use book::{Book, BookCounts, MAX_PARKED};
+pub use book::{Balance, Book, BookCounts, MAX_PARKED};
 pub use ledger::MAX_FLEETS;
 pub use legacy::{epoch_of_block, TicketV1};
 pub use metadata::{HintError, Hints, LocalAddress, MAX_LOCAL_ADDRESS};

@@ -7,7 +7,7 @@ use crate::store::Receipt;
 use crate::time::Moment;
 
 use super::account::Account;
-use super::book::{lock, Book};
+use super::book::{lock, Balance, Book};
 use super::policy::{Ask, Policy};
 use super::row::TicketRow;
 use super::rules::EpochClock;
@@ -187,6 +187,13 @@ impl Entry {
 
     pub(super) fn begin(&mut self, fleet: Address) {
         self.account.begin(fleet);
+    }
+
+    pub(super) fn balance(&self) -> Balance {
+        Balance {
+            usage: self.account.usage(),
+            total: self.account.total(),
+        }
     }
 
     pub(super) fn now(&self) -> Moment {

@@ -7,6 +7,7 @@
     clippy::indexing_slicing
 )]
 
+pub mod mounts;
 pub mod programs;
 pub mod raw;
 pub mod servers;

@@ -61,6 +61,19 @@ impl Ran {
     }
 }
 
+impl Ran {
+    /// Failed with such an error as its last line; the log may come before.
+    #[track_caller]
+    pub fn assert_one_line_among(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, code, "{}", self.err);
+        let last = self.err.lines().last().unwrap_or_default();
+        assert!(last.starts_with("chr-node: "), "{}", self.err);
+        for word in words {
+            assert!(last.contains(word), "no {word:?} in: {}", self.err);
+        }
+    }
+}
+
 /// Runs a program to its end; kills it and fails when that takes too long.
 pub fn run(command: &mut Command, most: Duration) -> Ran {
     let child = command

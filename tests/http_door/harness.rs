@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_io::Async;
+use chr_node::liveness::Beat;
 use chr_node::rpc::{
     Door, DoorOptions, Health, HealthReason, HealthState, Limits, NodeInfo, NodeView,
 };
@@ -94,7 +95,9 @@ impl Service {
         door.start().unwrap();
         let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).unwrap();
         let addr = listener.get_ref().local_addr().unwrap();
-        executor.spawn(door.clone().run(listener)).detach();
+        executor
+            .spawn(door.clone().run(listener, Beat::unwatched()))
+            .detach();
         let (quit, quitting) = channel::bounded::<()>(1);
         let thread = std::thread::spawn(move || {
             let _ = smol::block_on(executor.run(quitting.recv()));

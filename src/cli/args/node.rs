@@ -1,13 +1,15 @@
-//! Arguments of `run`, `identity` and `help`.
+//! Arguments of `run`, `identity`, `store` and `help`.
 
+use super::config;
 use super::reader::{Reader, Word};
-use super::{Command, IdentityAction, IdentityArgs, RunArgs};
+use super::{Command, IdentityAction, IdentityArgs, RunArgs, StoreArgs};
 use crate::cli::help::Topic;
 use crate::cli::Failure;
-use crate::config::Assignment;
 
-const RUN_OPTIONS: [&str; 9] = [
+const RUN_OPTIONS: [&str; 11] = [
+    "--config",
     "--data-dir",
+    "--profile",
     "--set",
     "--ephemeral",
     "-v",
@@ -28,13 +30,11 @@ pub(super) fn run(mut reader: Reader) -> Result<Command, Failure> {
                 return Err(reader.unexpected(&value, "settings are given as --set KEY=VALUE"))
             }
             Word::Option(option) => match option.as_str() {
-                "--data-dir" => args.assignments.push(reader.data_dir()?),
-                "--set" => args
-                    .assignments
-                    .push(reader.read("--set", "KEY=VALUE", assignment)?),
                 "--ephemeral" => args.ephemeral = true,
                 other => {
-                    if !reader.verbosity(other, &mut args.verbosity)? {
+                    if !config::option(&mut reader, &mut args.settings, other)?
+                        && !reader.verbosity(other, &mut args.verbosity)?
+                    {
                         return Err(reader.unknown_option(other, &RUN_OPTIONS));
                     }
                 }
@@ -42,17 +42,6 @@ pub(super) fn run(mut reader: Reader) -> Result<Command, Failure> {
         }
     }
     Ok(Command::Run(args))
-}
-
-fn assignment(text: &str) -> Result<Assignment, String> {
-    let (key, value) = text
-        .split_once('=')
-        .ok_or_else(|| "write KEY=VALUE, such as log.level=debug".to_owned())?;
-    Ok(Assignment {
-        key: key.trim().to_owned(),
-        value: value.to_owned(),
-        option: "--set",
-    })
 }
 
 pub(super) fn identity(mut reader: Reader) -> Result<Command, Failure> {
@@ -111,6 +100,35 @@ pub(super) fn identity(mut reader: Reader) -> Result<Command, Failure> {
     }))
 }
 
+pub(super) fn store(mut reader: Reader) -> Result<Command, Failure> {
+    let mut check = false;
+    let mut data_dir = None;
+    let mut json = false;
+    while let Some(word) = reader.next()? {
+        match word {
+            Word::Help => return Ok(Command::Help(reader.topic)),
+            Word::Version => return Ok(Command::Version),
+            Word::Value(text) if text == "check" && !check => check = true,
+            Word::Value(text) => return Err(reader.unexpected(&text, "say `store check`")),
+            Word::Option(option) => match option.as_str() {
+                "--data-dir" => {
+                    let folder = reader.data_dir()?;
+                    reader.once(&mut data_dir, folder, "--data-dir")?;
+                }
+                "--json" => json = true,
+                other => {
+                    let known = ["--data-dir", "--json", "--help", "--version"];
+                    return Err(reader.unknown_option(other, &known));
+                }
+            },
+        }
+    }
+    if !check {
+        return Err(reader.error("what shall be done? Say `store check`"));
+    }
+    Ok(Command::Store(StoreArgs { data_dir, json }))
+}
+
 pub(super) fn help(mut reader: Reader) -> Result<Command, Failure> {
     let mut topic = None;
     while let Some(word) = reader.next()? {
@@ -120,8 +138,10 @@ pub(super) fn help(mut reader: Reader) -> Result<Command, Failure> {
             Word::Option(option) => return Err(reader.unknown_option(&option, &[])),
             Word::Value(name) => {
                 let Some(found) = Topic::find(&name).filter(|_| topic.is_none()) else {
-                    return Err(reader
-                        .unexpected(&name, "there is help on run, publish, forward and identity"));
+                    return Err(reader.unexpected(
+                        &name,
+                        "there is help on run, publish, forward, identity, config, store and demo",
+                    ));
                 };
                 topic = Some(found);
             }

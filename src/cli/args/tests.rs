@@ -46,6 +46,7 @@ fn settings_keep_the_order_in_which_they_were_said() {
         panic!()
     };
     let said: Vec<_> = args
+        .settings
         .assignments
         .iter()
         .map(|a| (a.key.as_str(), a.value.as_str(), a.option))
@@ -162,8 +163,14 @@ fn every_slip_is_answered_with_what_to_write() {
         ("pubish", "did you mean publish?"),
         ("status", "the commands are"),
         ("run --ephmeral", "did you mean --ephemeral?"),
-        ("run --profile server", "`chr-node run --help`"),
-        ("--config x", "`chr-node run --help`"),
+        ("run --colour red", "`chr-node run --help`"),
+        ("--profle router", "did you mean --profile?"),
+        ("--config x --config y", "--config is given twice"),
+        ("run --config", "--config needs a value: --config FILE"),
+        ("config", "`config check` or `config show`"),
+        ("config look", "`config check` or `config show`"),
+        ("config check show", "one of check and show at a time"),
+        ("config show --ephemeral", "`chr-node config --help`"),
         ("run -x", "`chr-node run --help`"),
         ("run now", "--set KEY=VALUE"),
         ("run --set", "--set KEY=VALUE"),

@@ -145,6 +145,45 @@ fn switches_and_versions_and_levels_understand_the_usual_words() {
 }
 
 #[test]
+fn levels_of_rooms_are_shown_as_they_are_read() {
+    for (text, shown) in [
+        ("info, edge=debug,store = WARN", ""),
+        ("edge=debug", "info, edge=debug"),
+        ("edge=trace, off", "off, edge=trace"),
+        ("Warning", "warn"),
+    ] {
+        match levels(text) {
+            Ok(levels) => assert_eq!(levels.to_string(), shown),
+            // Spaces separate items, so none belongs around the sign.
+            Err(problem) => assert!(shown.is_empty(), "{text}: {problem}"),
+        }
+    }
+    for (text, word) in [
+        ("info debug", "second level"),
+        ("edge=debug edge=info", "twice"),
+        ("egde=debug", "no such room"),
+        ("edge=loud", "not a level"),
+        ("loud", "not a level"),
+        ("", "no level"),
+    ] {
+        let problem = levels(text).unwrap_err();
+        assert!(problem.contains(word), "{text}: {problem}");
+    }
+}
+
+#[test]
+fn every_room_of_the_house_can_have_its_level() {
+    let src = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for entry in std::fs::read_dir(src).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if !["lib", "main"].contains(&name) {
+            assert!(ROOMS.contains(&name), "{name}");
+        }
+    }
+}
+
+#[test]
 fn typed_text_cannot_break_the_line_it_is_quoted_in() {
     assert_eq!(shown("a\nb\x1b[31m"), "a\\nb\\u{1b}[31m");
     assert_eq!(shown(&"x".repeat(500)).chars().count(), 101);

@@ -9,6 +9,7 @@ use crate::edge::port_name;
 use crate::identity::Address;
 use crate::platform::socket::Tuning;
 use crate::ports::local::End;
+use crate::task;
 use crate::wire::code::Code;
 use async_io::{Async, Timer};
 use smol::channel::{Sender, TrySendError};
@@ -94,15 +95,18 @@ impl Listener {
     }
 }
 
+/// Hears of openings that fail. Not generic: each kind would bring a copy of
+/// all that follows.
+pub type Failed = Arc<dyn Fn(&End) + Send + Sync>;
+
 /// Forwards for ever. Openings that fail are reported to `failed`.
 pub async fn serve(
     device: Device,
     listener: Listener,
     forward: Forward,
     executor: Arc<Executor<'static>>,
-    failed: impl Fn(&End) + Send + Sync + 'static,
+    failed: Failed,
 ) {
-    let failed = Arc::new(failed);
     match listener {
         Listener::Tcp(listener) => serve_tcp(device, listener, forward, executor, failed).await,
         Listener::Udp(socket) => serve_udp(device, socket, forward, executor, failed).await,
@@ -114,7 +118,7 @@ async fn serve_tcp(
     listener: Async<TcpListener>,
     forward: Forward,
     executor: Arc<Executor<'static>>,
-    failed: Arc<impl Fn(&End) + Send + Sync + 'static>,
+    failed: Failed,
 ) {
     let name = forward.name();
     loop {
@@ -131,23 +135,22 @@ async fn serve_tcp(
         }
         let (device, name, failed) = (device.clone(), name.clone(), failed.clone());
         let target = forward.target;
-        executor
-            .spawn(async move {
-                let tunnel = match open(&device, target, &name).await {
-                    Ok(tunnel) => tunnel,
-                    Err(end) => {
-                        reset(&socket);
-                        return failed(&end);
-                    }
-                };
-                let _open = OpenGuard::new(&device);
-                match Splice::new(socket, tunnel).await {
-                    Err(end) if is_news(&end) => failed(&end),
-                    Err(end) => log::debug!("a connection ended: {end}"),
-                    Ok(_) => {}
+        task::spawn(&executor, async move {
+            let tunnel = match open(&device, target, &name).await {
+                Ok(tunnel) => tunnel,
+                Err(end) => {
+                    reset(&socket);
+                    return failed(&end);
                 }
-            })
-            .detach();
+            };
+            let _open = OpenGuard::new(&device);
+            match Splice::new(socket, tunnel).await {
+                Err(end) if is_news(&end) => failed(&end),
+                Err(end) => log::debug!("a connection ended: {end}"),
+                Ok(_) => {}
+            }
+        })
+        .detach();
     }
 }
 
@@ -169,7 +172,7 @@ async fn serve_udp(
     socket: Arc<Async<UdpSocket>>,
     forward: Forward,
     executor: Arc<Executor<'static>>,
-    failed: Arc<impl Fn(&End) + Send + Sync + 'static>,
+    failed: Failed,
 ) {
     let name = forward.name();
     let mut senders: HashMap<SocketAddr, Sender<Vec<u8>>> = HashMap::new();
@@ -196,30 +199,29 @@ async fn serve_udp(
         senders.insert(from, inbox_in);
         let (device, name, failed) = (device.clone(), name.clone(), failed.clone());
         let (target, plain, socket) = (forward.target, forward.plain, socket.clone());
-        executor
-            .spawn(async move {
-                let local = LocalFlow::Sender {
-                    inbox: Box::pin(inbox),
-                    socket,
-                    to: from,
-                };
-                let port = if plain {
-                    device.open(target, &name).await.map(DatagramPort::Plain)
-                } else {
-                    let tunnel = device.tunnel(target, &name).await;
-                    tunnel.map(DatagramPort::sealed)
-                };
-                let port = match port {
-                    Ok(port) => port,
-                    Err(end) => return failed(&end),
-                };
-                let _open = OpenGuard::new(&device);
-                match carry(local, port, device.clock()).await {
-                    Err(end) if is_news(&end) => failed(&end),
-                    Err(end) => log::debug!("a UDP flow ended: {end}"),
-                    Ok(()) => {}
-                }
-            })
-            .detach();
+        task::spawn(&executor, async move {
+            let local = LocalFlow::Sender {
+                inbox: Box::pin(inbox),
+                socket,
+                to: from,
+            };
+            let port = if plain {
+                device.open(target, &name).await.map(DatagramPort::Plain)
+            } else {
+                let tunnel = device.tunnel(target, &name).await;
+                tunnel.map(DatagramPort::sealed)
+            };
+            let port = match port {
+                Ok(port) => port,
+                Err(end) => return failed(&end),
+            };
+            let _open = OpenGuard::new(&device);
+            match carry(local, port, device.clock()).await {
+                Err(end) if is_news(&end) => failed(&end),
+                Err(end) => log::debug!("a UDP flow ended: {end}"),
+                Ok(()) => {}
+            }
+        })
+        .detach();
     }
 }

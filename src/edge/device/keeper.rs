@@ -386,7 +386,7 @@ fn on_event(
         } => {
             if !durable {
                 log::warn!(
-                    "the node could not store the ticket (its disk failed); it goes on for a while"
+                    "the node has not kept the ticket: its disk failed, or it is one that keeps nothing (--ephemeral)"
                 );
             }
             log::debug!("ticket of {total_bytes} bytes accepted");

@@ -51,6 +51,7 @@ use crate::identity::{Address, SecretKey};
 use crate::platform::clock::BootClock;
 use crate::ports::local::End;
 use crate::ports::{Budget, Link, LocalPort};
+use crate::task;
 use crate::ticket::Payer;
 use crate::time::Clock;
 use crate::tls::{client_config_with, Channel, CipherOrder, ServerConfigs, TlsError, Versions};
@@ -219,7 +220,7 @@ impl Device {
             payer: Arc::new(Mutex::new(Payer::new(options.max_bytes))),
             traffic: Arc::default(),
         });
-        let keeper = executor.spawn(keeper::keep(shared.clone()));
+        let keeper = task::spawn(executor, keeper::keep(shared.clone()));
         Ok(Device {
             shared,
             offers: offered,

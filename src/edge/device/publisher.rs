@@ -10,6 +10,7 @@ use crate::edge::port_name;
 use crate::identity::Address;
 use crate::platform::socket::Tuning;
 use crate::ports::local::End;
+use crate::task;
 use crate::wire::code::Code;
 use crate::wire::control::allow_list_fits;
 use async_io::Async;
@@ -97,13 +98,17 @@ impl Publication {
     }
 }
 
+/// Hears of openings that fail: opener, port name and reason. Not generic: each
+/// kind would bring a copy of all that follows.
+pub type Failed = Arc<dyn Fn(Address, &str, &End) + Send + Sync>;
+
 /// Publishes and serves until the device is over. Openings that fail are
-/// reported to `failed` as opener, port name and reason.
+/// reported to `failed`.
 pub async fn serve(
     device: Device,
     publications: Vec<Publication>,
     executor: Arc<Executor<'static>>,
-    failed: impl Fn(Address, &str, &End) + Send + Sync + 'static,
+    failed: Failed,
 ) {
     let by_name: BTreeMap<String, Arc<Publication>> = publications
         .into_iter()
@@ -112,23 +117,21 @@ pub async fn serve(
     for (name, publication) in &by_name {
         device.publish(name, publication.access.list());
     }
-    let failed = Arc::new(failed);
     while let Some(offer) = device.accept().await {
         let Some(publication) = by_name.get(offer.name()).cloned() else {
             offer.refuse(Code::NOT_PUBLISHED, "the device does not publish this port");
             continue;
         };
         let (device, failed) = (device.clone(), failed.clone());
-        executor
-            .spawn(async move {
-                let (opener, name) = (offer.opener(), offer.name().to_owned());
-                match join(&device, offer, &publication).await {
-                    Err(end) if is_news(&end) => failed(opener, &name, &end),
-                    Err(end) => log::debug!("{name} of {opener} ended: {end}"),
-                    Ok(()) => {}
-                }
-            })
-            .detach();
+        task::spawn(&executor, async move {
+            let (opener, name) = (offer.opener(), offer.name().to_owned());
+            match join(&device, offer, &publication).await {
+                Err(end) if is_news(&end) => failed(opener, &name, &end),
+                Err(end) => log::debug!("{name} of {opener} ended: {end}"),
+                Ok(()) => {}
+            }
+        })
+        .detach();
     }
 }
 

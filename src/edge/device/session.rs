@@ -98,6 +98,8 @@ struct Core {
     ticket_id: Option<u32>,
     /// Something must have come by then, else the node is gone.
     answer_due: Option<Moment>,
+    /// A node that wants tickets must have asked for the first by then.
+    ask_due: Option<Moment>,
     last_heard: Moment,
     ping: Option<(u32, Moment)>,
     next_ping: Moment,
@@ -121,6 +123,7 @@ impl DeviceSession {
                 admitted: false,
                 ticket_id: None,
                 answer_due: Some(now + ANSWER_TIME),
+                ask_due: None,
                 last_heard: now,
                 ping: None,
                 next_ping: now + PING_INTERVAL,
@@ -198,6 +201,10 @@ impl Protocol for DeviceSession {
                 return Err(Stop::Lost(waited.into()));
             }
         }
+        if core.ask_due.is_some_and(|due| now >= due) {
+            let text = "the node wants tickets and did not ask for one in time";
+            return Err(Stop::Lost(text.into()));
+        }
         if core.welcomed && now >= core.next_ping {
             core.send_ping(now);
         }
@@ -207,10 +214,10 @@ impl Protocol for DeviceSession {
         } else {
             None
         };
-        Ok(match (wake, core.answer_due) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        })
+        Ok([wake, core.answer_due, core.ask_due]
+            .into_iter()
+            .flatten()
+            .min())
     }
 
     fn link(&self) -> Option<&Arc<Link>> {
@@ -263,12 +270,15 @@ impl Core {
                 self.tell(Event::Welcomed(welcome));
                 if free {
                     self.admit(link);
+                } else {
+                    self.ask_due = Some(now + ANSWER_TIME);
                 }
                 self.send_ping(now);
             }
             _ if !self.welcomed => return Err(no_welcome()),
             TicketAsk::KIND => {
                 let ask: TicketAsk = parse(body)?;
+                self.ask_due = None;
                 let ask = Ask {
                     epoch: ask.epoch,
                     epoch_known: ask.epoch_known,

@@ -121,8 +121,9 @@ impl Waiting {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    limits: AdmissionLimits,
     total: Count,
     /// Handshakes in progress by number, the oldest first.
     waiting: BTreeMap<u64, Waiting>,
@@ -135,7 +136,6 @@ struct State {
 /// Counts connections; shared by all listeners.
 #[derive(Debug)]
 pub struct Admission {
-    limits: AdmissionLimits,
     state: Mutex<State>,
 }
 
@@ -189,8 +189,15 @@ impl Admission {
     #[must_use]
     pub fn new(limits: AdmissionLimits) -> Arc<Admission> {
         Arc::new(Admission {
-            limits,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                limits,
+                total: Count::default(),
+                waiting: BTreeMap::new(),
+                next: 0,
+                by_address: HashMap::new(),
+                rates: HashMap::new(),
+                all: None,
+            }),
         })
     }
 
@@ -198,14 +205,19 @@ impl Admission {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Puts other bounds in force; who is in stays.
+    pub fn change(&self, limits: AdmissionLimits) {
+        self.lock().limits = limits;
+    }
+
     /// Whether the total rate allows one more connection now. If not, the caller
     /// waits: connections stay in the kernel's backlog, which is bounded and cheap.
     pub fn pace(&self, now: Moment) -> bool {
-        let rate = self.limits.accepts_per_second;
+        let mut st = self.lock();
+        let rate = st.limits.accepts_per_second;
         if rate == 0 {
             return true;
         }
-        let mut st = self.lock();
         let bucket = st.all.get_or_insert_with(|| Bucket::full(rate, now));
         bucket.take(rate, now)
     }
@@ -229,9 +241,9 @@ impl Admission {
         now: Moment,
         wake: &mut Vec<Waker>,
     ) -> Result<Slot, Denied> {
-        let limits = &self.limits;
         let mut guard = self.lock();
         let st = &mut *guard;
+        let limits = st.limits;
         let rate = limits.accepts_per_second_per_address;
         if rate > 0 {
             if st.rates.len() >= RATES_MAX {

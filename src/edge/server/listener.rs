@@ -2,11 +2,13 @@
 
 use super::admission::Admission;
 use super::session::{ServerSession, Services};
+use super::sessions::Sessions;
 use crate::edge::pump::{Pump, Stop};
+use crate::liveness::Beat;
 use crate::platform::socket::Tuning;
 use crate::tls::{Channel, ServerConfigs};
 use async_io::{Async, Timer};
-use smol::Executor;
+use smol::{future, Executor};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
@@ -32,24 +34,35 @@ pub struct Server {
     pub denied: AtomicU64,
     /// Sessions that ended.
     pub ended: AtomicU64,
+    /// Sessions that a defect of ours ended.
+    pub panicked: AtomicU64,
+    /// Who is connected.
+    pub sessions: Arc<Sessions>,
 }
 
-/// Accepts for ever. Never ends by itself, whatever the network does.
+/// Accepts for ever. Never ends by itself, whatever the network does; answers
+/// when `beat` asks.
 pub async fn listen(
     server: Arc<Server>,
     listener: Async<TcpListener>,
     executor: Arc<Executor<'static>>,
+    beat: Beat,
 ) {
     loop {
-        match listener.accept().await {
-            Ok((socket, from)) => {
-                if server.take(socket, from, &executor) {
-                    while !server.admission.pace(server.services.clock.now()) {
-                        Timer::after(PACE).await;
-                    }
+        let accepted = async { Some(listener.accept().await) };
+        let asked = async {
+            beat.asked().await;
+            None
+        };
+        match future::or(accepted, asked).await {
+            None => {}
+            Some(Ok((socket, from))) => {
+                let taken = server.take(socket, from, &executor);
+                while taken && !server.admission.pace(server.services.clock.now()) {
+                    Timer::after(PACE).await;
                 }
             }
-            Err(e) => {
+            Some(Err(e)) => {
                 log::warn!("cannot accept a connection: {e}; waiting a moment");
                 Timer::after(ACCEPT_PAUSE).await;
             }
@@ -71,6 +84,8 @@ impl Server {
             tls,
             denied: AtomicU64::new(0),
             ended: AtomicU64::new(0),
+            panicked: AtomicU64::new(0),
+            sessions: Arc::default(),
         }
     }
 
@@ -95,7 +110,11 @@ impl Server {
                 return false;
             }
         };
-        if let Err(e) = Tuning::SESSION.apply(&socket) {
+        let tuning = Tuning {
+            unsent: Some(self.services.terms.get().send_buffer),
+            ..Tuning::SESSION
+        };
+        if let Err(e) = tuning.apply(&socket) {
             log::debug!("socket options of {from}: {e}");
         }
         let clock = self.services.clock.clone();
@@ -108,16 +127,19 @@ impl Server {
             session,
         );
         let server = self.clone();
-        executor
-            .spawn(async move {
-                let stop = pump.await;
-                server.ended.fetch_add(1, Ordering::Relaxed);
-                match stop {
-                    Stop::Say(c) => log::info!("session of {from} ended: {} ({})", c.text, c.code),
-                    stop => log::debug!("session of {from}: {stop}"),
+        self.sessions.spawn(executor, pump, move |stop| {
+            server.ended.fetch_add(1, Ordering::Relaxed);
+            match stop {
+                Some(Stop::Say(c)) => {
+                    log::info!("session of {from} ended: {} ({})", c.text, c.code);
                 }
-            })
-            .detach();
+                Some(stop) => log::debug!("session of {from}: {stop}"),
+                None => {
+                    server.panicked.fetch_add(1, Ordering::Relaxed);
+                    log::error!("session of {from} ended by a defect of this program");
+                }
+            }
+        });
         true
     }
 }

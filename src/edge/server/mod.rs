@@ -5,13 +5,16 @@
 //! | [`admission`] | how many may connect, how fast, from where |
 //! | [`session`] | the state machine of one session, without I/O |
 //! | `serving.rs` | what a session holds after Hello: its account |
+//! | [`sessions`] | the tasks of all connections |
 //! | [`listener`] | accepts and starts sessions |
 
 pub mod admission;
 pub mod listener;
 mod serving;
 pub mod session;
+pub mod sessions;
 
 pub use admission::{Admission, AdmissionLimits};
 pub use listener::{listen, Server};
-pub use session::{ServerSession, Services, Terms};
+pub use session::{Current, ServerSession, Services, Terms};
+pub use sessions::Sessions;

@@ -10,6 +10,7 @@ use crate::wire::code::Code;
 use crate::wire::control::{short_text, ErrorAnswer, TicketAccepted, TicketAsk, TicketTooLow};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -38,16 +39,27 @@ pub(super) struct Serving {
     pub deadline: Option<Moment>,
     pub ping: Option<(u32, Moment)>,
     pub measured: Moment,
-    /// Bytes and ports not yet charged.
-    pub bytes: u64,
+    /// Payload bytes taken from the device and not yet charged.
+    pub received: u64,
+    /// Payload bytes sent to it and not yet charged.
+    pub sent: u64,
+    /// Ports not yet charged.
     pub ports: u64,
 }
 
 impl Serving {
     /// Charges what was carried since the last time. True when the accounts
-    /// must be looked at.
+    /// must be looked at. The node's totals are added up here, once a turn: with
+    /// several threads they would be fought over at every frame.
     pub fn settle(&mut self) -> bool {
-        let bytes = std::mem::take(&mut self.bytes);
+        let received = std::mem::take(&mut self.received);
+        let sent = std::mem::take(&mut self.sent);
+        let bytes = received.saturating_add(sent);
+        if bytes > 0 {
+            let board = self.registration.board();
+            board.bytes_in.fetch_add(received, Ordering::Relaxed);
+            board.bytes_out.fetch_add(sent, Ordering::Relaxed);
+        }
         let ports = std::mem::take(&mut self.ports);
         (bytes > 0 || ports > 0) && self.tab.charge(bytes, ports)
     }

@@ -18,8 +18,7 @@ use crate::wire::control::{
     Open, Opened, Ping, Pong, Publish, Published, TicketAccepted, Welcome, ALLOW_MAX,
 };
 use crate::wire::frame::{starts_our_dialect, Decoder, Piece, HEADER_LEN};
-use std::sync::atomic::Ordering;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
 use std::time::Duration;
 
@@ -49,12 +48,40 @@ pub struct Terms {
     pub idle_timeout: Duration,
     /// Most ports of a session.
     pub max_ports: usize,
+    /// Unsent bytes that the kernel may hold for a connection.
+    pub send_buffer: u32,
+}
+
+/// A value that can be replaced while sessions go on with the one they began with.
+#[derive(Debug)]
+pub struct Current<T>(Mutex<Arc<T>>);
+
+impl<T> From<T> for Current<T> {
+    fn from(value: T) -> Current<T> {
+        Current(Mutex::new(Arc::new(value)))
+    }
+}
+
+impl<T> Current<T> {
+    /// The value for those who begin now.
+    #[must_use]
+    pub fn get(&self) -> Arc<T> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Replaces it.
+    pub fn change(&self, value: T) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
+    }
 }
 
 /// What all sessions of a node share.
 pub struct Services {
     /// What sessions are held to.
-    pub terms: Terms,
+    pub terms: Current<Terms>,
     /// Who is online.
     pub board: Arc<Switchboard>,
     /// Whose traffic is paid.
@@ -90,6 +117,8 @@ enum Phase {
 
 struct Core {
     services: Arc<Services>,
+    /// As they were when the session began: it was told so.
+    terms: Arc<Terms>,
     slot: Slot,
     phase: Phase,
     link: Option<Arc<Link>>,
@@ -104,12 +133,14 @@ impl ServerSession {
     #[must_use]
     pub fn new(services: Arc<Services>, slot: Slot) -> ServerSession {
         let now = services.clock.now();
+        let terms = services.terms.get();
         ServerSession {
             decoder: Decoder::new(),
             core: Core {
-                due: now + services.terms.handshake_time,
+                due: now + terms.handshake_time,
                 last_heard: now,
                 services,
+                terms,
                 slot,
                 phase: Phase::Meeting(Vec::new()),
                 link: None,
@@ -156,11 +187,8 @@ impl Protocol for ServerSession {
     }
 
     fn sent(&mut self, bytes: usize) {
-        let core = &mut self.core;
-        if let Phase::Serving(serving) = &mut core.phase {
-            serving.bytes += bytes as u64;
-            let total = &core.services.board.bytes_out;
-            total.fetch_add(bytes as u64, Ordering::Relaxed);
+        if let Phase::Serving(serving) = &mut self.core.phase {
+            serving.sent += bytes as u64;
         }
     }
 
@@ -225,16 +253,13 @@ impl Core {
         let (Phase::Serving(serving), Some(link)) = (&mut self.phase, &self.link) else {
             return Err(Stop::say(Code::PROTOCOL, "a session starts with Hello"));
         };
-        let taken = link.receive(port, bytes, first, last, now)? as u64;
-        serving.bytes += taken;
-        let total = &self.services.board.bytes_in;
-        total.fetch_add(taken, Ordering::Relaxed);
+        serving.received += link.receive(port, bytes, first, last, now)? as u64;
         Ok(())
     }
 
     fn greet(&mut self, id: u32, hello: &Hello, now: Moment) -> Result<(), Stop> {
         let services = &self.services;
-        let terms = &services.terms;
+        let terms = &self.terms;
         let link = Link::new(LinkOptions {
             remote: self.device,
             chooses_even: true,
@@ -269,7 +294,8 @@ impl Core {
             deadline: None,
             ping: None,
             measured: now,
-            bytes: 0,
+            received: 0,
+            sent: 0,
             ports: 0,
         }));
         self.link = Some(link);
@@ -302,6 +328,8 @@ impl Core {
             Open::KIND => {
                 let open: Open = parse(body)?;
                 if !serving.admitted {
+                    // Refused, and used up like any other: an Abort may follow.
+                    let _ = link.claim_remote_number(open.port)?;
                     link.push_control(id, &no_ticket());
                     return Ok(());
                 }
@@ -433,7 +461,7 @@ impl Core {
             }
             return Ok(Some(self.due));
         };
-        let terms = &self.services.terms;
+        let terms = &self.terms;
         let idle = self.last_heard + terms.idle_timeout;
         if now >= idle {
             let text = format!("nothing was heard for {} s", terms.idle_timeout.as_secs());

@@ -379,7 +379,7 @@ impl Model {
         }
         self.world.assert_nothing_was_forgotten();
         // Who has not paid waits for the end of the session.
-        let paid = !self.world.services.terms.tickets_required;
+        let paid = !self.world.services.terms.get().tickets_required;
         for (_, handle) in &self.handles {
             let pair = self.pairs[handle.pair];
             assert!(

@@ -170,6 +170,23 @@ fn a_pong_that_nobody_waits_for_is_no_reason_to_end() {
 }
 
 #[test]
+fn taking_back_a_port_that_was_refused_for_want_of_a_ticket_is_no_violation() {
+    let mut world = World::paid();
+    let mut raw = Raw::greeted(&mut world, 1);
+    let other = Program::new(2);
+    raw.open(&mut world, 1, &other, "tcp:1");
+    assert_eq!(
+        raw.expect::<ErrorAnswer>(&mut world).1.code,
+        Code::NO_TICKET
+    );
+    raw.abort(&mut world, 1);
+    raw.assert_alive(&world);
+    // The number is used up all the same.
+    raw.open(&mut world, 1, &other, "tcp:1");
+    raw.expect_end(&mut world, Code::PROTOCOL);
+}
+
+#[test]
 fn the_reason_of_a_close_reaches_the_other_side_and_ends_it() {
     let mut world = World::free();
     let mut raw = Raw::greeted(&mut world, 1);

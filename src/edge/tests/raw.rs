@@ -147,7 +147,7 @@ impl Raw {
             total_bytes,
             local_address: Vec::new(),
         };
-        Ticket::sign(&self.key, &world.services.terms.node, terms)
+        Ticket::sign(&self.key, &world.services.terms.get().node, terms)
     }
 
     /// Takes in what the other end has sent.

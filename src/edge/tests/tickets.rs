@@ -228,7 +228,8 @@ fn both_devices_pay_for_the_payload_of_a_port_and_for_nothing_else() {
     let tab = world.services.book.open(b.address(), None);
     tab.charge(0, 0);
     drop(tab);
-    let board = &world.services.board;
+    let board = world.services.board.clone();
+    world.close();
     assert_eq!(board.bytes_in.load(Ordering::Relaxed), sent);
     assert_eq!(board.bytes_out.load(Ordering::Relaxed), sent);
 }

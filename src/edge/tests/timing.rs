@@ -116,6 +116,20 @@ fn a_device_that_pings_all_the_time_is_not_pinged_all_the_time() {
 }
 
 #[test]
+fn a_node_that_wants_tickets_and_asks_for_none_is_left() {
+    let mut world = World::free();
+    let program = Program::new(1);
+    let mut raw = Raw::node(&mut world, &program);
+    raw.say(&mut world, 1, &welcome(true));
+    let (id, _) = raw.expect::<Ping>(&mut world);
+    raw.say(&mut world, id, &Pong {});
+    world.pass(Duration::from_secs(19));
+    assert_eq!(world.device_stop(raw.line), None);
+    world.pass(Duration::from_secs(2));
+    assert!(matches!(world.device_stop(raw.line), Some(Stop::Lost(_))));
+}
+
+#[test]
 fn a_device_that_slept_for_an_hour_notices_that_its_node_is_gone() {
     let mut world = World::free();
     let program = Program::new(1);

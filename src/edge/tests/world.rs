@@ -100,6 +100,7 @@ impl World {
                 handshake_time: Duration::from_secs(30),
                 idle_timeout: Duration::from_secs(300),
                 max_ports: 1024,
+                send_buffer: 128 << 10,
             },
             budget: 64 << 20,
             clock_trusted: true,
@@ -123,7 +124,7 @@ impl World {
             services: Arc::new(Services {
                 board: Switchboard::new(),
                 book: Book::new(None, rules, policy, plan.terms.fleet),
-                terms: plan.terms,
+                terms: plan.terms.into(),
                 budget: Budget::new(plan.budget),
                 clock: clock.clone(),
             }),
@@ -186,7 +187,7 @@ impl World {
 
     fn device_half(&self, program: &Program) -> Half<DeviceSession> {
         let mut session = DeviceSession::new(program.parts(self.clock.clone()));
-        let node = self.services.terms.node;
+        let node = self.services.terms.get().node;
         session.secured(node, Some(ALPN), self.now()).unwrap();
         Half::new(session)
     }

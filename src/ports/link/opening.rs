@@ -23,10 +23,11 @@ impl Link {
     }
 
     /// Checks an Open's number and the bounds, and marks the number as used.
-    pub(in crate::ports) fn claim_remote_number(
-        &self,
-        number: u32,
-    ) -> Result<Option<Code>, Violation> {
+    ///
+    /// # Errors
+    /// It is not the next number of that side: the session ends. `Some` is a
+    /// bound that refuses the port alone.
+    pub fn claim_remote_number(&self, number: u32) -> Result<Option<Code>, Violation> {
         let mut st = self.lock();
         let even = number.is_multiple_of(2);
         if number == 0 || even == self.options.chooses_even || number <= st.remote_high {

@@ -111,8 +111,7 @@ fn a_file_that_is_not_a_whole_store_is_damaged_and_not_a_crash() {
         assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
         assert!(error.to_string().contains(part), "{error}");
     };
-    damage(&whole[..whole.len() - 4096], "cut short");
-    damage(&whole[..whole.len() / 2], "cut short");
+    damage(&whole[..whole.len() / 2], "not in the file");
     damage(&whole[..5000], "data.mdb is damaged");
     damage(&whole[..10], "data.mdb is damaged");
     damage(&[7; 9000], "data.mdb is damaged");
@@ -186,6 +185,7 @@ fn a_full_map_grows_while_others_read() {
     let options = StoreOptions {
         map_size: 1,
         map_limit: 64 << 20,
+        ..StoreOptions::default()
     };
     let store = Store::open(dir.path(), options).unwrap();
     let small = store.health().map_size;
@@ -223,6 +223,7 @@ fn a_store_at_its_limit_keeps_what_it_has_and_takes_rows_again_later() {
     let options = StoreOptions {
         map_size: 1,
         map_limit: 1 << 20,
+        ..StoreOptions::default()
     };
     let store = Store::open(dir.path(), options).unwrap();
     let mut kept = 0;

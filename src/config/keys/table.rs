@@ -1,0 +1,444 @@
+//! The rows.
+
+use super::{Key, Takes};
+use crate::config::profile::Profile;
+use crate::config::value::{
+    self, addresses, auto, boolean, duration, fleet_rule, format, host, levels, list_of, number,
+    port_or_off, ports, show_duration, show_size, show_tls_versions, size, tls_versions, within,
+};
+use crate::platform::memory::MIN_BUDGET;
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest name of a node in characters: what a table of peers still shows.
+const MAX_NAME: usize = 64;
+
+/// A store smaller than this cannot hold one full transaction.
+const MIN_MAP: u64 = 1 << 20;
+/// Largest map: what a 32-bit process can be sure of, or more than any disk that this runs on.
+#[cfg(target_pointer_width = "64")]
+const MAX_MAP: u64 = 1 << 40;
+#[cfg(not(target_pointer_width = "64"))]
+const MAX_MAP: u64 = 1 << 30;
+
+/// Windows and what they grow by, in bytes. Below the first credit of a port a
+/// window cannot be; above 64 MiB one port could take a small device's memory.
+const WINDOWS: (u64, u64) = (64 << 10, 64 << 20);
+/// Unsent bytes in the kernel: one TLS record at least.
+const UNSENT: (u64, u64) = (16 << 10, 16 << 20);
+
+const DAY: Duration = Duration::from_secs(86_400);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn span(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+    within(duration(text)?, &least, &most, |d| show_duration(*d))
+}
+
+fn bytes(text: &str, least: u64, most: u64) -> Result<u64, String> {
+    within(size(text)?, &least, &most, |n| show_size(*n))
+}
+
+fn joined<T: Display>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    items.join(", ")
+}
+
+fn auto_or(size: Option<u64>) -> String {
+    size.map_or_else(|| "auto".to_owned(), show_size)
+}
+
+fn node_name(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    if name.chars().count() > MAX_NAME {
+        return Err(format!("it has more than {MAX_NAME} characters"));
+    }
+    if name.chars().any(char::is_control) {
+        return Err("it has control characters".to_owned());
+    }
+    Ok(name.to_owned())
+}
+
+fn profile(text: &str) -> Result<Option<Profile>, String> {
+    auto(text, |name| {
+        Profile::find(name).ok_or_else(|| "there is no such profile".to_owned())
+    })
+}
+
+/// A number of bytes that fits the field.
+fn bytes_of<T: TryFrom<u64>>(text: &str, (least, most): (u64, u64)) -> Result<T, String> {
+    T::try_from(bytes(text, least, most)?).map_err(|_| "the number is too large".to_owned())
+}
+
+/// Sets a field to what an expression gives.
+macro_rules! set {
+    ($section:ident . $field:ident, $text:ident => $value:expr) => {
+        |settings, $text| {
+            settings.$section.$field = $value?;
+            Ok(())
+        }
+    };
+}
+
+/// Every setting that there is.
+pub static KEYS: &[Key] = &[
+    Key {
+        name: "node.name",
+        takes: Takes::Text,
+        live: true,
+        env: Some("NAME"),
+        doc: "A name for people, shown by chr_node_info.",
+        allowed: "up to 64 characters",
+        set: set!(node.name, text => node_name(text)),
+        get: |s| s.node.name.clone(),
+    },
+    Key {
+        name: "node.memory_limit",
+        takes: Takes::Number,
+        live: false,
+        env: Some("MEMORY_LIMIT"),
+        doc: "Memory that the node may use: buffers and the number of connections follow from it. auto is half of what is free at the start, within the limit of the container or service.",
+        allowed: "auto, or a size of at least 8M such as 64M or 1G",
+        set: set!(node.memory_limit, text => auto(text, |t| bytes(t, MIN_BUDGET, 1 << 42))),
+        get: |s| auto_or(s.node.memory_limit),
+    },
+    Key {
+        name: "node.profile",
+        takes: Takes::Text,
+        live: false,
+        env: None,
+        doc: "Class of device whose values hold where nobody set others; the files are in configs/. auto chooses by memory, processor and system.",
+        allowed: "auto, raspberry-pi, router, android or server",
+        set: |settings, text| {
+            settings.node.profile_wanted = profile(text)?;
+            Ok(())
+        },
+        get: |s| match s.node.profile_wanted {
+            Some(profile) => profile.name().to_owned(),
+            None => "auto".to_owned(),
+        },
+    },
+    Key {
+        name: "network.edge_ports",
+        takes: Takes::List,
+        live: false,
+        env: Some("EDGE2_PORT"),
+        doc: "Ports that devices connect to.",
+        allowed: "ports separated by commas or spaces, 0 for any free one, or off",
+        set: set!(network.edge_ports, text => ports(text)),
+        get: |s| match s.network.edge_ports.as_slice() {
+            [] => "off".to_owned(),
+            ports => joined(ports),
+        },
+    },
+    Key {
+        name: "network.rpc_port",
+        takes: Takes::Number,
+        live: false,
+        env: Some("RPC_PORT"),
+        doc: "Port of HTTP: /health and JSON-RPC.",
+        allowed: "a port, 0 for any free one, or off",
+        set: set!(network.rpc_port, text => port_or_off(text)),
+        get: |s| s.network.rpc_port.map_or_else(|| "off".to_owned(), |p| p.to_string()),
+    },
+    Key {
+        name: "network.bind",
+        takes: Takes::List,
+        live: false,
+        env: None,
+        doc: "Addresses that the device ports listen on.",
+        allowed: "IP addresses separated by commas or spaces",
+        set: set!(network.bind, text => addresses(text)),
+        get: |s| joined(&s.network.bind),
+    },
+    Key {
+        name: "network.rpc_bind",
+        takes: Takes::List,
+        live: false,
+        env: None,
+        doc: "Addresses that the HTTP port listens on. Whoever reaches it can read what the node reports.",
+        allowed: "IP addresses separated by commas or spaces",
+        set: set!(network.rpc_bind, text => addresses(text)),
+        get: |s| joined(&s.network.rpc_bind),
+    },
+    Key {
+        name: "network.rpc_hosts",
+        takes: Takes::List,
+        live: true,
+        env: None,
+        doc: "Names that a request's Host header may carry besides IP addresses and localhost (protection against DNS rebinding).",
+        allowed: "host names separated by commas or spaces",
+        set: set!(network.rpc_hosts, text => list_of(text, host)),
+        get: |s| joined(&s.network.rpc_hosts),
+    },
+    Key {
+        name: "network.host",
+        takes: Takes::Text,
+        live: true,
+        env: Some("HOST"),
+        doc: "The address that others are told to reach this node by; shown as public_address by chr_node_info.",
+        allowed: "an IP address or a host name, without a port; empty for none",
+        set: set!(network.host, text => if text.trim().is_empty() { Ok(None) } else { host(text).map(Some) }),
+        get: |s| s.network.host.clone().unwrap_or_default(),
+    },
+    Key {
+        name: "storage.data_dir",
+        takes: Takes::Text,
+        live: false,
+        env: Some("DATA_DIR"),
+        doc: "Folder of the node's key, its store and run.json; made when missing.",
+        allowed: "the path of a folder",
+        set: set!(storage.data_dir, text => if text.is_empty() { Err("it is empty".to_owned()) } else { Ok::<_, String>(PathBuf::from(text)) }),
+        get: |s| s.storage.data_dir.display().to_string(),
+    },
+    Key {
+        name: "storage.map_size",
+        takes: Takes::Number,
+        live: false,
+        env: None,
+        doc: "First size of the store's memory map; it grows when it is full.",
+        allowed: "auto, or a size from 1M to 1T (1G on 32-bit systems)",
+        set: set!(storage.map_size, text => auto(text, |t| bytes(t, MIN_MAP, MAX_MAP))),
+        get: |s| auto_or(s.storage.map_size),
+    },
+    Key {
+        name: "storage.flush_interval",
+        takes: Takes::Number,
+        live: false,
+        env: None,
+        doc: "How long rows that can wait (statistics) stay in memory before they are written by themselves. Each commit costs flash 20 KB.",
+        allowed: "a duration from 1s to 1d",
+        set: set!(storage.flush_interval, text => span(text, SECOND, DAY)),
+        get: |s| show_duration(s.storage.flush_interval),
+    },
+    Key {
+        name: "performance.max_connections",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "Device connections at once. The limit of open files and the memory limit may lower it; the log says so at the start. Each costs about 11 KiB idle.",
+        allowed: "a number from 1 to 1000000",
+        set: set!(performance.max_connections, text => number(text, 1, 1_000_000)),
+        get: |s| s.performance.max_connections.to_string(),
+    },
+    Key {
+        name: "performance.connection_timeout",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "Time from accepting a connection to the end of TLS handshake and Hello.",
+        allowed: "a duration from 1s to 10m",
+        set: set!(performance.connection_timeout, text => span(text, SECOND, Duration::from_secs(600))),
+        get: |s| show_duration(s.performance.connection_timeout),
+    },
+    Key {
+        name: "performance.idle_timeout",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "A session without any frame for this long is closed. Devices ping every 100 s.",
+        allowed: "a duration from 1s to 1d",
+        set: set!(performance.idle_timeout, text => span(text, SECOND, DAY)),
+        get: |s| show_duration(s.performance.idle_timeout),
+    },
+    Key {
+        name: "performance.max_ports_per_session",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "Open ports that one session may have. Each may buffer its first credit of 16 to 64 KiB.",
+        allowed: "a number from 1 to 65536",
+        set: set!(performance.max_ports_per_session, text => number(text, 1, 65_536)),
+        get: |s| s.performance.max_ports_per_session.to_string(),
+    },
+    Key {
+        name: "performance.max_window",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "What one direction of a port may have on its way, and the node hold of it at worst: 2M carries 160 Mbit/s at 100 ms.",
+        allowed: "a size from 64K to 64M",
+        set: set!(performance.max_window, text => bytes_of(text, WINDOWS)),
+        get: |s| show_size(s.performance.max_window.into()),
+    },
+    Key {
+        name: "performance.session_buffer",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "What the ports of one session may hold together beyond their first credit. A quarter of the memory limit bounds all sessions.",
+        allowed: "a size from 64K to 64M",
+        set: set!(performance.session_buffer, text => bytes_of(text, WINDOWS)),
+        get: |s| show_size(s.performance.session_buffer as u64),
+    },
+    Key {
+        name: "performance.send_buffer",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "What the kernel may hold of a connection that is not on its way yet. Holds for connections that come after a change.",
+        allowed: "a size from 16K to 16M",
+        set: set!(performance.send_buffer, text => bytes_of(text, UNSENT)),
+        get: |s| show_size(s.performance.send_buffer.into()),
+    },
+    Key {
+        name: "security.tls_versions",
+        takes: Takes::List,
+        live: false,
+        env: None,
+        doc: "TLS versions that devices may use. Clients in other languages need 1.2.",
+        allowed: "1.2, 1.3 or both",
+        set: set!(security.tls_versions, text => tls_versions(text)),
+        get: |s| show_tls_versions(s.security.tls_versions),
+    },
+    Key {
+        name: "security.require_tickets",
+        takes: Takes::Switch,
+        live: true,
+        env: None,
+        doc: "Whether a device must pay for relaying with signed tickets.",
+        allowed: "true or false",
+        set: set!(security.require_tickets, text => boolean(text)),
+        get: |s| s.security.require_tickets.to_string(),
+    },
+    Key {
+        name: "security.rate_limiting",
+        takes: Takes::Switch,
+        live: true,
+        env: None,
+        doc: "Whether accept_rate and accept_rate_per_address hold. The caps on sessions and handshakes always do.",
+        allowed: "true or false",
+        set: set!(security.rate_limiting, text => boolean(text)),
+        get: |s| s.security.rate_limiting.to_string(),
+    },
+    Key {
+        name: "security.fleet_allowlist",
+        takes: Takes::List,
+        live: true,
+        env: None,
+        doc: "Fleets, or single devices of a fleet, that the node relays for; empty admits everyone.",
+        allowed: "0xFLEET or 0xFLEET/0xDEVICE, separated by commas or spaces",
+        set: set!(security.fleet_allowlist, text => list_of(text, fleet_rule)),
+        get: |s| joined(&s.security.fleet_allowlist),
+    },
+    Key {
+        name: "security.max_sessions_per_address",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "Sessions that one IPv4 address or IPv6 /64 may hold: a quarter of the default max_connections, and still room for everyone behind a provider's shared address.",
+        allowed: "a number from 1 to 1000000",
+        set: set!(security.max_sessions_per_address, text => number(text, 1, 1_000_000)),
+        get: |s| s.security.max_sessions_per_address.to_string(),
+    },
+    Key {
+        name: "security.max_handshakes",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "Connections that may be in the handshake at once, up to the first ticket: unknown peers must not take the memory of known ones. When all places are taken, the oldest gives way to a newcomer: at once where its address holds most of them, else after 2s.",
+        allowed: "a number from 1 to 65536",
+        set: set!(security.max_handshakes, text => number(text, 1, 65_536)),
+        get: |s| s.security.max_handshakes.to_string(),
+    },
+    Key {
+        name: "security.max_handshakes_per_address",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "The same for one IPv4 address or IPv6 /64, so that no one holds all of them.",
+        allowed: "a number from 1 to 65536",
+        set: set!(security.max_handshakes_per_address, text => number(text, 1, 65_536)),
+        get: |s| s.security.max_handshakes_per_address.to_string(),
+    },
+    Key {
+        name: "security.accept_rate",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "New connections a second: each handshake costs elliptic-curve arithmetic (0.2 ms of a PC's core).",
+        allowed: "a number from 1 to 100000",
+        set: set!(security.accept_rate, text => number(text, 1, 100_000)),
+        get: |s| s.security.accept_rate.to_string(),
+    },
+    Key {
+        name: "security.accept_rate_per_address",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "The same for one IPv4 address or IPv6 /64.",
+        allowed: "a number from 1 to 100000",
+        set: set!(security.accept_rate_per_address, text => number(text, 1, 100_000)),
+        get: |s| s.security.accept_rate_per_address.to_string(),
+    },
+    Key {
+        name: "tickets.chain_id",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "Chain that devices write their tickets for; told to them in Hello.",
+        allowed: "a number from 0 to 18446744073709551615",
+        set: set!(tickets.chain_id, text => number(text, 0, u64::MAX)),
+        get: |s| s.tickets.chain_id.to_string(),
+    },
+    Key {
+        name: "tickets.fleet",
+        takes: Takes::Text,
+        live: true,
+        env: None,
+        doc: "Fleet contract that devices write their tickets for unless they name another; told to them in Hello.",
+        allowed: "0x and 40 hexadecimal digits",
+        set: set!(tickets.fleet, text => value::address(text)),
+        get: |s| s.tickets.fleet.clone(),
+    },
+    Key {
+        name: "tickets.grace_bytes",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "Bytes that a device may use beyond its ticket before its ports pause.",
+        allowed: "a size from 0 to 1T such as 40M",
+        set: set!(tickets.grace_bytes, text => bytes(text, 0, 1 << 40)),
+        get: |s| show_size(s.tickets.grace_bytes),
+    },
+    Key {
+        name: "runtime.threads",
+        takes: Takes::Number,
+        live: false,
+        env: None,
+        doc: "Threads that carry traffic. One carries several Gbit/s on a PC; more cost a little of each.",
+        allowed: "a number from 1 to 64",
+        set: set!(runtime.threads, text => number(text, 1, 64)),
+        get: |s| s.runtime.threads.to_string(),
+    },
+    Key {
+        name: "runtime.worker_pool_size",
+        takes: Takes::Number,
+        live: false,
+        env: None,
+        doc: "Most threads for what would block the others: files, name lookups. They come when needed and go when idle.",
+        allowed: "a number from 1 to 64",
+        set: set!(runtime.worker_pool_size, text => number(text, 1, 64)),
+        get: |s| s.runtime.worker_pool_size.to_string(),
+    },
+    Key {
+        name: "log.level",
+        takes: Takes::List,
+        live: true,
+        env: Some("LOG_LEVEL"),
+        doc: "The least important message that is written; with ROOM=LEVEL for a single room of the program (docs/architecture.md).",
+        allowed: "error, warn, info, debug, trace or off, also such as \"info, edge=debug, store=warn\"",
+        set: set!(log.level, text => levels(text)),
+        get: |s| s.log.level.to_string(),
+    },
+    Key {
+        name: "log.format",
+        takes: Takes::Text,
+        live: true,
+        env: None,
+        doc: "How lines of the log look. auto: as systemd's journal wants them if it listens, else plain; json: one object a line.",
+        allowed: "auto, plain, journal or json",
+        set: set!(log.format, text => format(text)),
+        get: |s| s.log.format.name().to_owned(),
+    },
+];

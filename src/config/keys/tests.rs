@@ -1,0 +1,114 @@
+//! Tests of `keys.rs`.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+use super::*;
+use std::collections::BTreeSet;
+
+#[test]
+fn no_two_keys_share_a_name_or_a_variable() {
+    let mut seen = BTreeSet::new();
+    for key in KEYS {
+        assert!(seen.insert(key.name.to_owned()), "{}", key.name);
+        assert!(seen.insert(key.variable()), "{}", key.name);
+        if let Some(env) = key.env {
+            assert!(seen.insert(env.to_owned()), "{env}");
+        }
+        assert!(key.name.split('.').count() == 2 && !key.name.contains("__"));
+    }
+}
+
+#[test]
+fn what_a_key_shows_is_what_it_reads() {
+    for key in KEYS {
+        let mut settings = Settings::default();
+        (key.set)(&mut settings, &key.default())
+            .unwrap_or_else(|e| unreachable!("{}: {e}", key.name));
+        assert_eq!(settings, Settings::default(), "{}", key.name);
+    }
+}
+
+#[test]
+fn a_key_writes_to_its_own_field_and_no_other() {
+    let samples = [
+        ("node.name", "Ada's node"),
+        ("node.memory_limit", "96M"),
+        ("network.edge_ports", "0, 7"),
+        ("network.rpc_port", "off"),
+        ("network.bind", "127.0.0.1"),
+        ("network.rpc_bind", "::1"),
+        ("network.rpc_hosts", "node.lan"),
+        ("network.host", "203.0.113.9"),
+        ("node.profile", "router"),
+        ("storage.flush_interval", "7m"),
+        ("performance.max_window", "96K"),
+        ("performance.session_buffer", "97K"),
+        ("performance.send_buffer", "98K"),
+        ("runtime.threads", "3"),
+        ("runtime.worker_pool_size", "5"),
+        ("log.format", "json"),
+        ("storage.data_dir", "/srv/chr"),
+        ("storage.map_size", "32M"),
+        ("performance.max_connections", "17"),
+        ("performance.connection_timeout", "7s"),
+        ("performance.idle_timeout", "9m"),
+        ("performance.max_ports_per_session", "12"),
+        ("security.tls_versions", "1.3"),
+        ("security.require_tickets", "false"),
+        ("security.rate_limiting", "false"),
+        (
+            "security.fleet_allowlist",
+            "0x00000000000000000000000000000000000000aa",
+        ),
+        ("security.max_sessions_per_address", "3"),
+        ("security.max_handshakes", "4"),
+        ("security.max_handshakes_per_address", "5"),
+        ("security.accept_rate", "6"),
+        ("security.accept_rate_per_address", "8"),
+        ("tickets.chain_id", "1"),
+        (
+            "tickets.fleet",
+            "0x00000000000000000000000000000000000000bb",
+        ),
+        ("tickets.grace_bytes", "1M"),
+        ("log.level", "trace"),
+    ];
+    assert_eq!(samples.len(), KEYS.len(), "a sample for each key");
+    for (name, sample) in samples {
+        let key = Key::find(name).expect(name);
+        let mut settings = Settings::default();
+        (key.set)(&mut settings, sample).expect(name);
+        for other in KEYS {
+            let wanted = if other.name == name {
+                sample.to_owned()
+            } else {
+                other.default()
+            };
+            assert_eq!(
+                (other.get)(&settings),
+                wanted,
+                "{} after {name}",
+                other.name
+            );
+        }
+    }
+}
+
+#[test]
+fn values_out_of_bounds_are_refused() {
+    for (name, value) in [
+        ("node.memory_limit", "1M"),
+        ("node.name", "a\nb"),
+        ("performance.max_connections", "0"),
+        ("performance.max_connections", "1000001"),
+        ("performance.connection_timeout", "0s"),
+        ("performance.idle_timeout", "2d"),
+        ("storage.data_dir", ""),
+        ("storage.map_size", "4096"),
+        ("tickets.chain_id", "-1"),
+        ("security.accept_rate", "many"),
+    ] {
+        let mut settings = Settings::default();
+        let key = Key::find(name).expect(name);
+        assert!((key.set)(&mut settings, value).is_err(), "{name} = {value}");
+        assert_eq!(settings, Settings::default());
+    }
+}

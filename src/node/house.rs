@@ -1,0 +1,386 @@
+//! What outlives the services of a node: its identity, its sockets, its
+//! settings, and the places where services leave what those after them need.
+//!
+//! A restart of a service must not cost the node its port numbers or its key's
+//! lock, so those are taken once, before the first service, and kept here.
+
+use super::error::NodeError;
+use super::runfile::RunFile;
+use super::statistics::Statistics;
+use super::supervisor::Record;
+use super::{IdentityChoice, NodePlan};
+use crate::config::Settings;
+use crate::edge::server::{AdmissionLimits, Server, Terms};
+use crate::edge::ALPN;
+use crate::identity::keyfile::{KeyFile, Origin};
+use crate::identity::{Address, SecretKey};
+use crate::platform::clock::BootClock;
+use crate::platform::limits::{connection_cap, raise_descriptors};
+use crate::platform::listen::listen_all;
+use crate::platform::memory::Memory;
+use crate::ports::{Budget, Switchboard};
+use crate::rpc::Door;
+use crate::store::{Recovery, Store, StoreError};
+use crate::ticket::{Book, FleetRule, Policy, Rules};
+use crate::time::{Clock, Moment};
+use crate::tls::{ServerConfigs, Versions};
+use async_io::Async;
+use smol::Executor;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// A place where a service leaves something for those after it. Empty while the
+/// service does not run.
+#[derive(Debug)]
+pub struct Place<T>(Mutex<Option<T>>);
+
+impl<T> Default for Place<T> {
+    fn default() -> Place<T> {
+        Place(Mutex::new(None))
+    }
+}
+
+impl<T: Clone> Place<T> {
+    fn lock(&self) -> MutexGuard<'_, Option<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves it.
+    pub fn put(&self, thing: T) {
+        *self.lock() = Some(thing);
+    }
+
+    /// Takes it away.
+    pub fn clear(&self) -> Option<T> {
+        self.lock().take()
+    }
+
+    /// What lies there.
+    pub fn get(&self) -> Option<T> {
+        self.lock().clone()
+    }
+}
+
+/// Listening sockets, kept through restarts of what accepts from them: devices
+/// that come meanwhile wait in the kernel's queue.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    listeners: Vec<TcpListener>,
+    /// Where they listen.
+    pub places: Vec<SocketAddr>,
+}
+
+impl Sockets {
+    fn open(
+        addresses: &[IpAddr],
+        ports: impl IntoIterator<Item = u16>,
+    ) -> Result<Sockets, NodeError> {
+        let mut sockets = Sockets::default();
+        for port in ports {
+            for listener in listen_all(addresses, port)? {
+                let place = listener.local_addr().map_err(|e| broken(port, e))?;
+                sockets.places.push(place);
+                sockets.listeners.push(listener);
+            }
+        }
+        Ok(sockets)
+    }
+
+    /// The sockets once more, for a service that begins to accept.
+    ///
+    /// # Errors
+    /// No descriptors are left.
+    pub fn accepting(&self) -> Result<Vec<Async<TcpListener>>, NodeError> {
+        self.listeners
+            .iter()
+            .zip(&self.places)
+            .map(|(listener, place)| {
+                listener
+                    .try_clone()
+                    .and_then(Async::new)
+                    .map_err(|e| broken(place.port(), e))
+            })
+            .collect()
+    }
+}
+
+fn broken(port: u16, e: std::io::Error) -> NodeError {
+    NodeError::System(format!("the listener of port {port}"), e)
+}
+
+/// The node's key, and its file's lock while there is one.
+enum Identity {
+    File(KeyFile),
+    Ephemeral(SecretKey),
+}
+
+impl Identity {
+    fn open(choice: &IdentityChoice, data_dir: &Path) -> Result<Identity, NodeError> {
+        let IdentityChoice::File(path) = choice else {
+            let key = SecretKey::generate();
+            log::info!("identity for this run only: {}", key.address());
+            return Ok(Identity::Ephemeral(key));
+        };
+        std::fs::create_dir_all(data_dir).map_err(|e| NodeError::Folder(data_dir.to_owned(), e))?;
+        let (file, origin) = KeyFile::open_or_create(path).map_err(NodeError::Key)?;
+        if origin == Origin::Created {
+            log::info!(
+                "new identity {} in {} (keep a copy: it is the node's address and wallet)",
+                file.address(),
+                path.display()
+            );
+        }
+        Ok(Identity::File(file))
+    }
+
+    fn key(&self) -> &SecretKey {
+        match self {
+            Identity::File(file) => file.key(),
+            Identity::Ephemeral(key) => key,
+        }
+    }
+}
+
+/// See the module's text.
+pub struct House {
+    /// The node's address.
+    pub node: Address,
+    identity: Identity,
+    settings: Mutex<Arc<Settings>>,
+    /// The clock of everything in the node.
+    pub clock: Arc<BootClock>,
+    /// When the node began.
+    pub started: Moment,
+    /// Open files that the process may have.
+    descriptors: u64,
+    /// Memory that the node may use, in bytes.
+    memory: u64,
+    /// Memory for grown windows.
+    pub budget: Arc<Budget>,
+    /// TLS of the device ports.
+    pub tls: Arc<ServerConfigs>,
+    /// Who is online; counts what is carried.
+    pub board: Arc<Switchboard>,
+    /// Sockets for devices.
+    pub edge: Sockets,
+    /// Sockets for HTTP.
+    pub rpc: Sockets,
+    /// Runs everything.
+    pub executor: Arc<Executor<'static>>,
+    /// Listeners stand and the node is not stopping.
+    pub ready: AtomicBool,
+    /// Left by the store. Empty while it cannot be opened, and for a node that
+    /// keeps nothing.
+    pub store: Place<Store>,
+    /// Why there is no store, or what was wrong with the last one.
+    pub store_fault: Place<StoreFault>,
+    /// Left by the tickets.
+    pub book: Place<Book>,
+    /// Left by the edge.
+    pub server: Place<Arc<Server>>,
+    /// Left by the HTTP service.
+    pub door: Place<Arc<Door>>,
+    /// What was carried.
+    pub statistics: Mutex<Statistics>,
+    /// `run.json`, as long as the node serves.
+    pub run_file: Mutex<Option<RunFile>>,
+    /// The supervisor's failures.
+    pub record: OnceLock<Arc<Mutex<Record>>>,
+}
+
+/// What is wrong with the store while the node goes on.
+#[derive(Clone, Debug)]
+pub enum StoreFault {
+    /// It cannot be opened; nothing is kept.
+    Absent(StoreError),
+    /// It was started anew.
+    Renewed(Recovery),
+}
+
+impl House {
+    /// Takes identity and sockets.
+    ///
+    /// # Errors
+    /// What is missing, and what to do.
+    pub fn open(plan: NodePlan, executor: &Arc<Executor<'static>>) -> Result<House, NodeError> {
+        let settings = plan.settings;
+        let descriptors = raise_descriptors();
+        let memory = settings.memory_budget(&Memory::read());
+        let wanted = settings.performance.max_connections;
+        let cap = connection_cap(wanted, descriptors.now, memory);
+        if cap.connections < wanted {
+            log::warn!(
+                "at most {} connections: {} allows no more",
+                cap.connections,
+                cap.bound
+            );
+        }
+        let identity = Identity::open(&plan.identity, &settings.storage.data_dir)?;
+        let key = identity.key();
+        let network = &settings.network;
+        // Wrong settings are told before anything is bound.
+        let (_, _) = (
+            terms(&settings, key.address())?,
+            rules(&settings, key.address())?,
+        );
+        let clock = Arc::new(BootClock::new());
+        let started = clock.now();
+        let budget = Budget::new(usize::try_from(memory / 4).unwrap_or(usize::MAX));
+        set_windows(&budget, &settings);
+        Ok(House {
+            node: key.address(),
+            tls: ServerConfigs::new(key, &[ALPN], versions(&settings))?,
+            edge: Sockets::open(&network.bind, network.edge_ports.iter().copied())?,
+            rpc: Sockets::open(&network.rpc_bind, network.rpc_port)?,
+            started,
+            clock,
+            descriptors: descriptors.now,
+            memory,
+            budget,
+            board: Switchboard::new(),
+            executor: executor.clone(),
+            settings: Mutex::new(Arc::new(settings)),
+            identity,
+            ready: AtomicBool::new(false),
+            store: Place::default(),
+            store_fault: Place::default(),
+            book: Place::default(),
+            server: Place::default(),
+            door: Place::default(),
+            statistics: Mutex::new(Statistics::new(started)),
+            run_file: Mutex::new(None),
+            record: OnceLock::new(),
+        })
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Whether nothing may be written.
+    pub fn is_ephemeral(&self) -> bool {
+        matches!(self.identity, Identity::Ephemeral(_))
+    }
+
+    /// The folder for everything that is kept; none for a node that keeps nothing.
+    pub fn data_dir(&self) -> Option<PathBuf> {
+        (!self.is_ephemeral()).then(|| self.settings().storage.data_dir.clone())
+    }
+
+    /// What sessions are told and held to.
+    ///
+    /// # Errors
+    /// A setting that cannot be.
+    pub fn terms(&self) -> Result<Terms, NodeError> {
+        terms(&self.settings(), self.node)
+    }
+
+    /// How tickets are judged.
+    ///
+    /// # Errors
+    /// A setting that cannot be.
+    pub fn rules(&self) -> Result<Rules, NodeError> {
+        rules(&self.settings(), self.node)
+    }
+
+    /// What tickets are for.
+    pub fn policy(&self) -> Policy {
+        let settings = self.settings();
+        Policy {
+            grace: settings.tickets.grace_bytes,
+            required: settings.security.require_tickets,
+        }
+    }
+
+    /// Who may connect.
+    pub fn admission(&self) -> AdmissionLimits {
+        let settings = self.settings();
+        let security = &settings.security;
+        let rate = |r: u32| if security.rate_limiting { r } else { 0 };
+        let wanted = settings.performance.max_connections;
+        AdmissionLimits {
+            sessions: connection_cap(wanted, self.descriptors, self.memory).connections,
+            sessions_per_address: security.max_sessions_per_address as usize,
+            half_open: security.max_handshakes as usize,
+            half_open_per_address: security.max_handshakes_per_address as usize,
+            accepts_per_second: rate(security.accept_rate),
+            accepts_per_second_per_address: rate(security.accept_rate_per_address),
+        }
+    }
+
+    /// Puts settings that can change in a running node in force. Sessions that
+    /// stand keep what they were told.
+    ///
+    /// # Errors
+    /// A setting that cannot be; then nothing has changed.
+    pub fn change(&self, settings: Settings) -> Result<(), NodeError> {
+        let (terms, rules) = (terms(&settings, self.node)?, rules(&settings, self.node)?);
+        set_windows(&self.budget, &settings);
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        if let Some(book) = self.book.get() {
+            book.change(rules, self.policy(), terms.fleet);
+        }
+        if let Some(server) = self.server.get() {
+            server.services.terms.change(terms);
+            server.admission.change(self.admission());
+        }
+        if let Some(door) = self.door.get() {
+            door.change_hosts(self.settings().network.rpc_hosts.clone());
+        }
+        Ok(())
+    }
+}
+
+fn set_windows(budget: &Budget, settings: &Settings) {
+    let performance = &settings.performance;
+    budget.set_windows(performance.max_window, performance.session_buffer);
+}
+
+fn terms(settings: &Settings, node: Address) -> Result<Terms, NodeError> {
+    Ok(Terms {
+        node,
+        agent: concat!("chr-node/", env!("CARGO_PKG_VERSION")).to_owned(),
+        chain_id: settings.tickets.chain_id,
+        fleet: settings
+            .tickets
+            .fleet
+            .parse()
+            .map_err(|e| NodeError::Setting(format!("tickets.fleet: {e}")))?,
+        tickets_required: settings.security.require_tickets,
+        grace_bytes: settings.tickets.grace_bytes,
+        handshake_time: settings.performance.connection_timeout,
+        idle_timeout: settings.performance.idle_timeout,
+        max_ports: settings.performance.max_ports_per_session as usize,
+        send_buffer: settings.performance.send_buffer,
+    })
+}
+
+fn rules(settings: &Settings, node: Address) -> Result<Rules, NodeError> {
+    let allowed = settings
+        .security
+        .fleet_allowlist
+        .iter()
+        .map(|text| text.parse::<FleetRule>())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| NodeError::Setting(format!("security.fleet_allowlist: {e}")))?;
+    Ok(Rules {
+        node,
+        chain_id: settings.tickets.chain_id,
+        fleets: allowed,
+    })
+}
+
+fn versions(settings: &Settings) -> Versions {
+    let v = settings.security.tls_versions;
+    match (v.tls12, v.tls13) {
+        (true, false) => Versions::Only12,
+        (false, true) => Versions::Only13,
+        _ => Versions::Both,
+    }
+}

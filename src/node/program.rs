@@ -1,0 +1,67 @@
+//! `chr-node run`: a node as a process of its own.
+
+use super::{Node, NodeError, NodePlan};
+use crate::config::Settings;
+use crate::platform::signals::{Caught, Signals};
+use crate::platform::{crew, notify};
+use smol::{future, Executor};
+use std::sync::Arc;
+
+/// Reads the configuration again. `Ok` is what to put in force, its words are
+/// logged by whoever wrote this; an error is one line and changes nothing.
+pub type Reload = Box<dyn FnMut() -> Result<Settings, String> + Send>;
+
+/// Serves until SIGTERM or SIGINT. SIGHUP calls `reload`.
+///
+/// # Errors
+/// What kept the node from starting or ended it, with what to do.
+pub fn run(plan: NodePlan, reload: Reload) -> Result<(), NodeError> {
+    let executor = Arc::new(Executor::new());
+    let runtime = &plan.settings.runtime;
+    // Read by the pool when it is used for the first time; no thread runs yet.
+    std::env::set_var("BLOCKING_MAX_THREADS", runtime.worker_pool_size.to_string());
+    let threads = runtime.threads;
+    let served = crew::run(&executor, threads, serve(plan, reload, executor.clone()));
+    served.unwrap_or(Ok(()))
+}
+
+async fn serve(
+    plan: NodePlan,
+    mut reload: Reload,
+    executor: Arc<Executor<'static>>,
+) -> Result<(), NodeError> {
+    let mut signals =
+        Signals::catch().map_err(|e| NodeError::System("cannot catch signals".into(), e))?;
+    let mut node = Node::start(plan, &executor).await?;
+    let gave_up = loop {
+        let signal = async { Ok(signals.next().await) };
+        match future::or(signal, async { Err(node.watch().await) }).await {
+            Ok(Ok(Caught::HangUp)) => {
+                notify::reloading();
+                // Files are read elsewhere: a disk may hang, and traffic must not.
+                let reading = smol::unblock(move || (reload(), reload));
+                let (read, again) = reading.await;
+                reload = again;
+                match read.and_then(|s| node.change(s).map_err(|e| e.to_string())) {
+                    Ok(()) => log::info!("SIGHUP: the configuration was read again"),
+                    Err(e) => log::error!("SIGHUP: {e}; nothing was changed"),
+                }
+                notify::ready();
+            }
+            Ok(Ok(signal)) => {
+                log::info!("{signal}: stopping");
+                break None;
+            }
+            Ok(Err(e)) => {
+                log::error!("signals cannot be heard any more: {e}; stopping");
+                break None;
+            }
+            Err(error) => break Some(error),
+        }
+    };
+    notify::stopping();
+    let impatient = async { while let Ok(Caught::HangUp) = signals.next().await {} };
+    future::or(node.stop(), impatient).await;
+    log::info!("stopped");
+    gave_up.map_or(Ok(()), Err)
+}

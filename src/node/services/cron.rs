@@ -1,0 +1,147 @@
+//! What is due from time to time. It has no timer of its own: the supervisor's
+//! question, every ten seconds, is its tick, and wakes the other services' loops
+//! at the same moment.
+
+use super::store::remember_time;
+use crate::node::error::NodeError;
+use crate::node::house::House;
+use crate::node::statistics::{keep, NodeStats, Sample, Statistics};
+use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
+use crate::platform::clock::{awake, SleepWatch};
+use crate::platform::memory::{self, Tidying};
+use crate::time::{Clock, Moment};
+use smol::future::FutureExt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How often what was carried is sampled: every tick, but for a clock's jitter.
+const SAMPLE_EVERY: Duration = Duration::from_millis(9_500);
+/// How often the time is written down: a commit costs flash 20 KB.
+const REMEMBER_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// See the module's text.
+pub struct Cron {
+    house: Arc<House>,
+}
+
+impl Cron {
+    /// The chores of this house.
+    pub fn new(house: &Arc<House>) -> Cron {
+        Cron {
+            house: house.clone(),
+        }
+    }
+}
+
+impl Service for Cron {
+    fn name(&self) -> &'static str {
+        "cron"
+    }
+
+    fn restart(&self) -> Restart {
+        Restart::Permanent
+    }
+
+    fn start<'a>(&'a self, beats: &'a mut Beats) -> Later<'a, Result<Running, NodeError>> {
+        let beat = beats.one_more();
+        async move {
+            let house = self.house.clone();
+            let mut chores = Chores::new(house.clock.now());
+            Ok(async move {
+                loop {
+                    beat.asked().await;
+                    chores.tick(&house);
+                }
+            }
+            .boxed())
+        }
+        .boxed()
+    }
+
+    fn stop(&self) -> Later<'_, ()> {
+        async move {
+            let house = &self.house;
+            // A restart goes on where it was; the end writes what is begun.
+            if !house.ready.load(Ordering::Relaxed) {
+                let mut statistics = lock(&house.statistics);
+                let rows = statistics.finish(&sample(house));
+                keep_rows(house, &rows);
+            }
+        }
+        .boxed()
+    }
+}
+
+/// What the node has carried up to now.
+fn sample(house: &House) -> Sample {
+    let clock = &house.clock;
+    Sample {
+        now: clock.now(),
+        unix: clock.trusted().then(|| clock.unix()),
+        sessions: house.board.devices() as u64,
+        bytes_in: house.board.bytes_in.load(Ordering::Relaxed),
+        bytes_out: house.board.bytes_out.load(Ordering::Relaxed),
+    }
+}
+
+fn keep_rows(house: &House, rows: &[NodeStats]) {
+    if let Some(store) = house.store.get() {
+        keep(&store, rows);
+    }
+}
+
+fn lock(statistics: &Mutex<Statistics>) -> MutexGuard<'_, Statistics> {
+    statistics.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// When each chore was done last.
+struct Chores {
+    sampled: Moment,
+    sleep: SleepWatch,
+    remembered: Moment,
+    tidying: Tidying,
+}
+
+impl Chores {
+    fn new(now: Moment) -> Chores {
+        Chores {
+            sampled: now,
+            sleep: SleepWatch::default(),
+            remembered: now,
+            tidying: Tidying::default(),
+        }
+    }
+
+    fn tick(&mut self, house: &House) {
+        let now = house.clock.now();
+        if let Some(slept) = self.sleep.look(now, awake()) {
+            log::info!("the device has slept for {} s", slept.as_secs());
+            house.board.wake_all();
+        }
+        if now.since(self.sampled) >= SAMPLE_EVERY {
+            let rows = lock(&house.statistics).tick(&sample(house));
+            keep_rows(house, &rows);
+            self.sampled = now;
+        }
+        let server = house.server.get();
+        let ended = server.map_or(0, |server| server.ended.load(Ordering::Relaxed));
+        let carried = house.board.bytes_in.load(Ordering::Relaxed);
+        if self.tidying.is_due(ended, carried) {
+            let store = house.store.get();
+            memory::give_back(move || {
+                if let Some(store) = store {
+                    store.give_back();
+                }
+            });
+        }
+        // Repeated lines are summed up after a minute, also when nobody logs any more.
+        log::logger().flush();
+        if now.since(self.remembered) >= REMEMBER_EVERY {
+            if let Some(store) = house.store.get() {
+                remember_time(&store, &*house.clock);
+            }
+            self.remembered = now;
+        }
+    }
+}

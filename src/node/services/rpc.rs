@@ -1,0 +1,88 @@
+//! HTTP. That it cannot start its worker degrades it alone; see [`crate::rpc`].
+
+use crate::node::error::NodeError;
+use crate::node::house::House;
+use crate::node::supervisor::{Beats, End, Later, Restart, Running, Service};
+use crate::rpc::{runtime_dirs, Door, DoorOptions, Limits};
+use crate::task;
+use smol::future::FutureExt;
+use smol::Task;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// See the module's text.
+pub struct Rpc {
+    house: Arc<House>,
+}
+
+impl Rpc {
+    /// HTTP of this house.
+    pub fn new(house: &Arc<House>) -> Rpc {
+        Rpc {
+            house: house.clone(),
+        }
+    }
+
+    fn folders(&self) -> Vec<PathBuf> {
+        let settings = self.house.settings();
+        let data_dir = &settings.storage.data_dir;
+        let given = std::env::var_os("RUNTIME_DIRECTORY");
+        let mut folders = runtime_dirs(given.as_deref(), data_dir);
+        if self.house.is_ephemeral() {
+            // Nothing is written on disk.
+            folders.retain(|folder| folder != data_dir);
+        }
+        folders
+    }
+}
+
+impl Service for Rpc {
+    fn name(&self) -> &'static str {
+        "rpc"
+    }
+
+    fn restart(&self) -> Restart {
+        Restart::Transient
+    }
+
+    fn start<'a>(&'a self, beats: &'a mut Beats) -> Later<'a, Result<Running, NodeError>> {
+        async move {
+            let house = &self.house;
+            let listeners = house.rpc.accepting()?;
+            if listeners.is_empty() {
+                return Ok(std::future::ready(End::Done).boxed());
+            }
+            let door = Arc::new(Door::new(
+                DoorOptions {
+                    hosts: house.settings().network.rpc_hosts.clone(),
+                    runtime_dirs: self.folders(),
+                    limits: Limits::default(),
+                },
+                house.clone(),
+                house.executor.clone(),
+            ));
+            if let Err(e) = door.start() {
+                log::warn!("HTTP is degraded: {e}");
+            }
+            house.door.put(door.clone());
+            let accepting: Vec<Task<()>> = listeners
+                .into_iter()
+                .map(|listener| {
+                    let run = door.clone().run(listener, beats.one_more());
+                    task::spawn(&house.executor, run)
+                })
+                .collect();
+            Ok(super::first_end(accepting, beats.one_more()).boxed())
+        }
+        .boxed()
+    }
+
+    fn stop(&self) -> Later<'_, ()> {
+        async move {
+            if let Some(door) = self.house.door.clear() {
+                door.stop();
+            }
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,62 @@
+//! The accounts of devices. Sessions use them directly; the service saves what
+//! devices that left have used.
+
+use crate::node::error::NodeError;
+use crate::node::house::House;
+use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
+use crate::ticket::Book;
+use crate::time::Clock;
+use smol::future::FutureExt;
+use std::sync::Arc;
+
+/// See the module's text.
+pub struct Tickets {
+    house: Arc<House>,
+}
+
+impl Tickets {
+    /// The accounts of this house.
+    pub fn new(house: &Arc<House>) -> Tickets {
+        Tickets {
+            house: house.clone(),
+        }
+    }
+}
+
+impl Service for Tickets {
+    fn name(&self) -> &'static str {
+        "tickets"
+    }
+
+    fn restart(&self) -> Restart {
+        Restart::Permanent
+    }
+
+    fn start<'a>(&'a self, beats: &'a mut Beats) -> Later<'a, Result<Running, NodeError>> {
+        let beat = beats.one_more();
+        async move {
+            let house = self.house.clone();
+            let fleet = house.terms()?.fleet;
+            let book = Book::new(house.store.get(), house.rules()?, house.policy(), fleet);
+            house.book.put(book.clone());
+            Ok(async move {
+                loop {
+                    beat.asked().await;
+                    book.sweep(house.clock.now());
+                }
+            }
+            .boxed())
+        }
+        .boxed()
+    }
+
+    fn stop(&self) -> Later<'_, ()> {
+        async move {
+            if let Some(book) = self.house.book.clear() {
+                // The store's own stop waits for the commits.
+                drop(book.flush(self.house.clock.now()));
+            }
+        }
+        .boxed()
+    }
+}
