@@ -4,10 +4,11 @@
 
 use chr_node::platform::{crew, memory};
 use smol::{Executor, Timer};
+use std::collections::HashSet;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -60,6 +61,47 @@ fn tasks_go_on_where_threads_were_replaced_and_the_job_is_done() {
         }
         assert!(!ticking.is_finished());
     });
+}
+
+/// So many tasks that are always busy; the threads on which they were seen, once
+/// those are `enough` or time is up.
+fn threads_of(sessions: usize, enough: usize, time: Duration) -> HashSet<ThreadId> {
+    on_crew(2, |executor| async move {
+        let seen: Arc<Mutex<HashSet<ThreadId>>> = Arc::default();
+        let tasks: Vec<_> = (0..sessions)
+            .map(|_| {
+                let seen = seen.clone();
+                executor.spawn(async move {
+                    let mut round = 0;
+                    loop {
+                        crew::count_busy(&mut round);
+                        seen.lock().unwrap().insert(thread::current().id());
+                        let begun = Instant::now();
+                        while begun.elapsed() < Duration::from_micros(100) {}
+                        smol::future::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        let end = Instant::now() + time;
+        while Instant::now() < end && seen.lock().unwrap().len() < enough {
+            Timer::after(Duration::from_millis(5)).await;
+        }
+        drop(tasks);
+        let seen = seen.lock().unwrap().clone();
+        seen
+    })
+}
+
+#[test]
+fn many_busy_sessions_do_not_wait_for_one_thread() {
+    assert_eq!(threads_of(8, 2, SOON).len(), 2);
+}
+
+#[test]
+fn the_two_sessions_of_a_stream_stay_on_one_thread() {
+    let seen = threads_of(2, 2, Duration::from_millis(300));
+    assert_eq!(seen.len(), 1, "{seen:?}");
 }
 
 #[test]

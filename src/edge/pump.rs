@@ -10,6 +10,7 @@ use super::stop::broken;
 pub use super::stop::Stop;
 use crate::identity::Address;
 use crate::platform::clock::{on_the_second, sleeps};
+use crate::platform::crew::count_busy;
 use crate::ports::Link;
 use crate::time::{Clock, Moment};
 use crate::tls::Channel;
@@ -103,6 +104,8 @@ pub struct Pump<P> {
     armed: Option<Moment>,
     /// What [`sleeps`] said when that was.
     sleeps: u32,
+    /// For [`count_busy`].
+    round: u32,
     clock: Arc<dyn Clock>,
     phase: Phase,
     protocol: P,
@@ -128,6 +131,7 @@ impl<P: Protocol> Pump<P> {
             timer: Timer::never(),
             armed: None,
             sleeps: 0,
+            round: 0,
             clock,
             phase: Phase::Running,
             protocol,
@@ -164,6 +168,7 @@ impl<P: Protocol> Pump<P> {
             match self.socket.get_ref().read(&mut scratch.read) {
                 Ok(0) => return Err(self.hung_up("the other side closed the connection")),
                 Ok(n) => {
+                    count_busy(&mut self.round);
                     // Less than asked for: the kernel has no more.
                     self.readable = n == scratch.read.len();
                     if let Some(input) = scratch.read.get_mut(..n) {

@@ -1,21 +1,55 @@
 //! The threads that run a program's tasks, and how they give memory back.
 //!
-//! glibc keeps up to seven freed pieces of each small size with the thread that
-//! freed them, and `malloc_trim` does not touch those: after a storm of sessions
-//! each of them holds a page, two megabytes in all. What a thread keeps returns
-//! when it ends, and only then. So the executor never runs on the program's first
-//! thread: that one waits here, and when memory is to be given back it lets each
-//! thread end, starts another in its place and trims the heaps. A task does not
-//! notice; nothing but thread-local buffers is lost, which is welcome, too.
+//! **One leads, the others help.** The leading thread runs the executor and waits
+//! for sockets and timers, as if it were alone. A stream through a node is two
+//! sessions that wake each other for every few records: were they to run on two
+//! threads, each of those calls would wake a sleeping thread, and carrying a byte
+//! would cost a third more. So the others sleep until the leading one is busy all
+//! the time and more than two sessions are; then they take tasks off its queue.
+//!
+//! **They are replaced.** glibc keeps up to seven freed pieces of each small size
+//! with the thread that freed them, and `malloc_trim` does not touch those: after a
+//! storm of sessions each of them holds a page, two megabytes in all. What a thread
+//! keeps returns when it ends, and only then. So the executor never runs on the
+//! program's first thread: that one waits here, and when memory is to be given back
+//! it lets each thread end, starts another in its place and trims the heaps. A task
+//! does not notice; nothing but thread-local buffers is lost, which is welcome, too.
 
 use super::memory;
 use crate::task;
+use nix::time::{clock_gettime, ClockId};
 use smol::channel::{bounded, Receiver, Sender};
 use smol::Executor;
 use std::future::Future;
 use std::panic::resume_unwind;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{mpsc, Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::task::{Context, Poll};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+/// How often the leading thread looks whether it needs help: some hundred tasks.
+const WINDOW: Duration = Duration::from_millis(4);
+/// Percent of its time in which it works, from which on it calls for help.
+const BUSY: u128 = 85;
+/// Down to which it goes on to: help itself makes it less busy.
+const STILL_BUSY: u128 = 60;
+/// Sessions of one stream: helping them makes them dearer and hardly faster.
+const ONE_STREAM: u32 = 2;
+
+/// The present window, and how many sessions have carried something in it.
+static ROUND: AtomicU32 = AtomicU32::new(1);
+static BUSY_SESSIONS: AtomicU32 = AtomicU32::new(0);
+
+/// A session carries something; it keeps `round` for this, 0 at first.
+pub fn count_busy(round: &mut u32) {
+    let now = ROUND.load(Ordering::Relaxed);
+    if *round != now {
+        *round = now;
+        BUSY_SESSIONS.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 /// What is done before the threads are replaced.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
@@ -55,13 +89,11 @@ pub fn run<T: Send + 'static>(
         let _ = tell.send(program.await);
     });
     *foreman() = Some(orders.clone());
-    let mut crew: Vec<Hand> = (0..threads.max(1))
-        .map(|_| Hand::hire(executor, &orders))
-        .collect();
+    let mut crew = Crew::hire(executor, threads.max(1), &orders);
     loop {
-        if !crew.iter().any(Hand::works) {
+        if !crew.works() {
             // No thread can be had (a limit of processes): this one has to do.
-            let _ = smol::block_on(executor.run(end.recv()));
+            lead(executor, &end, Need::new(Vec::new()));
             break;
         }
         let Ok(Order::GiveBack(job)) = inbox.recv() else {
@@ -69,19 +101,15 @@ pub fn run<T: Send + 'static>(
         };
         memory::give_back_with(|| {
             job();
-            for hand in &mut crew {
-                // The old one first: its successor takes over its heap.
-                hand.leave();
-                *hand = Hand::hire(executor, &orders);
-            }
+            // The old ones first: their successors take over their heaps.
+            crew.leave();
+            crew = Crew::hire(executor, threads.max(1), &orders);
         });
     }
     *foreman() = None;
-    for hand in &mut crew {
-        hand.leave();
-    }
+    crew.leave();
     // It is done: nothing is waited for.
-    smol::block_on(program);
+    smol::future::block_on(program);
     told.try_recv().ok()
 }
 
@@ -112,43 +140,161 @@ impl Drop for Over {
     }
 }
 
-/// One thread.
-struct Hand {
-    /// Dropped to let it end.
+/// The threads at work.
+struct Crew {
+    /// Dropped to let the leading one end.
     stay: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// Set to let the others end, which are woken.
+    leave: Arc<AtomicBool>,
+    lead: Option<JoinHandle<()>>,
+    helpers: Vec<JoinHandle<()>>,
 }
 
-impl Hand {
-    fn hire(executor: &Arc<Executor<'static>>, orders: &mpsc::Sender<Order>) -> Hand {
-        let (stay, leave) = bounded(1);
-        let (executor, orders) = (executor.clone(), orders.clone());
-        let thread = thread::Builder::new()
-            .name("chr-work".into())
-            .spawn(move || work(&executor, &leave, orders))
-            .inspect_err(|e| log::warn!("cannot start a thread: {e}"))
-            .ok();
-        Hand {
+impl Crew {
+    fn hire(
+        executor: &Arc<Executor<'static>>,
+        threads: usize,
+        orders: &mpsc::Sender<Order>,
+    ) -> Crew {
+        let (stay, end) = bounded(1);
+        let leave = Arc::new(AtomicBool::new(false));
+        let mut helpers = Vec::new();
+        for _ in 1..threads {
+            let (executor, leave) = (executor.clone(), leave.clone());
+            helpers.extend(start(orders, move || help(&executor, &leave)));
+        }
+        let called = helpers.iter().map(|h| h.thread().clone()).collect();
+        let executor = executor.clone();
+        let lead = start(orders, move || lead(&executor, &end, Need::new(called)));
+        Crew {
             stay: Some(stay),
-            thread,
+            leave,
+            lead,
+            helpers,
         }
     }
 
     fn works(&self) -> bool {
-        self.thread.is_some()
+        self.lead.is_some()
     }
 
     fn leave(&mut self) {
         self.stay = None;
-        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
-            resume_unwind(panic);
+        self.leave.store(true, Ordering::Release);
+        for helper in &self.helpers {
+            helper.thread().unpark();
+        }
+        for thread in self.lead.take().into_iter().chain(self.helpers.drain(..)) {
+            if let Err(panic) = thread.join() {
+                resume_unwind(panic);
+            }
         }
     }
 }
 
-fn work(executor: &Executor<'static>, leave: &Receiver<()>, orders: mpsc::Sender<Order>) {
-    // Dropped by a panic, it ends the program.
-    let mut over = Over(Some(orders));
-    let _ = smol::block_on(executor.run(leave.recv()));
-    over.0 = None;
+/// A thread whose panic ends the program; none if the system has none to give.
+fn start(
+    orders: &mpsc::Sender<Order>,
+    work: impl FnOnce() + Send + 'static,
+) -> Option<JoinHandle<()>> {
+    let over = Over(Some(orders.clone()));
+    thread::Builder::new()
+        .name("chr-work".into())
+        .spawn(move || {
+            let mut over = over;
+            work();
+            over.0 = None;
+        })
+        .inspect_err(|e| log::warn!("cannot start a thread: {e}"))
+        .ok()
+}
+
+fn lead(executor: &Executor<'static>, end: &Receiver<()>, mut need: Need) {
+    let mut end = pin!(end.recv());
+    // Polled at every wake-up of the thread, and between many tasks.
+    let looking = std::future::poll_fn(|cx: &mut Context<'_>| -> Poll<()> {
+        need.look();
+        end.as_mut().poll(cx).map(drop)
+    });
+    smol::block_on(executor.run(looking));
+}
+
+fn help(executor: &Executor<'static>, leave: &AtomicBool) {
+    loop {
+        thread::park();
+        if leave.load(Ordering::Acquire) {
+            return;
+        }
+        while executor.try_tick() {}
+    }
+}
+
+/// Whether the leading thread needs help.
+struct Need {
+    helpers: Vec<Thread>,
+    calling: bool,
+    since: Instant,
+    worked: Duration,
+}
+
+impl Need {
+    fn new(helpers: Vec<Thread>) -> Need {
+        Need {
+            helpers,
+            calling: false,
+            since: Instant::now(),
+            worked: Duration::ZERO,
+        }
+    }
+
+    /// Wakes the others if there is more to do than one thread can.
+    fn look(&mut self) {
+        if self.helpers.is_empty() {
+            return;
+        }
+        let passed = self.since.elapsed();
+        if passed >= WINDOW {
+            let worked = thread_time();
+            let share = worked.saturating_sub(self.worked).as_nanos() * 100 / passed.as_nanos();
+            let sessions = BUSY_SESSIONS.swap(0, Ordering::Relaxed);
+            ROUND.fetch_add(1, Ordering::Relaxed);
+            self.calling = is_needed(self.calling, share, sessions);
+            (self.since, self.worked) = (self.since + passed, worked);
+        }
+        if self.calling {
+            self.helpers.iter().for_each(Thread::unpark);
+        }
+    }
+}
+
+fn is_needed(calling: bool, percent: u128, sessions: u32) -> bool {
+    let least = if calling { STILL_BUSY } else { BUSY };
+    percent >= least && sessions > ONE_STREAM
+}
+
+/// CPU time of this thread.
+fn thread_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_stream_is_never_torn_apart_and_idle_helpers_are_let_go() {
+        assert!(!is_needed(false, 100, ONE_STREAM));
+        assert!(!is_needed(false, 70, 8) && is_needed(false, 90, 8));
+        assert!(is_needed(true, 70, 8) && !is_needed(true, 50, 8));
+    }
+
+    #[test]
+    fn a_session_counts_once_however_busy_it_is() {
+        let (mut one, mut other) = (0, 0);
+        let before = BUSY_SESSIONS.load(Ordering::Relaxed);
+        (0..100).for_each(|_| count_busy(&mut one));
+        count_busy(&mut other);
+        assert_eq!(one, other);
+        assert!(BUSY_SESSIONS.load(Ordering::Relaxed) - before >= 2);
+    }
 }
