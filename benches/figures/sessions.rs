@@ -18,8 +18,9 @@ const WAVE: usize = 200;
 
 /// From so many sessions on it is worth waiting for what stays behind.
 const LARGE: usize = 5_000;
-/// The node gives memory back when it looks after its house, every ten seconds.
-const HOUSEKEEPING: Duration = Duration::from_secs(12);
+/// The node looks after its house every ten seconds, and gives memory back when
+/// no session has left since it looked last.
+const HOUSEKEEPING: Duration = Duration::from_secs(25);
 
 /// The first start makes an identity and a store, a later one finds them.
 pub fn start() -> Result<(), String> {
