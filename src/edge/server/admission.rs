@@ -10,6 +10,7 @@
 //! oldest of the address that holds most of them if the newcomer's holds fewer,
 //! else one that is older than [`HANDSHAKE_GRACE`].
 
+use super::rate::Bucket;
 use crate::time::Moment;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -73,38 +74,6 @@ impl std::fmt::Display for Denied {
 struct Count {
     sessions: usize,
     half_open: usize,
-}
-
-/// A token bucket that holds one second's worth.
-#[derive(Debug, Default, Clone, Copy)]
-struct Bucket {
-    /// In thousandths.
-    tokens: u64,
-    filled: Moment,
-}
-
-impl Bucket {
-    fn full(rate: u32, now: Moment) -> Bucket {
-        Bucket {
-            tokens: u64::from(rate) * 1000,
-            filled: now,
-        }
-    }
-
-    fn take(&mut self, rate: u32, now: Moment) -> bool {
-        let rate = u64::from(rate);
-        let passed = u64::try_from(now.since(self.filled).as_millis()).unwrap_or(u64::MAX);
-        if passed > 0 {
-            self.filled = now;
-        }
-        let fresh = passed.saturating_mul(rate);
-        self.tokens = self.tokens.saturating_add(fresh).min(rate * 1000);
-        let there = self.tokens >= 1000;
-        if there {
-            self.tokens -= 1000;
-        }
-        there
-    }
 }
 
 /// A handshake in progress.
@@ -295,6 +264,16 @@ impl Admission {
         })
     }
 
+    /// Forgets addresses whose rate is as if they had never come, and gives back
+    /// the memory that a storm of them needed. For a quiet moment.
+    pub fn tidy(&self, now: Moment) {
+        let mut st = self.lock();
+        let rate = st.limits.accepts_per_second_per_address;
+        st.rates.retain(|_, bucket| !bucket.is_full(rate, now));
+        st.rates.shrink_to_fit();
+        st.by_address.shrink_to_fit();
+    }
+
     /// Sessions now, handshakes included.
     #[must_use]
     pub fn sessions(&self) -> usize {
@@ -457,6 +436,24 @@ mod tests {
         let out = greedy.each_ref().map(|s| s.poll_turned_out(&cx));
         assert_eq!(out, [true, false], "its oldest, and one only");
         assert_eq!(a.admit(ip(4), Moment(2)).unwrap_err(), Denied::HalfOpen);
+    }
+
+    #[test]
+    fn addresses_that_came_once_are_forgotten() {
+        let a = Admission::new(AdmissionLimits {
+            sessions: 100,
+            half_open: 100,
+            accepts_per_second_per_address: 2,
+            ..limits()
+        });
+        for i in 0..50 {
+            drop(a.admit(ip(i), Moment(0)).unwrap());
+        }
+        a.tidy(Moment(0));
+        assert_eq!(a.lock().rates.len(), 50, "each has taken one of two");
+        a.tidy(Moment(0) + Duration::from_secs(1));
+        let st = a.lock();
+        assert_eq!((st.rates.len(), st.rates.capacity()), (0, 0));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`admission`] | how many may connect, how fast, from where |
+//! | `rate.rs` | how often |
 //! | [`session`] | the state machine of one session, without I/O |
 //! | `serving.rs` | what a session holds after Hello: its account |
 //! | [`sessions`] | the tasks of all connections |
@@ -10,6 +11,7 @@
 
 pub mod admission;
 pub mod listener;
+mod rate;
 mod serving;
 pub mod session;
 pub mod sessions;

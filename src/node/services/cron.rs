@@ -125,9 +125,13 @@ impl Chores {
             self.sampled = now;
         }
         let server = house.server.get();
-        let ended = server.map_or(0, |server| server.ended.load(Ordering::Relaxed));
+        let ended = server.as_ref();
+        let ended = ended.map_or(0, |server| server.ended.load(Ordering::Relaxed));
         let carried = house.board.bytes_in.load(Ordering::Relaxed);
         if self.tidying.is_due(ended, carried) {
+            if let Some(server) = server {
+                server.admission.tidy(now);
+            }
             let store = house.store.get();
             memory::give_back(move || {
                 if let Some(store) = store {
