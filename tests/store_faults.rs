@@ -362,6 +362,7 @@ const SHIM: &str = r#"
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -379,6 +380,14 @@ int flock(int fd, int how) {
     if (is(fd, "store.lock")) { errno = ENOSYS; return -1; }
     return real(fd, how);
 }
+#elif defined HANG
+/* A disk that does not answer for as long as there is a file "hang" beside the store. */
+int fdatasync(int fd) {
+    int (*real)(int) = dlsym(RTLD_NEXT, "fdatasync");
+    const char *flag = getenv("HANG_WHILE");
+    while (flag && access(flag, F_OK) == 0) usleep(20000);
+    return real(fd);
+}
 #else
 static void *refuse(const char *name, void *at, size_t n, int prot, int flags, int fd, off_t off) {
     void *(*real)(void *, size_t, int, int, int, off_t) = dlsym(RTLD_NEXT, name);
@@ -394,26 +403,59 @@ void *mmap64(void *at, size_t n, int prot, int flags, int fd, off_t off) {
 #endif
 "#;
 
+/// The shim with one of its faults, built in `home`.
+fn shim(home: &Path, define: &str) -> Option<PathBuf> {
+    let compiler = find_or_skip("cc")?;
+    let source = home.join("shim.c");
+    let shim = home.join("shim.so");
+    fs::write(&source, SHIM).unwrap();
+    let built = Command::new(&compiler)
+        .args(["-shared", "-fPIC", "-D", define, "-o"])
+        .args([&shim, &source])
+        .arg("-ldl")
+        .output()
+        .unwrap();
+    if !built.status.success() {
+        println!("skipped: {}", String::from_utf8_lossy(&built.stderr));
+        return None;
+    }
+    Some(shim)
+}
+
 #[test]
-fn a_disk_that_cannot_lock_or_map_is_named_and_the_relay_goes_on() {
-    let Some(compiler) = find_or_skip("cc") else {
+fn a_disk_that_hangs_is_told_and_the_relay_goes_on() {
+    let home = tempfile::tempdir().unwrap();
+    let Some(shim) = shim(home.path(), "HANG") else {
         return;
     };
+    let flag = home.path().join("hang");
+    let mut command = chr_node();
+    command
+        .arg("run")
+        .env("LD_PRELOAD", &shim)
+        .env("HANG_WHILE", &flag);
+    let node = Node::start_command(command, home.path(), &[]);
+    fs::write(&flag, "").unwrap();
+    // Its tickets wait for the disk; its ports do not.
+    carries_100_mb(home.path(), &node);
+    until(SOON, "health tells of the disk", || {
+        let health = health(&node).to_string();
+        health.contains("has not finished a write").then_some(())
+    });
+    fs::remove_file(&flag).unwrap();
+    until(SOON, "the disk answers again", || {
+        (health(&node)["status"] == "ok").then_some(())
+    });
+    stop(node);
+}
+
+#[test]
+fn a_disk_that_cannot_lock_or_map_is_named_and_the_relay_goes_on() {
     for (define, words) in [("NO_LOCK", "cannot lock"), ("NO_MAP", "cannot map")] {
         let home = tempfile::tempdir().unwrap();
-        let source = home.path().join("shim.c");
-        let shim = home.path().join("shim.so");
-        fs::write(&source, SHIM).unwrap();
-        let built = Command::new(&compiler)
-            .args(["-shared", "-fPIC", "-D", define, "-o"])
-            .args([&shim, &source])
-            .arg("-ldl")
-            .output()
-            .unwrap();
-        if !built.status.success() {
-            println!("skipped: {}", String::from_utf8_lossy(&built.stderr));
+        let Some(shim) = shim(home.path(), define) else {
             return;
-        }
+        };
         let mut command = chr_node();
         command.arg("run").env("LD_PRELOAD", &shim);
         let node = Node::start_command(command, home.path(), &[]);

@@ -10,6 +10,8 @@ use std::sync::atomic::Ordering;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+/// A commit takes some ten milliseconds, on a bad SD card a second or two.
+const SLOW: Duration = Duration::from_secs(10);
 /// How long a service that was restarted is worth a remark.
 const RECENT: Duration = Duration::from_secs(600);
 
@@ -53,11 +55,22 @@ impl House {
             return;
         };
         let seen = store.health();
-        if let Some(error) = seen.written.error {
+        if let Some(error) = &seen.written.error {
             degraded(
                 "storage",
                 format!("tickets cannot be stored: {error}"),
                 "free space on the disk or make the data folder writable; the node goes on and tries again",
+            );
+        }
+        let waiting = seen.written.waiting();
+        if waiting >= SLOW {
+            degraded(
+                "storage",
+                format!(
+                    "the disk has not finished a write for {} s",
+                    waiting.as_secs()
+                ),
+                "check the disk; the node relays on, and tickets are kept when it answers",
             );
         }
         if seen.bad_rows > 0 {

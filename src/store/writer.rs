@@ -420,6 +420,7 @@ fn run(env: &Environment, shared: &Shared) {
     while let Some(batches) = shared.take() {
         // Should LMDB or we panic in between, these are failed like the rest.
         let mut taken = Taken(batches);
+        shared.written().begin();
         let mut result = commit(env, &taken.0);
         if let Err(error) = &result {
             let durable = taken.0.iter().any(|batch| !batch.lazy);

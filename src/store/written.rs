@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use super::StoreError;
+use std::time::{Duration, Instant};
 
 /// What the writer has done since the store was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,11 +20,26 @@ pub struct Written {
     pub dropped: u64,
     /// Why the latest transaction failed; None if it did not.
     pub error: Option<StoreError>,
+    /// When the transaction began that is under way; None if none is. A disk that
+    /// hangs shows here alone.
+    pub begun: Option<Instant>,
 }
 
 impl Written {
+    /// One transaction is under way.
+    pub(super) fn begin(&mut self) {
+        self.begun = Some(Instant::now());
+    }
+
+    /// For how long the disk has not finished what it is at.
+    #[must_use]
+    pub fn waiting(&self) -> Duration {
+        self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
+    }
+
     /// One transaction with these is on the disk.
     pub(super) fn committed(&mut self, batches: &[Batch]) {
+        self.begun = None;
         self.commits = self.commits.saturating_add(1);
         for batch in batches {
             self.rows = self.rows.saturating_add(batch.changes.len() as u64);
@@ -36,6 +52,7 @@ impl Written {
 
     /// One transaction failed.
     pub(super) fn failed(&mut self, error: &StoreError) {
+        self.begun = None;
         self.failures = self.failures.saturating_add(1);
         // Once a reason, not once a row: a full disk lasts.
         if self.error.as_ref() != Some(error) {

@@ -25,6 +25,20 @@ const ACCOUNTS_EVERY: Duration = Duration::from_secs(60);
 /// Ports are asked to come back so much later when a limit was met.
 pub const RETRY_MS: u32 = 1_000;
 
+/// How long a device waits to hear that its ticket is on the disk: a bad SD card
+/// takes a second or two. After that it hears that it is not.
+pub const DISK_TIME: Duration = Duration::from_secs(5);
+
+/// A ticket that was accepted and is on its way to the disk.
+pub(super) struct Storing {
+    /// The request's.
+    pub id: u32,
+    pub receipt: Receipt,
+    pub answer: TicketAccepted,
+    /// The device is answered by then.
+    pub due: Moment,
+}
+
 /// What a session holds from Hello to its end.
 pub(super) struct Serving {
     pub registration: Registration,
@@ -32,7 +46,7 @@ pub(super) struct Serving {
     pub admitted: bool,
     pub paused: bool,
     /// Tickets whose commit is awaited, with the request's id and its answer.
-    pub storing: Vec<(u32, Receipt, TicketAccepted)>,
+    pub storing: Vec<Storing>,
     /// When the accounts must be looked at, whatever is carried until then.
     pub look_at: Moment,
     /// The next step that the accounts take by time.
@@ -64,25 +78,37 @@ impl Serving {
         (bytes > 0 || ports > 0) && self.tab.charge(bytes, ports)
     }
 
-    /// Answers tickets whose commit is done.
-    pub fn await_disk(&mut self, cx: &mut Context<'_>, link: &Arc<Link>) {
+    /// Answers tickets whose commit is done, and those for which the disk takes
+    /// too long; when to look again for these.
+    pub fn await_disk(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &Arc<Link>,
+        now: Moment,
+    ) -> Option<Moment> {
         if self.storing.is_empty() {
-            return;
+            return None;
         }
-        self.storing.retain_mut(|(id, receipt, accepted)| {
-            let Poll::Ready(outcome) = Pin::new(receipt).poll(cx) else {
-                return true;
-            };
-            if let Err(e) = outcome {
-                log::warn!("a ticket could not be stored: {e}");
-                accepted.durable = false;
+        self.storing.retain_mut(|ticket| {
+            match Pin::new(&mut ticket.receipt).poll(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(e)) => {
+                    log::warn!("a ticket could not be stored: {e}");
+                    ticket.answer.durable = false;
+                }
+                Poll::Pending if now >= ticket.due => {
+                    log::warn!("a ticket is not stored yet: the disk does not answer");
+                    ticket.answer.durable = false;
+                }
+                Poll::Pending => return true,
             }
-            link.push_control(*id, accepted);
+            link.push_control(ticket.id, &ticket.answer);
             false
         });
         if self.storing.is_empty() {
             self.storing = Vec::new();
         }
+        self.storing.iter().map(|ticket| ticket.due).min()
     }
 
     /// Does what the accounts say: ask, pause or resume, cut off.

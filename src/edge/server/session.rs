@@ -5,7 +5,7 @@
 //! session lives as long as frames come and tickets pay.
 
 use super::admission::Slot;
-use super::serving::{refuse_ticket, Serving, ANSWERS_MAX, RETRY_MS};
+use super::serving::{refuse_ticket, Serving, Storing, ANSWERS_MAX, DISK_TIME, RETRY_MS};
 use crate::edge::pump::{Protocol, Stop};
 use crate::edge::ALPN;
 use crate::identity::Address;
@@ -422,7 +422,12 @@ impl Core {
         };
         match accepted.durability {
             Durability::Stored => link.push_control(id, &answer),
-            Durability::Waiting(receipt) => serving.storing.push((id, receipt, answer)),
+            Durability::Waiting(receipt) => serving.storing.push(Storing {
+                id,
+                receipt,
+                answer,
+                due: now + DISK_TIME,
+            }),
             Durability::Never => {
                 answer.durable = false;
                 link.push_control(id, &answer);
@@ -471,7 +476,9 @@ impl Core {
         if let Some(due) = link.expire(now) {
             next = next.min(due);
         }
-        serving.await_disk(cx, link);
+        if let Some(due) = serving.await_disk(cx, link, now) {
+            next = next.min(due);
+        }
         if serving.settle() || now >= serving.look_at {
             let todo = serving.tab.advance(now, self.services.epoch());
             serving.follow(todo, link, now)?;
