@@ -128,6 +128,15 @@ impl NodeView for House {
                 );
             }
         }
+        let server = self.server.get();
+        let panicked = server.map_or(0, |s| s.panicked.load(Ordering::Relaxed));
+        if panicked > 0 {
+            degraded(
+                "process",
+                format!("{panicked} sessions were ended by a defect of this program"),
+                "report it with the log; everybody else is served",
+            );
+        }
         if let Some(fault) = self.door.get().and_then(|door| door.fault()) {
             degraded(
                 "process",

@@ -11,18 +11,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 /// See the module's text.
-pub struct Announce {
-    house: Arc<House>,
-}
-
-impl Announce {
-    /// Speaks for this house.
-    pub fn new(house: &Arc<House>) -> Announce {
-        Announce {
-            house: house.clone(),
-        }
-    }
-}
+pub struct Announce(pub Arc<House>);
 
 impl Service for Announce {
     fn name(&self) -> &'static str {
@@ -35,7 +24,7 @@ impl Service for Announce {
 
     fn start<'a>(&'a self, _: &'a mut Beats) -> Later<'a, Result<Running, NodeError>> {
         async move {
-            let house = &self.house;
+            let house = &self.0;
             house.ready.store(true, Ordering::Relaxed);
             for line in house.greeting() {
                 log::info!("{line}");

@@ -21,18 +21,7 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(9_500);
 const REMEMBER_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// See the module's text.
-pub struct Cron {
-    house: Arc<House>,
-}
-
-impl Cron {
-    /// The chores of this house.
-    pub fn new(house: &Arc<House>) -> Cron {
-        Cron {
-            house: house.clone(),
-        }
-    }
-}
+pub struct Cron(pub Arc<House>);
 
 impl Service for Cron {
     fn name(&self) -> &'static str {
@@ -46,7 +35,7 @@ impl Service for Cron {
     fn start<'a>(&'a self, beats: &'a mut Beats) -> Later<'a, Result<Running, NodeError>> {
         let beat = beats.one_more();
         async move {
-            let house = self.house.clone();
+            let house = self.0.clone();
             let mut chores = Chores::new(house.clock.now());
             Ok(async move {
                 loop {
@@ -61,7 +50,7 @@ impl Service for Cron {
 
     fn stop(&self) -> Later<'_, ()> {
         async move {
-            let house = &self.house;
+            let house = &self.0;
             // A restart goes on where it was; the end writes what is begun.
             if !house.ready.load(Ordering::Relaxed) {
                 let mut statistics = lock(&house.statistics);

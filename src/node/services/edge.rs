@@ -20,18 +20,7 @@ const DRAIN_TIME: Duration = Duration::from_millis(1_200);
 const COME_BACK_MS: u32 = 1_000;
 
 /// See the module's text.
-pub struct Edge {
-    house: Arc<House>,
-}
-
-impl Edge {
-    /// The device ports of this house.
-    pub fn new(house: &Arc<House>) -> Edge {
-        Edge {
-            house: house.clone(),
-        }
-    }
-}
+pub struct Edge(pub Arc<House>);
 
 impl Service for Edge {
     fn name(&self) -> &'static str {
@@ -44,7 +33,7 @@ impl Service for Edge {
 
     fn start<'a>(&'a self, beats: &'a mut Beats) -> Later<'a, Result<Running, NodeError>> {
         async move {
-            let house = &self.house;
+            let house = &self.0;
             let book = house.book.get().ok_or_else(|| super::missing("tickets"))?;
             let services = Arc::new(Services {
                 board: house.board.clone(),
@@ -78,7 +67,7 @@ impl Service for Edge {
     /// Tells all devices that the node stops and waits until they have read it.
     fn stop(&self) -> Later<'_, ()> {
         async move {
-            let Some(server) = self.house.server.clear() else {
+            let Some(server) = self.0.server.clear() else {
                 return;
             };
             let board = &server.services.board;
@@ -89,7 +78,7 @@ impl Service for Edge {
                     retry_after_ms: Some(COME_BACK_MS),
                 });
             }
-            let clock = &self.house.clock;
+            let clock = &self.0.clock;
             let end = clock.now() + DRAIN_TIME;
             while board.devices() > 0 && clock.now() < end {
                 Timer::after(Duration::from_millis(20)).await;

@@ -31,11 +31,11 @@ use std::task::Poll;
 pub fn all(house: &Arc<House>) -> Vec<Box<dyn Service>> {
     vec![
         Box::new(store::StoreService::new(house)),
-        Box::new(tickets::Tickets::new(house)),
-        Box::new(edge::Edge::new(house)),
-        Box::new(rpc::Rpc::new(house)),
-        Box::new(cron::Cron::new(house)),
-        Box::new(announce::Announce::new(house)),
+        Box::new(tickets::Tickets(house.clone())),
+        Box::new(edge::Edge(house.clone())),
+        Box::new(rpc::Rpc(house.clone())),
+        Box::new(cron::Cron(house.clone())),
+        Box::new(announce::Announce(house.clone())),
     ]
 }
 

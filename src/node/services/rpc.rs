@@ -11,24 +11,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// See the module's text.
-pub struct Rpc {
-    house: Arc<House>,
-}
+pub struct Rpc(pub Arc<House>);
 
 impl Rpc {
-    /// HTTP of this house.
-    pub fn new(house: &Arc<House>) -> Rpc {
-        Rpc {
-            house: house.clone(),
-        }
-    }
-
     fn folders(&self) -> Vec<PathBuf> {
-        let settings = self.house.settings();
+        let settings = self.0.settings();
         let data_dir = &settings.storage.data_dir;
         let given = std::env::var_os("RUNTIME_DIRECTORY");
         let mut folders = runtime_dirs(given.as_deref(), data_dir);
-        if self.house.is_ephemeral() {
+        if self.0.is_ephemeral() {
             // Nothing is written on disk.
             folders.retain(|folder| folder != data_dir);
         }
@@ -47,7 +38,7 @@ impl Service for Rpc {
 
     fn start<'a>(&'a self, beats: &'a mut Beats) -> Later<'a, Result<Running, NodeError>> {
         async move {
-            let house = &self.house;
+            let house = &self.0;
             let listeners = house.rpc.accepting()?;
             if listeners.is_empty() {
                 return Ok(std::future::ready(End::Done).boxed());
@@ -79,7 +70,7 @@ impl Service for Rpc {
 
     fn stop(&self) -> Later<'_, ()> {
         async move {
-            if let Some(door) = self.house.door.clear() {
+            if let Some(door) = self.0.door.clear() {
                 door.stop();
             }
         }

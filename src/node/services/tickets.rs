@@ -10,18 +10,7 @@ use smol::future::FutureExt;
 use std::sync::Arc;
 
 /// See the module's text.
-pub struct Tickets {
-    house: Arc<House>,
-}
-
-impl Tickets {
-    /// The accounts of this house.
-    pub fn new(house: &Arc<House>) -> Tickets {
-        Tickets {
-            house: house.clone(),
-        }
-    }
-}
+pub struct Tickets(pub Arc<House>);
 
 impl Service for Tickets {
     fn name(&self) -> &'static str {
@@ -35,7 +24,7 @@ impl Service for Tickets {
     fn start<'a>(&'a self, beats: &'a mut Beats) -> Later<'a, Result<Running, NodeError>> {
         let beat = beats.one_more();
         async move {
-            let house = self.house.clone();
+            let house = self.0.clone();
             let fleet = house.terms()?.fleet;
             let book = Book::new(house.store.get(), house.rules()?, house.policy(), fleet);
             house.book.put(book.clone());
@@ -52,9 +41,9 @@ impl Service for Tickets {
 
     fn stop(&self) -> Later<'_, ()> {
         async move {
-            if let Some(book) = self.house.book.clear() {
+            if let Some(book) = self.0.book.clear() {
                 // The store's own stop waits for the commits.
-                drop(book.flush(self.house.clock.now()));
+                drop(book.flush(self.0.clock.now()));
             }
         }
         .boxed()
