@@ -1,5 +1,5 @@
-//! What the node has carried: ten-second samples in memory, minutes for a week
-//! and hours for a year in the store.
+//! What the node has carried: minutes for a week and hours for a year, in the
+//! store.
 //!
 //! [`Statistics`] does no I/O. Whoever has a clock and the counters calls
 //! [`Statistics::tick`] every ten seconds and gives the rows that it yields to
@@ -23,8 +23,6 @@ use crate::time::Moment;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// Samples kept in memory: ten minutes of them.
-pub const RECENT_MAX: usize = 60;
 /// Minutes without a time that are kept: a clock is set within an hour or by
 /// hand, and each takes 40 bytes.
 pub const NAMELESS_MAX: usize = 60;
@@ -89,18 +87,6 @@ pub struct NodeStats {
 }
 
 impl NodeStats {
-    /// Bytes a second from devices, on average while seen.
-    #[must_use]
-    pub fn bandwidth_in(&self) -> u64 {
-        self.bytes_in / u64::from(self.seconds.max(1))
-    }
-
-    /// Bytes a second to devices, on average while seen.
-    #[must_use]
-    pub fn bandwidth_out(&self) -> u64 {
-        self.bytes_out / u64::from(self.seconds.max(1))
-    }
-
     /// Both, where each has seen another part of the same period.
     fn and(self, later: NodeStats) -> NodeStats {
         let seconds = self.seconds.saturating_add(later.seconds);
@@ -142,15 +128,15 @@ pub struct Sample {
 
 /// What was carried between two samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Interval {
+struct Interval {
     /// Its length in milliseconds.
-    pub millis: u64,
+    millis: u64,
     /// Sessions of devices at its end.
-    pub sessions: u64,
+    sessions: u64,
     /// Payload bytes that came from devices.
-    pub bytes_in: u64,
+    bytes_in: u64,
     /// Payload bytes that went to devices.
-    pub bytes_out: u64,
+    bytes_out: u64,
 }
 
 /// A period that is being added up.
@@ -200,7 +186,6 @@ impl Sum {
 pub struct Statistics {
     started: Moment,
     last: Sample,
-    recent: VecDeque<Interval>,
     minute: Sum,
     /// Which minute that is, while the clock is trusted.
     minute_number: Option<u64>,
@@ -220,7 +205,6 @@ impl Statistics {
                 now,
                 ..Sample::default()
             },
-            recent: VecDeque::new(),
             minute: Sum {
                 began: now,
                 ..Sum::default()
@@ -262,11 +246,6 @@ impl Statistics {
         rows
     }
 
-    /// The latest ten minutes, the newest last.
-    pub fn recent(&self) -> impl Iterator<Item = &Interval> {
-        self.recent.iter()
-    }
-
     fn add(&mut self, sample: &Sample) {
         let last = &self.last;
         let millis = sample.now.since(last.now).as_millis();
@@ -278,10 +257,6 @@ impl Statistics {
             bytes_in: grown(sample.bytes_in, last.bytes_in),
             bytes_out: grown(sample.bytes_out, last.bytes_out),
         };
-        if self.recent.len() >= RECENT_MAX {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(interval);
         self.minute.add(&interval);
         self.minute.uptime = sample.now.since(self.started).as_secs();
         self.last = *sample;
@@ -348,8 +323,8 @@ pub fn keep(store: &Store, rows: &[NodeStats]) {
 /// The rows of the periods from `from` up to `to` (seconds since 1970), oldest
 /// first; at most a ring of them. A period without a row is left out, and so are
 /// the rows that still wait for their commit.
-#[must_use]
-pub fn history(store: &Store, span: Span, from: u64, to: u64) -> Vec<NodeStats> {
+#[cfg(test)]
+fn history(store: &Store, span: Span, from: u64, to: u64) -> Vec<NodeStats> {
     let ring = match span {
         Span::Minute => MINUTES,
         Span::Hour => HOURS,
