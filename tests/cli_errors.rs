@@ -254,3 +254,25 @@ fn an_identity_is_made_once_and_shown_ever_after() {
     let file = ask(&["identity", "show", "--identity", "node/data/node.key"]);
     assert_eq!(file.out, made.out);
 }
+
+#[test]
+fn too_few_open_files_are_told_and_are_no_panic() {
+    let home = tempfile::tempdir().unwrap();
+    for line in [
+        "run",
+        "publish 1:public --node 127.0.0.1:1",
+        "forward 1 0x00112233445566778899aabbccddeeff00112233:1 --node 127.0.0.1:1",
+    ] {
+        let program = env!("CARGO_BIN_EXE_chr-node");
+        let mut command = Command::new("sh");
+        command
+            .current_dir(home.path())
+            .env("XDG_DATA_HOME", home.path())
+            .args(["-c", &format!("ulimit -n 8 && exec {program} {line}")]);
+        let ran = finish(command.output().unwrap());
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{line}: {}", ran.err);
+        assert_eq!(ran.err.lines().count(), 1, "{line}: {}", ran.err);
+        assert!(ran.err.contains("8 files") && ran.err.contains("ulimit -n"));
+    }
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+}

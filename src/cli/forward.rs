@@ -4,7 +4,7 @@ use super::args::ForwardArgs;
 use super::device::DeviceFiles;
 use super::session::{Refusals, Session};
 use super::spec::Protocol;
-use super::{logging, Failure};
+use super::{enough_files, logging, Failure, FILES};
 use crate::edge::device::forwarder::{self, Forward, Listener};
 use crate::ports::local::End;
 use crate::task;
@@ -41,6 +41,7 @@ pub fn prepare(args: &ForwardArgs) -> Result<ForwardPlan, Failure> {
 /// # Errors
 /// What [`prepare`] says, or what cannot be mended by trying again.
 pub fn execute(args: &ForwardArgs) -> Result<(), Failure> {
+    enough_files("forward", FILES)?;
     let plan = prepare(args)?;
     logging::start(&logging::for_device(), plan.args.device.verbosity);
     let executor = Arc::new(Executor::new());

@@ -23,6 +23,7 @@ pub mod store;
 pub use args::{parse, Command};
 
 use crate::config::ConfigError;
+use crate::platform::limits::raise_descriptors;
 use crate::platform::memory;
 use std::fmt;
 use std::io::{self, Write};
@@ -89,6 +90,21 @@ pub fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Help(topic) => print(&help::text(*topic)),
         Command::Version => print(&help::version()),
     }
+}
+
+/// Open files without which a program cannot even wait for something.
+const FILES: u64 = 16;
+
+/// Whether the process may open `least` files and sockets. Asked before anything
+/// is begun: half way, it would be somebody's odd error.
+fn enough_files(command: &str, least: u64) -> Result<(), Failure> {
+    let files = raise_descriptors().now;
+    if files >= least {
+        return Ok(());
+    }
+    Err(Failure::Failed(format!(
+        "{command}: this process may open {files} files and sockets, it needs {least}: raise the limit, such as by `ulimit -n 1024`"
+    )))
 }
 
 /// Writes to standard output. A reader that went away (`| head`) is no error.

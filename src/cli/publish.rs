@@ -4,7 +4,7 @@ use super::args::PublishArgs;
 use super::device::DeviceFiles;
 use super::session::{Refusals, Session};
 use super::spec::{Mode, Protocol};
-use super::{logging, spec, Failure};
+use super::{enough_files, logging, spec, Failure, FILES};
 use crate::config::value::shown;
 use crate::edge::device::publisher::{self, Access, Publication};
 use crate::identity::Address;
@@ -54,6 +54,7 @@ pub fn prepare(args: &PublishArgs) -> Result<PublishPlan, Failure> {
 /// # Errors
 /// What [`prepare`] says, or what cannot be mended by trying again.
 pub fn execute(args: &PublishArgs) -> Result<(), Failure> {
+    enough_files("publish", FILES)?;
     let plan = prepare(args)?;
     logging::start(&logging::for_device(), plan.args.device.verbosity);
     let executor = Arc::new(Executor::new());

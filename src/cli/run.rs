@@ -1,7 +1,7 @@
 //! `chr-node run`: serve as a node.
 
 use super::args::{RunArgs, Verbosity};
-use super::{logging, Failure};
+use super::{enough_files, logging, Failure, FILES};
 use crate::config::{Loaded, Request};
 use crate::node::program::Reload;
 use crate::node::{self, IdentityChoice, NodePlan};
@@ -52,6 +52,7 @@ pub fn prepare(
 /// # Errors
 /// A setting that cannot be, or what kept the node from serving.
 pub fn execute(args: &RunArgs) -> Result<(), Failure> {
+    enough_files("run", FILES)?;
     let plan = prepare(args, std::env::vars_os())?;
     logging::start(&plan.loaded.settings.log, plan.verbosity);
     for warning in &plan.loaded.warnings {

@@ -8,7 +8,6 @@ use super::Failure;
 use crate::edge::device::{Device, DeviceEvent, DeviceOptions, KnownNodes};
 use crate::identity::keyfile::{KeyFile, Origin};
 use crate::identity::Address;
-use crate::platform::limits::raise_descriptors;
 use crate::platform::memory;
 use crate::platform::signals::Signals;
 use async_io::Timer;
@@ -51,7 +50,6 @@ impl Session {
     ) -> Result<Session, Failure> {
         let signals = Signals::catch_stops()
             .map_err(|e| Failure::Failed(format!("cannot catch signals: {e}")))?;
-        let _ = raise_descriptors();
         files.make_folder()?;
         let (key_file, origin) = KeyFile::open_or_create(&files.identity)?;
         if origin == Origin::Created {

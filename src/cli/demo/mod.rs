@@ -16,9 +16,8 @@ pub mod network;
 pub mod report;
 
 use super::args::DemoArgs;
-use super::{logging, print, Failure};
+use super::{enough_files, logging, print, Failure};
 use crate::config::{self, value::Levels};
-use crate::platform::limits::raise_descriptors;
 use crate::platform::memory;
 use crate::platform::signals::Signals;
 use crate::task;
@@ -61,13 +60,7 @@ pub fn execute(args: &DemoArgs) -> Result<(), Failure> {
         ..config::Log::default()
     };
     logging::start(&log, args.verbosity);
-    // Said before anything is begun: half way, it would be somebody's odd error.
-    let files = raise_descriptors().now;
-    if files < FILES {
-        return Err(Failure::Failed(format!(
-            "demo: this process may open {files} files and sockets, it needs {FILES}: raise the limit, such as by `ulimit -n 1024`"
-        )));
-    }
+    enough_files("demo", FILES)?;
     let executor = Arc::new(Executor::new());
     let shown = task::run(&executor, show(*args, executor.clone())).unwrap_or(Ok(()));
     shown.map_err(|e| Failure::Failed(format!("demo: {e}")))
