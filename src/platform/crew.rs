@@ -239,6 +239,8 @@ struct Need {
 
 impl Need {
     fn new(helpers: Vec<Thread>) -> Need {
+        // Those of the threads before it were busy in their time.
+        BUSY_SESSIONS.store(0, Ordering::Relaxed);
         Need {
             helpers,
             calling: false,
