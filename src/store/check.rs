@@ -48,9 +48,12 @@ impl Checked {
     pub fn trouble(&self) -> Option<String> {
         let damaged: u64 = self.tables.iter().map(|table| table.damaged).sum();
         if self.survey.flaw_count > 0 {
+            let count = match self.survey.flaw_count {
+                1 => "one place".to_owned(),
+                count => format!("{count} places"),
+            };
             return Some(format!(
-                "its structure is damaged in {} places: at its next start the node sets it aside and carries over the rows that can be read",
-                self.survey.flaw_count
+                "its structure is damaged in {count}: at its next start the node sets it aside and carries over the rows that can be read"
             ));
         }
         if let Some(by) = self.written_by() {

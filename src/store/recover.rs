@@ -233,7 +233,7 @@ fn refuse_newer(workshop: &Path, key: &[u8], value: &[u8]) -> Result<(), StoreEr
 }
 
 fn lost(survey: &Survey, kept: [u64; Table::ALL.len()]) -> Option<u64> {
-    if survey.tables.is_empty() {
+    if survey.tables.is_empty() || survey.outdated {
         return None;
     }
     let mut lost = 0u64;

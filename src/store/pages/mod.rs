@@ -83,6 +83,9 @@ pub struct Survey {
     pub free_pages: u64,
     /// The tables. None are known if their list cannot be read.
     pub tables: Vec<TableSurvey>,
+    /// The tables may not be those of the newest commit: it cannot be read, or
+    /// nobody knows which it is.
+    pub outdated: bool,
     /// The first flaws; empty if the file is sound.
     pub flaws: Vec<Flaw>,
     /// How many there are.
@@ -140,7 +143,9 @@ impl Surveyor<'_> {
     fn run(&mut self, mut visit: Option<Visit<'_>>) -> Result<(), Stop> {
         let (layout, metas) = self.metas()?;
         // The newer snapshot; the other one if nothing can be reached there.
-        for meta in metas {
+        self.survey.outdated = metas.len() < 2;
+        for (turn, meta) in metas.into_iter().enumerate() {
+            self.survey.outdated |= turn > 0;
             self.survey.page_size = meta.page_size;
             self.walk(layout, &meta, &mut visit)?;
             if self.survey.tables.iter().any(|table| table.rows > 0) {

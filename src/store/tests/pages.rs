@@ -356,6 +356,31 @@ fn a_damaged_file_of_a_newer_version_is_not_touched() {
 }
 
 #[test]
+fn rows_of_an_older_commit_are_not_called_all_there_were() {
+    let dir = quick_dir();
+    let data = dir.path().join("data.mdb");
+    let store = open(dir.path());
+    block_on(store.put(&wide_row(1))).unwrap();
+    block_on(store.put(&wide_row(2))).unwrap();
+    drop(store);
+    let mut bytes = fs::read(&data).unwrap();
+    // The root of the main tree, where the newer of the two meta pages has it.
+    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let meta = if word(16 + 128) > word(4096 + 16 + 128) {
+        0
+    } else {
+        4096
+    };
+    let root = word(meta + 16 + 112) as usize;
+    bytes[root * 4096 + 10] = 0xff;
+    fs::write(&data, &bytes).unwrap();
+    let (store, recovery) = recover(dir.path());
+    let recovery = recovery.unwrap();
+    assert_eq!(recovery.lost, None, "{recovery:?}");
+    assert!(store.get::<Row>(&1u64.to_be_bytes()).unwrap().is_some());
+}
+
+#[test]
 fn a_power_cut_in_the_middle_of_a_recovery_loses_nothing() {
     let dir = quick_dir();
     let data = dir.path().join("data.mdb");
