@@ -12,6 +12,7 @@
 //! | [`node`] | wiring: builds the services in order, limits, health, `run.json` |
 //! | [`rpc`] | the HTTP door, tiny_http behind it, `/health`, JSON-RPC |
 //! | [`edge`] | device sessions: state machines of both sides, the server, the device-side client |
+//! | [`session`] | TLS sessions over TCP: the shell around a state machine, who may connect |
 //! | [`ports`] | the switchboard: who is online, who is connected to what, windows |
 //! | [`ticket`] | tickets, the validation steps, usage accounting |
 //! | [`store`] | LMDB: tables, records, the writer thread |
@@ -35,6 +36,7 @@ pub mod node;
 pub mod platform;
 pub mod ports;
 pub mod rpc;
+pub mod session;
 pub mod store;
 pub mod task;
 pub mod ticket;

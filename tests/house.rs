@@ -25,18 +25,26 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["platform"]),
     ("ticket", &["wire", "identity", "store"]),
     ("ports", &["wire", "identity"]),
+    ("session", &["wire", "tls", "identity", "ports", "platform"]),
     (
         "edge",
         &[
-            "wire", "tls", "identity", "ports", "ticket", "store", "platform",
+            "session", "wire", "tls", "identity", "ports", "ticket", "store", "platform",
+        ],
+    ),
+    ("dht", &["wire", "identity", "store", "platform"]),
+    (
+        "peer",
+        &[
+            "session", "wire", "tls", "identity", "ports", "dht", "store", "platform",
         ],
     ),
     ("rpc", &["tls"]),
     (
         "node",
         &[
-            "config", "edge", "identity", "platform", "ports", "rpc", "store", "ticket", "tls",
-            "wire",
+            "config", "dht", "edge", "identity", "peer", "platform", "ports", "rpc", "session",
+            "store", "ticket", "tls", "wire",
         ],
     ),
 ];

@@ -4,7 +4,7 @@
 
 use chr_node::edge::device::session::{DeviceSession, Event, SessionParts};
 use chr_node::edge::device::Traffic;
-use chr_node::edge::pump::{Protocol, Stop};
+use chr_node::session::{Protocol, Stop};
 use chr_node::identity::SecretKey;
 use chr_node::identity::Address;
 use chr_node::ports::link::Link;

@@ -2,8 +2,9 @@
 //! raw bytes, time and lost connections in any order.
 #![no_main]
 
-use chr_node::edge::pump::{Protocol, Stop};
-use chr_node::edge::server::{Admission, AdmissionLimits, ServerSession, Services, Terms};
+use chr_node::session::{Protocol, Stop};
+use chr_node::edge::server::{ServerSession, Services, Terms};
+use chr_node::session::{Admission, AdmissionLimits};
 use chr_node::edge::ALPN;
 use chr_node::identity::Address;
 use chr_node::ports::link::CONTROL_QUEUE_MAX;

@@ -2,15 +2,11 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | [`pump`] | the shell: one socket, TLS and a state machine in one future |
-//! | [`stop`] | how sessions end |
 //! | [`server`] | the node's side: listeners, admission, the session's state machine |
 //! | [`device`] | the device's side: state machine, reconnecting, publish and forward |
 
 pub mod device;
-pub mod pump;
 pub mod server;
-pub mod stop;
 
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,8 @@
 //! local sockets, as any two programs that know nothing of the network between
 //! them.
 
-use crate::edge::device::dial::dial;
 use crate::platform::socket::Tuning;
+use crate::session::dial::dial;
 use crate::task;
 use async_io::Async;
 use smol::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,17 +1,17 @@
 //! Keeps a device connected: tries the nodes in order, fails over, and comes
 //! back for ever.
 
-use super::dial::dial;
 use super::node_address::NodeAddress;
 use super::session::{DeviceSession, Event, SessionParts};
 use super::tunnel::Tunnel;
 use super::{Shared, State};
-use crate::edge::pump::{Pump, Stop};
 use crate::identity::Address;
 use crate::platform::clock::{awake, on_the_second, SleepWatch};
 use crate::platform::socket::Tuning;
 use crate::ports::local::End;
 use crate::ports::LocalPort;
+use crate::session::dial::dial;
+use crate::session::{Pump, Stop};
 use crate::ticket::PayRefusal;
 use crate::time::{Clock, Moment};
 use crate::tls::Channel;

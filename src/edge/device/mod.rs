@@ -24,7 +24,6 @@
 //! | --- | --- |
 //! | [`session`] | the device's state machine, without I/O |
 //! | [`keeper`] | connects, fails over, reconnects for ever |
-//! | [`dial`] | finds a host and connects to it |
 //! | [`node_address`] | `[0xADDR@]HOST:PORT`, and which address was seen where |
 //! | [`tunnel`] | a port as a stream, TLS end to end inside |
 //! | [`stream`] | the same for library users, with `async` calls |
@@ -33,7 +32,6 @@
 //! | [`publisher`], [`forwarder`] | what `chr-node publish` and `chr-node forward` run |
 
 pub mod datagram;
-pub mod dial;
 pub mod forwarder;
 pub mod keeper;
 pub mod node_address;

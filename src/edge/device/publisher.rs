@@ -1,7 +1,6 @@
 //! What `chr-node publish` runs: offers ports and joins those who may to their targets.
 
 use super::datagram::{carry, DatagramPort, LocalFlow};
-use super::dial::{addresses, dial};
 use super::keeper::Offer;
 use super::splice::Splice;
 use super::tunnel::Tunnel;
@@ -10,6 +9,7 @@ use crate::edge::port_name;
 use crate::identity::Address;
 use crate::platform::socket::Tuning;
 use crate::ports::local::End;
+use crate::session::dial::{addresses, dial};
 use crate::task;
 use crate::wire::code::Code;
 use crate::wire::control::allow_list_fits;

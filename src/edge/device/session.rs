@@ -5,9 +5,9 @@
 //! through the [`Link`]; answers come back as [`Event`]s.
 
 use super::Traffic;
-use crate::edge::pump::{Protocol, Stop};
 use crate::identity::{Address, SecretKey};
 use crate::ports::{Budget, Link, LinkOptions, LocalPort};
+use crate::session::{Protocol, Stop};
 use crate::ticket::{Ask, Carried, PayRefusal, Payee, Payer, Ticket, TicketTerms};
 use crate::time::{Clock, Moment};
 use crate::wire::code::Code;

@@ -1,11 +1,11 @@
 //! Accepts connections and starts their sessions.
 
-use super::admission::Admission;
 use super::session::{ServerSession, Services};
-use super::sessions::Sessions;
-use crate::edge::pump::{Pump, Stop};
 use crate::liveness::Beat;
 use crate::platform::socket::Tuning;
+use crate::session::Admission;
+use crate::session::Tasks;
+use crate::session::{Pump, Stop};
 use crate::tls::{Channel, ServerConfigs};
 use async_io::{Async, Timer};
 use smol::{future, Executor};
@@ -37,7 +37,7 @@ pub struct Server {
     /// Sessions that a defect of ours ended.
     pub panicked: AtomicU64,
     /// Who is connected.
-    pub sessions: Arc<Sessions>,
+    pub sessions: Arc<Tasks>,
 }
 
 /// Accepts for ever. Never ends by itself, whatever the network does; answers

@@ -1,8 +1,8 @@
 //! A session after Hello: its place on the board, its tickets and its account.
 
-use crate::edge::pump::Stop;
 use crate::identity::Address;
 use crate::ports::{Link, Registration};
+use crate::session::Stop;
 use crate::store::Receipt;
 use crate::ticket::{Refusal, Tab, Todo};
 use crate::time::Moment;

@@ -4,12 +4,12 @@
 //! ports. Each step before the first ticket has a deadline; afterwards the
 //! session lives as long as frames come and tickets pay.
 
-use super::admission::Slot;
 use super::serving::{refuse_ticket, Serving, Storing, ANSWERS_MAX, DISK_TIME, RETRY_MS};
-use crate::edge::pump::{Protocol, Stop};
 use crate::edge::ALPN;
 use crate::identity::Address;
 use crate::ports::{Budget, Link, LinkOptions, Refusal, Switchboard};
+use crate::session::Slot;
+use crate::session::{Protocol, Stop};
 use crate::ticket::{Book, Durability, EpochClock, Ticket};
 use crate::time::{Clock, Moment};
 use crate::wire::code::Code;

@@ -192,7 +192,7 @@ fn answers_that_nobody_reads_end_the_session_before_they_fill_the_node() {
     }
     let stop = world.node_stop(raw.line);
     assert!(
-        matches!(stop, Some(crate::edge::pump::Stop::Say(c)) if c.code == Code::OVERFLOW),
+        matches!(stop, Some(crate::session::Stop::Say(c)) if c.code == Code::OVERFLOW),
         "{stop:?}"
     );
     world.close();
@@ -220,7 +220,7 @@ fn a_device_that_does_not_read_is_ended_even_if_others_fill_its_queue() {
     attack(&mut world, 14_000);
     let stop = world.node_stop(0);
     assert!(
-        matches!(stop, Some(crate::edge::pump::Stop::Say(c)) if c.code == Code::OVERFLOW),
+        matches!(stop, Some(crate::session::Stop::Say(c)) if c.code == Code::OVERFLOW),
         "{stop:?}"
     );
     world.close();

@@ -3,8 +3,8 @@
 use super::raw::Raw;
 use super::world::{join, node_key, opened, pair, read, write, Program, World};
 use crate::edge::device::session::{DeviceSession, Event};
-use crate::edge::pump::{Protocol, Stop};
 use crate::ports::LocalPort;
+use crate::session::{Protocol, Stop};
 use crate::wire::code::Code;
 use crate::wire::control::{Abort, ErrorAnswer, Open, Opened, Ping, Pong, Published};
 use std::time::Duration;

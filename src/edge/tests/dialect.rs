@@ -2,7 +2,7 @@
 
 use super::raw::{hello, Raw};
 use super::world::World;
-use crate::edge::pump::Stop;
+use crate::session::Stop;
 use crate::wire::code::Code;
 use crate::wire::control::{encode, Welcome};
 use crate::wire::rlp::Item;

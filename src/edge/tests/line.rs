@@ -1,9 +1,9 @@
 //! One session: a half at each end and the bytes between them.
 
 use crate::edge::device::session::DeviceSession;
-use crate::edge::pump::{Protocol, Stop};
 use crate::edge::server::ServerSession;
 use crate::ports::Link;
+use crate::session::{Protocol, Stop};
 use crate::time::Moment;
 use crate::wire::control::encode;
 use std::collections::VecDeque;

@@ -197,7 +197,7 @@ fn the_reason_of_a_close_reaches_the_other_side_and_ends_it() {
     };
     raw.say(&mut world, 0, &close);
     let stop = world.node_stop(raw.line);
-    assert_eq!(stop, Some(&crate::edge::pump::Stop::Told(close)));
+    assert_eq!(stop, Some(&crate::session::Stop::Told(close)));
     world.close();
 }
 

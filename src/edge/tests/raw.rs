@@ -1,8 +1,8 @@
 //! One end of a session in the hands of a test.
 
 use super::world::{Program, World};
-use crate::edge::pump::Stop;
 use crate::identity::SecretKey;
+use crate::session::Stop;
 use crate::ticket::{Ticket, TicketTerms};
 use crate::wire::code::Code;
 use crate::wire::control::{

@@ -3,8 +3,8 @@
 use super::raw::Raw;
 use super::world::{join, opened, pair, read, write, Program, World, EPOCH};
 use crate::edge::device::session::Event;
-use crate::edge::pump::Stop;
 use crate::ports::window::LARGEST;
+use crate::session::Stop;
 use crate::ticket::{EPOCH_SECONDS, FAIR_STEP};
 use crate::wire::code::Code;
 use crate::wire::control::{

@@ -3,7 +3,7 @@
 use super::raw::{welcome, Raw};
 use super::world::{pair, Program, World};
 use crate::edge::device::session::{ANSWER_TIME, PING_INTERVAL};
-use crate::edge::pump::Stop;
+use crate::session::Stop;
 use crate::wire::code::Code;
 use crate::wire::control::{Hello, Ping, Pong};
 use std::time::Duration;

@@ -3,12 +3,13 @@
 use super::line::{Half, Line, Pipe};
 use crate::edge::device::session::{DeviceSession, Event, SessionParts};
 use crate::edge::device::Traffic;
-use crate::edge::pump::{Protocol, Stop};
-use crate::edge::server::{Admission, AdmissionLimits, ServerSession, Services, Terms};
+use crate::edge::server::{ServerSession, Services, Terms};
 use crate::edge::ALPN;
 use crate::identity::{Address, SecretKey};
 use crate::ports::local::End;
 use crate::ports::{Budget, Link, LocalPort, Switchboard};
+use crate::session::{Admission, AdmissionLimits};
+use crate::session::{Protocol, Stop};
 use crate::ticket::{Book, Payer, Policy, Rules, EPOCH_SECONDS};
 use crate::time::{Clock, Moment};
 use crate::wire::control::Publish;

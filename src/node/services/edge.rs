@@ -1,9 +1,10 @@
 //! Device ports: accepts connections and serves their sessions.
 
-use crate::edge::server::{listen, Admission, Server, Services};
+use crate::edge::server::{listen, Server, Services};
 use crate::node::error::NodeError;
 use crate::node::house::House;
 use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
+use crate::session::Admission;
 use crate::task;
 use crate::time::Clock;
 use crate::wire::code::Code;

@@ -4,7 +4,7 @@ use crate::time::Moment;
 
 /// A token bucket that holds one second's worth.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Bucket {
+pub struct Bucket {
     /// In thousandths.
     tokens: u64,
     filled: Moment,

@@ -10,17 +10,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// As many as [`super::Admission`] lets in.
 #[derive(Default)]
-pub struct Sessions(Mutex<Tasks>);
+pub struct Tasks(Mutex<Running>);
 
 #[derive(Default)]
-struct Tasks {
+struct Running {
     next: u64,
     /// A tree and not a table: it shrinks with what it holds.
     running: BTreeMap<u64, Task<()>>,
 }
 
-impl Sessions {
-    fn lock(&self) -> MutexGuard<'_, Tasks> {
+impl Tasks {
+    fn lock(&self) -> MutexGuard<'_, Running> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn a_session_that_panics_ends_alone_and_is_told() {
         let executor = Executor::new();
-        let sessions = Arc::new(Sessions::default());
+        let sessions = Arc::new(Tasks::default());
         let fine = Arc::new(AtomicUsize::new(0));
         let broken = Arc::new(AtomicUsize::new(0));
         for n in 0..20 {
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn no_session_outlives_the_edge() {
         let executor = Arc::new(Executor::new());
-        let sessions = Arc::new(Sessions::default());
+        let sessions = Arc::new(Tasks::default());
         let alive = Arc::new(());
         for _ in 0..20 {
             let held = alive.clone();
