@@ -12,11 +12,13 @@
 //! | [`node`] | wiring: builds the services in order, limits, health, `run.json` |
 //! | [`rpc`] | the HTTP door, tiny_http behind it, `/health`, JSON-RPC |
 //! | [`edge`] | device sessions: state machines of both sides, the server, the device-side client |
+//! | [`peer`] | links between nodes: open, keep, replace; relayed ports |
+//! | [`dht`] | Kademlia: routing table, lookups, records, storage; then its UDP service |
 //! | [`session`] | TLS sessions over TCP: the shell around a state machine, who may connect |
 //! | [`ports`] | the switchboard: who is online, who is connected to what, windows |
 //! | [`ticket`] | tickets, the validation steps, usage accounting |
 //! | [`store`] | LMDB: tables, records, the writer thread |
-//! | [`wire`] | codecs without I/O: EdgeV2 frames, RLP |
+//! | [`wire`] | codecs without I/O: EdgeV2 frames, RLP, DHT packets |
 //! | [`tls`] | rustls with secp256k1, and TLS without I/O |
 //! | [`identity`] | keys, addresses, signatures, certificates, the key file |
 //! | [`config`] | typed settings and where each value came from |
@@ -29,10 +31,12 @@
 
 pub mod cli;
 pub mod config;
+pub mod dht;
 pub mod edge;
 pub mod identity;
 pub mod liveness;
 pub mod node;
+pub mod peer;
 pub mod platform;
 pub mod ports;
 pub mod rpc;

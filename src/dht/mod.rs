@@ -1,0 +1,4 @@
+//! Kademlia (Maymounkov and Mazières 2002): nodes find devices and one another.
+//!
+//! Everything but the UDP service is without I/O: it takes datagrams, a clock and
+//! randomness, and gives back datagrams and events.
