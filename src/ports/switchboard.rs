@@ -4,7 +4,7 @@ use super::link::{violation, Far, Link, Violation};
 use crate::identity::Address;
 use crate::time::Moment;
 use crate::wire::code::Code;
-use crate::wire::control::{is_port_name, Close, Open};
+use crate::wire::control::{is_port_name, Close, Open, MESSAGES, PORT_NAMES};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -174,10 +174,7 @@ impl Switchboard {
             }));
         }
         if !is_port_name(&open.name) {
-            return Err(violation(
-                Code::PROTOCOL,
-                "a port name is tls:N, tcp:N, udp:N or utls:N with N from 1 to 65535",
-            ));
+            return Err(violation(Code::PROTOCOL, PORT_NAMES));
         }
         if open.peer == opener.remote() {
             return Ok(Some(refusal(
@@ -213,6 +210,10 @@ impl Switchboard {
 
 /// Names the option that one of the two sides has forgotten, if it is that.
 fn why_not_published(is_published: impl Fn(&str) -> bool, name: &str) -> String {
+    if name == MESSAGES {
+        return "the device takes no messages: start `chr-node publish` there with --messages"
+            .to_owned();
+    }
     let (kind, number) = name.split_once(':').unwrap_or_default();
     let is = |kind: &str| is_published(&format!("{kind}:{number}"));
     let (twin, datagrams) = match kind {

@@ -74,6 +74,10 @@ codes! {
     END_TO_END = 43, "end-to-end";
     /// The UDP flow was silent for too long.
     SILENT = 44, "silent";
+    /// The device's presence cannot be told to the network.
+    PRESENCE = 46, "presence-refused";
+    /// The device did not take the message.
+    MESSAGE = 47, "message-refused";
 }
 
 impl fmt::Display for Code {
