@@ -370,7 +370,7 @@ fn a_node_that_refuses_everything_does_not_make_a_device_sign_for_ever() {
     assert_eq!(words, 3);
     // It tries again every ten minutes.
     let mut later = 0;
-    for _ in 0..31 {
+    for _ in 0..50 {
         world.pass(Duration::from_secs(20));
         later += refuse(&mut world, &mut raw, 0);
     }
