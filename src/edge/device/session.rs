@@ -142,7 +142,11 @@ impl DeviceSession {
 
 impl Drop for DeviceSession {
     fn drop(&mut self) {
-        if let Some(link) = &self.core.link {
+        let core = &self.core;
+        if core.welcomed {
+            core.payer().end(core.node);
+        }
+        if let Some(link) = &core.link {
             link.dissolve(Code::PEER_LOST, "the session with the node ended");
         }
     }
@@ -294,7 +298,7 @@ impl Core {
                     usage: ask.usage,
                 };
                 let carried = self.carried(link, now);
-                let answer = self.payer().answer(&ask, &carried);
+                let answer = self.payer().answer(self.node, &ask, &carried);
                 self.pay(link, answer);
             }
             TicketTooLow::KIND => {
@@ -303,13 +307,15 @@ impl Core {
                     return Err(unasked());
                 }
                 let carried = self.carried(link, now);
-                let answer = self.payer().too_low(low.usage, low.last_total, &carried);
+                let answer = self
+                    .payer()
+                    .too_low(self.node, low.usage, low.last_total, &carried);
                 self.pay(link, answer);
             }
             TicketAccepted::KIND => {
                 let accepted: TicketAccepted = parse(body)?;
                 self.ticket_id.take_if(|ticket| *ticket == id);
-                self.payer().accepted();
+                self.payer().accepted(self.node);
                 self.tell(Event::TicketStored {
                     total_bytes: accepted.total_bytes,
                     durable: accepted.durable,
