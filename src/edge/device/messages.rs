@@ -30,8 +30,8 @@ use std::time::Duration;
 /// worth a connection.
 pub const MESSAGE_MAX: usize = 8 * 1024;
 /// Messages that a device takes at once. Each costs a handshake of half a
-/// millisecond, and up to 60 KiB while it comes.
-pub(super) const AT_ONCE: usize = 32;
+/// millisecond, and up to 64 KiB, the first credit of its port.
+const AT_ONCE: usize = 32;
 /// Messages that wait for the program: half a megabyte.
 const WAITING_MAX: usize = 64;
 /// How long a message may take from the opening of its port to the answer.

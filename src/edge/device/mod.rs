@@ -196,7 +196,7 @@ impl Device {
         executor: &Arc<Executor<'static>>,
     ) -> Result<Device, TlsError> {
         let (offers, offered) = smol::channel::bounded(OFFERS_MAX);
-        let (letters, delivered) = smol::channel::bounded(messages::AT_ONCE);
+        let (letters, delivered) = smol::channel::bounded(OFFERS_MAX);
         let key = options.key;
         let shared = Arc::new(Shared {
             edge_tls: client_config_with(&key, &[super::ALPN], Versions::Both, options.ciphers)?,
