@@ -15,8 +15,8 @@ use crate::ticket::{Book, Durability, EpochClock, Ticket};
 use crate::time::{Clock, Moment};
 use crate::wire::code::Code;
 use crate::wire::control::{
-    decode, is_port_name, short_text, Abort, Close, Credit, ErrorAnswer, Finish, Hello, Message,
-    Open, Opened, Ping, Pong, Publish, Published, TicketAccepted, Welcome, ALLOW_MAX,
+    decode, is_port_name, short_text, Close, ErrorAnswer, Hello, Message, Open, Ping, Pong,
+    Publish, Published, TicketAccepted, Welcome, ALLOW_MAX,
 };
 use crate::wire::frame::{starts_our_dialect, Decoder, Piece, HEADER_LEN};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -342,18 +342,6 @@ impl Core {
                     Some(no) => link.push_control(id, &no.into_answer()),
                 }
             }
-            Opened::KIND => {
-                let opened: Opened = parse(body)?;
-                if !link.answered(id, opened.credit, now) {
-                    return Err(unasked());
-                }
-            }
-            ErrorAnswer::KIND => {
-                let error: ErrorAnswer = parse(body)?;
-                if !link.answered_no(id, error.code, &error.text) && !link.knows(id) {
-                    return Err(unasked());
-                }
-            }
             Publish::KIND => {
                 let publish: Publish = parse(body)?;
                 if !serving.admitted {
@@ -382,21 +370,13 @@ impl Core {
                     ),
                 }
             }
-            Credit::KIND => {
-                let credit: Credit = parse(body)?;
-                link.credit(credit.port, credit.bytes)?;
-            }
-            Finish::KIND => link.finish(parse::<Finish>(body)?.port)?,
-            Abort::KIND => {
-                let abort: Abort = parse(body)?;
-                link.aborted(abort.port, abort.code, &abort.text)?;
-            }
             Close::KIND => return Err(Stop::Told(parse(body)?)),
             Hello::KIND => return Err(Stop::say(Code::PROTOCOL, "a second Hello")),
-            other => {
+            other if !link.take_port_frame(other, id, body, now)? => {
                 let text = format!("frame type 0x{other:02x} is not for a node");
                 return Err(Stop::say(Code::PROTOCOL, &text));
             }
+            _ => {}
         }
         Ok(())
     }
@@ -506,8 +486,4 @@ fn no_ticket() -> ErrorAnswer {
 
 fn parse<M: Message>(body: &[u8]) -> Result<M, Stop> {
     decode(body).map_err(|e| Stop::say(Code::PROTOCOL, &e.to_string()))
-}
-
-fn unasked() -> Stop {
-    Stop::say(Code::PROTOCOL, "an answer to a request that was never made")
 }
