@@ -5,7 +5,7 @@ use super::pool::{Pool, Rank};
 use super::terms::{PeerEvent, PeerFacts, PeerTerms};
 use crate::identity::Address;
 use crate::ports::{Budget, Link, Switchboard};
-use crate::time::{Clock, Moment};
+use crate::time::Clock;
 use crate::wire::control::Close;
 use crate::wire::peer::{PeerHello, PeerWelcome};
 use smol::channel::{bounded, Receiver, Sender};

@@ -7,8 +7,7 @@ use super::terms::{PeerError, PeerEvent, PeerParts, PeerStatus, PeerTerms, PeerT
 use crate::identity::Address;
 use crate::liveness::Beat;
 use crate::platform::socket::Tuning;
-use crate::ports::Link;
-use crate::session::dial::addresses;
+use crate::session::dial::{addresses, connect};
 use crate::session::{Admission, Pump, Stop, Tasks};
 use crate::tls::Channel;
 use crate::wire::code::Code;
@@ -18,7 +17,6 @@ use smol::channel::Receiver;
 use smol::future::{self, FutureExt};
 use smol::Executor;
 use std::future::Future;
-use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -142,7 +140,7 @@ impl Links {
             Vec::new()
         });
         for place in places {
-            last = match connect(place).await {
+            last = match connect(place, CONNECT_TIME, self.tuning()).await {
                 Err(why) => (None, format!("{place}: {why}")),
                 Ok(socket) => match self.run(socket, place, peer, met).await {
                     Err(why) => (Some(place), why),
@@ -168,7 +166,6 @@ impl Links {
         peer: Address,
         met: &Arc<Met>,
     ) -> Result<Stop, String> {
-        self.tune(&socket, place);
         let mut greeting = Vec::new();
         let channel = Channel::client(&self.tls.client)
             .and_then(|mut c| c.start(&mut greeting).map(|()| c))
@@ -179,13 +176,10 @@ impl Links {
         Ok(Box::pin(Pump::new(socket, channel, greeting, clock, session)).await)
     }
 
-    fn tune(&self, socket: &Async<TcpStream>, place: SocketAddr) {
-        let tuning = Tuning {
+    fn tuning(&self) -> Tuning {
+        Tuning {
             unsent: Some(self.hub.terms().send_buffer),
             ..Tuning::SESSION
-        };
-        if let Err(e) = tuning.apply(socket) {
-            log::debug!("socket options of {place}: {e}");
         }
     }
 
@@ -257,7 +251,9 @@ impl Links {
                 return false;
             }
         };
-        self.tune(&socket, from);
+        if let Err(e) = self.tuning().apply(&socket) {
+            log::debug!("socket options of {from}: {e}");
+        }
         let met = Arc::new(Met::default());
         let role = Role::Listening(slot, met.clone());
         let session = PeerSession::new(self.hub.clone(), role, from);
@@ -384,18 +380,4 @@ fn refusal(stop: &Stop) -> Option<PeerError> {
         Stop::Told(close) => Some(PeerError::Refused(close.code, close.text.clone())),
         _ => None,
     }
-}
-
-/// A TCP connection to `place`.
-async fn connect(place: SocketAddr) -> Result<Async<TcpStream>, String> {
-    let late = async {
-        Timer::after(CONNECT_TIME).await;
-        Err(ErrorKind::TimedOut.into())
-    };
-    let connected = future::or(Async::<TcpStream>::connect(place), late).await;
-    connected.map_err(|e| match e.kind() {
-        ErrorKind::TimedOut => format!("no answer within {} s", CONNECT_TIME.as_secs()),
-        ErrorKind::ConnectionRefused => "connection refused".into(),
-        _ => e.to_string(),
-    })
 }
