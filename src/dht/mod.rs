@@ -2,3 +2,11 @@
 //!
 //! Everything but the UDP service is without I/O: it takes datagrams, a clock and
 //! randomness, and gives back datagrams and events.
+
+pub mod cookie;
+pub mod record;
+pub mod seal;
+
+pub use cookie::Cookies;
+pub use record::{Kind, Record, Refusal, ValidRecord};
+pub use seal::{Curve, Seal, Verify, Wall};
