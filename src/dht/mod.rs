@@ -4,9 +4,12 @@
 //! randomness, and gives back datagrams and events.
 
 pub mod cookie;
+pub mod merkle;
 pub mod record;
 pub mod seal;
+pub mod storage;
 
 pub use cookie::Cookies;
 pub use record::{Kind, Record, Refusal, ValidRecord};
 pub use seal::{Curve, Seal, Verify, Wall};
+pub use storage::{Source, Storage};
