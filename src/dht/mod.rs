@@ -9,6 +9,9 @@ pub mod record;
 pub mod seal;
 pub mod storage;
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 pub use cookie::Cookies;
 pub use record::{Kind, Record, Refusal, ValidRecord};
 pub use seal::{Curve, Seal, Verify, Wall};

@@ -20,6 +20,9 @@ pub(super) struct Pool {
     cached: usize,
     /// Bytes a source, copies left out.
     sources: BTreeMap<Option<Source>, usize>,
+    /// How many sources have more than their share: mostly none, and then nobody
+    /// needs to be looked for among thousands.
+    heavy: usize,
     stored: BTreeMap<Place, Stored>,
 }
 
@@ -30,6 +33,7 @@ impl Pool {
             bytes: 0,
             cached: 0,
             sources: BTreeMap::new(),
+            heavy: 0,
             stored: BTreeMap::new(),
         }
     }
@@ -117,10 +121,38 @@ impl Pool {
         if stored.cached {
             self.cached += stored.cost();
         } else {
-            *self.sources.entry(stored.source).or_default() += stored.cost();
+            let bytes = self.of(stored.source) + stored.cost();
+            self.charge(stored.source, bytes);
         }
         self.stored.insert(place, stored);
         true
+    }
+
+    /// What a source may have of a full pool.
+    fn share(&self, source: Option<Source>) -> usize {
+        let share = if source.is_none() {
+            SHARE_PASSED_ON
+        } else {
+            SHARE
+        };
+        self.limit / share
+    }
+
+    /// What a source has.
+    fn of(&self, source: Option<Source>) -> usize {
+        self.sources.get(&source).copied().unwrap_or(0)
+    }
+
+    /// Notes what a source has now.
+    fn charge(&mut self, source: Option<Source>, bytes: usize) {
+        let share = self.share(source);
+        self.heavy -= usize::from(self.of(source) > share);
+        self.heavy += usize::from(bytes > share);
+        if bytes == 0 {
+            self.sources.remove(&source);
+        } else {
+            self.sources.insert(source, bytes);
+        }
     }
 
     fn remove(&mut self, place: &Place) {
@@ -130,11 +162,9 @@ impl Pool {
         self.bytes -= stored.cost();
         if stored.cached {
             self.cached -= stored.cost();
-        } else if let Some(bytes) = self.sources.get_mut(&stored.source) {
-            *bytes -= stored.cost();
-            if *bytes == 0 {
-                self.sources.remove(&stored.source);
-            }
+        } else {
+            let bytes = self.of(stored.source) - stored.cost();
+            self.charge(stored.source, bytes);
         }
     }
 
@@ -212,15 +242,14 @@ impl Pool {
             if of == source {
                 bytes += size;
             }
-            let share = if of.is_none() { SHARE_PASSED_ON } else { SHARE };
-            bytes.saturating_sub(self.limit / share)
+            bytes.saturating_sub(self.share(of))
         };
-        let own = (source, self.sources.get(&source).copied().unwrap_or(0));
-        let heaviest = self
-            .sources
-            .iter()
-            .map(|(of, bytes)| (*of, *bytes))
+        let own = (source, self.of(source));
+        let others = self.sources.iter().map(|(of, bytes)| (*of, *bytes));
+        let heaviest = others
+            .take(if self.heavy == 0 { 0 } else { usize::MAX })
             .chain([own])
+            .filter(|(of, bytes)| of == &source || *bytes > self.share(*of))
             .map(|(of, bytes)| (excess(of, bytes), of))
             .filter(|(excess, _)| *excess > 0)
             .max();

@@ -13,8 +13,7 @@ use crate::identity::Address;
 use crate::time::Moment;
 use crate::wire::dht::{Body, Entry, Hashes, Prefix, ENTRIES_MAX, FANOUT};
 
-/// Most records that one SYNCED makes an asker send: what a liar that claims to
-/// have nothing can have sent to it at a time.
+/// Most records that one SYNCED makes an asker send; more come with the next.
 pub const PUSH_MAX: usize = 128;
 
 /// A SYNC to send.
@@ -31,8 +30,7 @@ pub struct SyncStep {
 pub struct Comparison {
     /// Keys to ask the answerer for (FIND_VALUE): it has something newer.
     pub pull: Vec<Address>,
-    /// Records to send it (STORE): it lacks them or has older ones. When there are
-    /// [`PUSH_MAX`], there may be more: compare again once they are sent.
+    /// Records to send it (STORE): it lacks them or has older ones.
     pub push: Vec<ValidRecord>,
     /// What is still to be compared.
     pub next: Vec<SyncStep>,
@@ -55,20 +53,16 @@ impl Storage {
     #[must_use]
     pub fn answer_sync(&self, now: Moment, wall: Wall, prefix: &Prefix, theirs: &Hashes) -> Body {
         let hashes = self.hashes(now, wall, prefix);
-        let mut branches = [const { Vec::new() }; FANOUT];
-        for stored in self.below(now, wall, prefix) {
-            let entry = stored.record.entry();
-            if let Some(branch) = branches.get_mut(prefix.branch(&entry.key)) {
-                branch.push(*entry);
-            }
-        }
         let mut listed = 0;
         let mut entries: Vec<Entry> = Vec::new();
-        let both = hashes.iter().zip(theirs).zip(branches);
+        let both = hashes
+            .iter()
+            .zip(theirs)
+            .zip(self.by_branch(now, wall, prefix));
         for (branch, ((mine, theirs), of)) in both.enumerate() {
             if mine != theirs && entries.len() + of.len() <= ENTRIES_MAX {
                 listed |= 1 << branch;
-                entries.extend(of);
+                entries.extend(of.iter().map(|stored| stored.record.entry()));
             }
         }
         Body::Synced {
@@ -80,7 +74,7 @@ impl Storage {
 
     /// What follows from a SYNCED that answers the SYNC of `sent`. At most 18
     /// keys to pull, [`PUSH_MAX`] records to push and 16 further questions, whatever
-    /// it says.
+    /// it says. A liar can always have further questions: count them and give up.
     #[must_use]
     pub fn compare(
         &self,
@@ -92,47 +86,51 @@ impl Storage {
         entries: &[Entry],
     ) -> Comparison {
         let prefix = &sent.prefix;
-        let is_listed = |key: &Address| listed >> prefix.branch(key) & 1 == 1;
-        let differs = |branch: usize| sent.hashes.get(branch) != theirs.get(branch);
         let mut comparison = Comparison::default();
-        for stored in self.below(now, wall, prefix) {
-            let mine = stored.record.entry();
-            if !is_listed(&mine.key) || !differs(prefix.branch(&mine.key)) {
+        let mut mine = self.by_branch(now, wall, prefix);
+        // The branches that differ and are not done.
+        let mut left = Vec::new();
+        let mut hashes = *theirs;
+        let both = sent.hashes.iter().zip(&mut hashes).zip(&mut mine);
+        for (branch, ((mine, theirs), stored)) in both.enumerate() {
+            if mine == theirs {
                 continue;
             }
-            let same = |their: &&Entry| (their.key, their.slot) == (mine.key, mine.slot);
-            let newer = match entries.iter().find(same) {
-                Some(their) => stored.record.supersedes(their),
-                None => true,
-            };
-            if newer && comparison.push.len() < PUSH_MAX {
-                comparison.push.push(stored.record.clone());
+            let of: Vec<&Entry> = entries
+                .iter()
+                .filter(|e| prefix.holds(&e.key) && prefix.branch(&e.key) == branch)
+                .collect();
+            stored.retain(|stored| {
+                let mine = stored.record.entry();
+                let same = |their: &&&Entry| (their.key, their.slot) == (mine.key, mine.slot);
+                match of.iter().find(same) {
+                    Some(their) => stored.record.supersedes(their),
+                    None => true,
+                }
+            });
+            let fits = comparison.push.len() + stored.len() <= PUSH_MAX;
+            if listed >> branch & 1 == 0 || !fits {
+                left.push(branch);
+                *theirs = *mine;
+                continue;
+            }
+            let push = stored.iter().map(|stored| stored.record.clone());
+            comparison.push.extend(push);
+            for their in of {
+                if !comparison.pull.contains(&their.key) && self.lacks(wall, their) {
+                    comparison.pull.push(their.key);
+                }
             }
         }
-        for their in entries {
-            let new = prefix.holds(&their.key)
-                && is_listed(&their.key)
-                && !comparison.pull.contains(&their.key)
-                && self.lacks(wall, their);
-            if new {
-                comparison.pull.push(their.key);
-            }
-        }
-        let left = |branch: &usize| differs(*branch) && listed >> branch & 1 == 0;
-        if listed == 0 {
+        let differing = sent.hashes.iter().zip(theirs);
+        let differing = differing.filter(|(mine, theirs)| mine != theirs).count();
+        if left.len() == differing {
             // Each of them is too long for one packet.
-            let below = (0..FANOUT).filter(left);
-            for prefix in below.filter_map(|branch| prefix.below(branch)) {
+            for prefix in left.iter().filter_map(|branch| prefix.below(*branch)) {
                 let hashes = self.hashes(now, wall, &prefix);
                 comparison.next.push(SyncStep { prefix, hashes });
             }
-        } else if (0..FANOUT).any(|branch| left(&branch)) {
-            let mut hashes = *theirs;
-            for (branch, (hash, mine)) in hashes.iter_mut().zip(sent.hashes).enumerate() {
-                if left(&branch) {
-                    *hash = mine;
-                }
-            }
+        } else if !left.is_empty() {
             comparison.next.push(SyncStep {
                 prefix: *prefix,
                 hashes,
@@ -148,6 +146,17 @@ impl Storage {
         };
         let place = (super::distance(&self.own, &their.key), their.slot);
         their.until > wall.unix && self.pool(kind).lacks(place, their)
+    }
+
+    /// What is kept in each subtree below `prefix`.
+    fn by_branch(&self, now: Moment, wall: Wall, prefix: &Prefix) -> [Vec<&Stored>; FANOUT] {
+        let mut branches = [const { Vec::new() }; FANOUT];
+        for stored in self.below(now, wall, prefix) {
+            if let Some(branch) = branches.get_mut(prefix.branch(&stored.record.key())) {
+                branch.push(stored);
+            }
+        }
+        branches
     }
 
     /// What is kept below `prefix`, by key and slot.
