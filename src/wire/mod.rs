@@ -9,11 +9,13 @@
 //! | [`presence`] | the signed word that a device is found at a node |
 //! | [`rlp`] | Ethereum's RLP, canonical and bounded |
 //! | [`diode`] | the one frame of Diode's dialect that this node can say |
+//! | [`dht`] | packets of the DHT |
 //!
 //! Every decoder here is bounded before it allocates, and rejects trailing bytes.
 
 pub mod code;
 pub mod control;
+pub mod dht;
 pub mod diode;
 pub mod frame;
 pub mod peer;
