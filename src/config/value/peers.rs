@@ -157,7 +157,8 @@ pub fn peer_place(text: &str) -> Result<PeerPlace, String> {
     Ok(PeerPlace {
         address: id,
         host: host(name)?,
-        port: number(port, 1, u16::MAX).map_err(|_| "a port is a number from 1 to 65535".to_owned())?,
+        port: number(port, 1, u16::MAX)
+            .map_err(|_| "a port is a number from 1 to 65535".to_owned())?,
     })
 }
 
@@ -306,7 +307,10 @@ mod tests {
             (format!("{ID}@a.b:7"), "the name is missing"),
             ("attic=a.b:7".to_owned(), "address is missing"),
             (format!("={ID}@a.b:7"), "1 to 32"),
-            (format!("a={ID}@a.b:7 a={other}@a.b:8"), "name is there twice"),
+            (
+                format!("a={ID}@a.b:7 a={other}@a.b:8"),
+                "name is there twice",
+            ),
         ] {
             let error = fleet(&text).unwrap_err();
             assert!(error.contains(words), "{text}: {error}");
