@@ -12,6 +12,7 @@
 
 pub mod code;
 pub mod control;
+pub mod dht;
 pub mod diode;
 pub mod frame;
 pub mod rlp;
