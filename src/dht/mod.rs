@@ -2,3 +2,11 @@
 //!
 //! Everything but the UDP service is without I/O: it takes datagrams, a clock and
 //! randomness, and gives back datagrams and events.
+
+pub mod engine;
+pub mod record;
+pub mod seal;
+
+pub use engine::{Action, Config, Cost, Engine, Event, Known, Op, Outcome, Serve, Stats};
+pub use record::Record;
+pub use seal::{Seal, Wall};
