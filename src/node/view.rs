@@ -2,7 +2,9 @@
 
 use super::house::{House, StoreFault};
 use super::runfile::dial;
-use crate::rpc::{Health, HealthReason, HealthState, NodeInfo, NodeView};
+use crate::rpc::{
+    Health, HealthReason, HealthState, NetworkStats, NodeInfo, NodeView, PeerInfo,
+};
 use crate::ticket::epoch_of;
 use crate::time::Clock;
 use std::net::SocketAddr;
@@ -156,5 +158,13 @@ impl NodeView for House {
 
     fn ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
+    }
+
+    fn peers(&self) -> Vec<PeerInfo> {
+        Vec::new()
+    }
+
+    fn network(&self) -> NetworkStats {
+        NetworkStats::default()
     }
 }
