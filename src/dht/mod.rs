@@ -5,6 +5,7 @@
 
 pub mod engine;
 pub mod record;
+pub mod service;
 pub mod seal;
 
 pub use engine::{Action, Config, Cost, Engine, Event, Known, Op, Outcome, Serve, Stats};
