@@ -1,6 +1,7 @@
 //! All sessions of a node, and opening a port between two of them.
 
 use super::link::{violation, Far, Link, Violation};
+use super::locate::Locate;
 use crate::identity::Address;
 use crate::time::Moment;
 use crate::wire::code::Code;
@@ -22,6 +23,14 @@ pub struct Refusal {
     pub retry_after_ms: Option<u32>,
 }
 
+impl Refusal {
+    /// With a code and a text alone.
+    #[must_use]
+    pub fn new(code: Code, text: impl Into<String>) -> Refusal {
+        refusal(code, text)
+    }
+}
+
 fn refusal(code: Code, text: impl Into<String>) -> Refusal {
     Refusal {
         code,
@@ -32,9 +41,10 @@ fn refusal(code: Code, text: impl Into<String>) -> Refusal {
 }
 
 /// Who is online, by device address: one session each.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Switchboard {
     online: Mutex<HashMap<Address, Arc<Link>>>,
+    locate: Mutex<Option<Arc<dyn Locate>>>,
     /// Port payload bytes that arrived from devices since start; a session adds
     /// its own once a turn.
     pub bytes_in: AtomicU64,
@@ -42,6 +52,14 @@ pub struct Switchboard {
     pub bytes_out: AtomicU64,
     /// Ports opened since start.
     pub opened: AtomicU64,
+}
+
+impl std::fmt::Debug for Switchboard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Switchboard")
+            .field("devices", &self.devices())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A device's place on the board; leaving scope takes it off and ends its ports.
@@ -111,6 +129,12 @@ impl Switchboard {
             board: self.clone(),
             link: link.clone(),
         }
+    }
+
+    /// Says how devices are found that have no session with this node; `None`:
+    /// they are not.
+    pub fn set_locate(&self, locate: Option<Arc<dyn Locate>>) {
+        *self.locate.lock().unwrap_or_else(PoisonError::into_inner) = locate;
     }
 
     /// The session of a device.

@@ -140,6 +140,7 @@ macro_rules! messages {
         })*
     };
 }
+pub(in crate::wire) use messages;
 
 messages! {
     /// Device to node, first frame of a session.
