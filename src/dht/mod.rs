@@ -5,9 +5,10 @@
 
 pub mod engine;
 pub mod record;
-pub mod service;
 pub mod seal;
+pub mod service;
 
+pub use crate::wire::dht::Contact;
 pub use engine::{Action, Config, Cost, Engine, Event, Known, Op, Outcome, Serve, Stats};
 pub use record::Record;
 pub use seal::{Seal, Wall};

@@ -17,6 +17,7 @@
 
 pub mod error;
 pub mod house;
+pub mod network;
 pub mod program;
 pub mod runfile;
 pub mod services;

@@ -2,9 +2,7 @@
 
 use super::house::{House, StoreFault};
 use super::runfile::dial;
-use crate::rpc::{
-    Health, HealthReason, HealthState, NetworkStats, NodeInfo, NodeView, PeerInfo,
-};
+use crate::rpc::{Health, HealthReason, HealthState, NetworkStats, NodeInfo, NodeView, PeerInfo};
 use crate::ticket::epoch_of;
 use crate::time::Clock;
 use std::net::SocketAddr;
