@@ -8,7 +8,7 @@ use super::announce::Announce;
 use super::serving::{refuse_ticket, Serving, Storing, ANSWERS_MAX, DISK_TIME, RETRY_MS};
 use crate::edge::ALPN;
 use crate::identity::Address;
-use crate::ports::{Budget, Link, LinkOptions, Refusal, Switchboard};
+use crate::ports::{Budget, Link, LinkOptions, Switchboard};
 use crate::session::Slot;
 use crate::session::{Protocol, Stop};
 use crate::ticket::{Book, Durability, EpochClock, Ticket};
@@ -339,7 +339,7 @@ impl Core {
                 }
                 match self.services.board.open(link, id, &open, now)? {
                     None => serving.ports += 1,
-                    Some(no) => link.push_control(id, &error_answer(no)),
+                    Some(no) => link.push_control(id, &no.into_answer()),
                 }
             }
             Opened::KIND => {
@@ -480,6 +480,7 @@ impl Core {
         if let Some(due) = link.expire(now) {
             next = next.min(due);
         }
+        self.services.board.pursue(link, cx, now);
         if let Some(due) = serving.await_disk(cx, link, now) {
             next = next.min(due);
         }
@@ -500,15 +501,6 @@ fn no_ticket() -> ErrorAnswer {
         text: "send a ticket first; the node asked for one after Hello".into(),
         limit: None,
         retry_after_ms: Some(RETRY_MS),
-    }
-}
-
-fn error_answer(no: Refusal) -> ErrorAnswer {
-    ErrorAnswer {
-        code: no.code,
-        text: short_text(&no.text),
-        limit: no.limit,
-        retry_after_ms: no.retry_after_ms,
     }
 }
 
