@@ -7,6 +7,9 @@
 //! | [`peers`] | other nodes: remembered, listed |
 //! | [`presence`] | the devices that are here, told to the network |
 
+pub mod locate;
 pub mod peers;
 pub mod presence;
+pub mod record;
+pub mod seeds;
 pub mod sockets;

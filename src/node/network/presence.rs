@@ -255,7 +255,10 @@ mod tests {
         let mut seconds = vec![0; end.as_secs() as usize];
         while let Some(at) = queue.wait().filter(|at| at.since(start) < end) {
             *now = (*now).max(at);
-            let Some(said) = queue.take(*now, (now.0 / 1000).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) else {
+            let Some(said) = queue.take(
+                *now,
+                (now.0 / 1000).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20,
+            ) else {
                 panic!("it was due at {at:?}");
             };
             queue.done(&said, true, *now);
