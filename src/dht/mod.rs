@@ -5,9 +5,15 @@
 
 pub mod cookie;
 pub mod engine;
+pub mod id;
+pub mod lookup;
+pub mod peer;
 pub mod record;
+pub mod rtt;
 pub mod seal;
 pub mod service;
+pub mod subnet;
+pub mod table;
 
 pub use crate::wire::dht::Contact;
 pub use cookie::Cookies;
