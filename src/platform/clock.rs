@@ -130,6 +130,12 @@ pub fn awake() -> Moment {
     read(ClockId::CLOCK_MONOTONIC)
 }
 
+/// CPU time that this process has taken so far.
+#[must_use]
+pub fn cpu_time() -> Duration {
+    read(ClockId::CLOCK_PROCESS_CPUTIME_ID).since(Moment(0))
+}
+
 fn read(id: ClockId) -> Moment {
     clock_gettime(id).map_or(Moment(0), |t| {
         let seconds = u64::try_from(t.tv_sec()).unwrap_or(0);

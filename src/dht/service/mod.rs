@@ -15,7 +15,9 @@ mod turn;
 
 pub use turn::run;
 
-use super::{Action, Config, Engine, Event, Known, Op, Outcome, Record, Seal, Serve, Stats, Wall};
+use super::{
+    Action, Config, Engine, Event, Known, Op, Outcome, Seal, Serve, Stats, ValidRecord, Wall,
+};
 use crate::identity::Address;
 use crate::platform::udp::Datagrams;
 use crate::time::{Clock, Moment};
@@ -71,8 +73,8 @@ enum Order {
     FindValue(Address),
     FindNewest(Address),
     FindNode(Address),
-    Store(Record),
-    Publish(Record),
+    Store(ValidRecord),
+    Publish(ValidRecord),
 }
 
 /// An operation that somebody waits for; given up when it is dropped.
@@ -98,10 +100,7 @@ impl Shared {
     }
 
     fn wall(&self) -> Wall {
-        Wall {
-            unix: self.clock.unix(),
-            trusted: self.clock.trusted(),
-        }
+        Wall::of(&*self.clock)
     }
 
     /// Does what the engine says.
@@ -240,12 +239,12 @@ impl Handle {
     }
 
     /// Stores a record at the nodes closest to its key, once.
-    pub async fn store(&self, record: Record) -> Outcome {
+    pub async fn store(&self, record: ValidRecord) -> Outcome {
         self.ask(Order::Store(record)).await
     }
 
     /// Stores a record and keeps it stored; see [`Engine::publish`].
-    pub async fn publish(&self, record: Record) -> Outcome {
+    pub async fn publish(&self, record: ValidRecord) -> Outcome {
         self.ask(Order::Publish(record)).await
     }
 
@@ -257,7 +256,7 @@ impl Handle {
 
     /// Valid records of `key` that this node keeps itself.
     #[must_use]
-    pub fn stored(&self, key: Address) -> Vec<Record> {
+    pub fn stored(&self, key: Address) -> Vec<ValidRecord> {
         self.0.lock().engine.stored(self.0.wall(), key)
     }
 

@@ -200,6 +200,16 @@ impl PeerBook {
         shrink(&mut rows, id);
     }
 
+    /// The node has answered in the DHT, for the first time or again.
+    pub fn answered(&self, id: Address, at: SocketAddr, rtt: Duration, unix: Option<u64>) {
+        let mut rows = self.lock();
+        let row = &mut row(&mut rows, id).now;
+        row.set_place(at);
+        row.rtt_micros = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
+        row.seen(unix);
+        shrink(&mut rows, id);
+    }
+
     /// The node was dialled in vain.
     pub fn failed(&self, id: Address) {
         if let Some(row) = self.lock().get_mut(&id) {
