@@ -18,9 +18,11 @@
 //! | `opening.rs` | how ports come about |
 //! | `flow.rs` | bytes in, bytes out, credit |
 //! | `ending.rs` | how ports go |
+//! | `frames.rs` | the frames for all that |
 
 mod ending;
 mod flow;
+mod frames;
 mod opening;
 mod state;
 

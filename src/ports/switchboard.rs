@@ -6,7 +6,9 @@ use super::search::{not_here, Seats};
 use crate::identity::Address;
 use crate::time::Moment;
 use crate::wire::code::Code;
-use crate::wire::control::{is_port_name, short_text, Close, ErrorAnswer, Open};
+use crate::wire::control::{
+    is_port_name, short_text, Close, ErrorAnswer, Open, MESSAGES, PORT_NAMES,
+};
 use crate::wire::peer::PeerOpen;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -303,10 +305,7 @@ fn check_number(link: &Link, open: &Open) -> Result<Option<Refusal>, Violation> 
         }));
     }
     if !is_port_name(&open.name) {
-        return Err(violation(
-            Code::PROTOCOL,
-            "a port name is tls:N, tcp:N, udp:N or utls:N with N from 1 to 65535",
-        ));
+        return Err(violation(Code::PROTOCOL, PORT_NAMES));
     }
     Ok(None)
 }
@@ -320,6 +319,10 @@ fn own_port() -> Refusal {
 
 /// Names the option that one of the two sides has forgotten, if it is that.
 fn why_not_published(is_published: impl Fn(&str) -> bool, name: &str) -> String {
+    if name == MESSAGES {
+        return "the device takes no messages: start `chr-node publish` there with --messages"
+            .to_owned();
+    }
     let (kind, number) = name.split_once(':').unwrap_or_default();
     let is = |kind: &str| is_published(&format!("{kind}:{number}"));
     let (twin, datagrams) = match kind {

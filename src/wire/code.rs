@@ -82,6 +82,10 @@ codes! {
     SILENT = 44, "silent";
     /// The node of the device cannot be reached.
     UNREACHABLE = 45, "unreachable";
+    /// The device's presence cannot be told to the network.
+    PRESENCE = 46, "presence-refused";
+    /// The device did not take the message.
+    MESSAGE = 47, "message-refused";
 }
 
 impl fmt::Display for Code {

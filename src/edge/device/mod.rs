@@ -39,6 +39,7 @@ pub mod publisher;
 pub mod session;
 pub mod splice;
 pub mod stream;
+mod telling;
 pub mod tunnel;
 
 pub use keeper::{DeviceEvent, Offer};

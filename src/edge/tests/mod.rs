@@ -21,6 +21,7 @@ mod model;
 mod opening;
 mod order;
 mod ports;
+mod presence;
 mod raw;
 mod tickets;
 mod timing;

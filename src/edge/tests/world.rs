@@ -3,7 +3,7 @@
 use super::line::{Half, Line, Pipe};
 use crate::edge::device::session::{DeviceSession, Event, SessionParts};
 use crate::edge::device::Traffic;
-use crate::edge::server::{ServerSession, Services, Terms};
+use crate::edge::server::{Announce, ServerSession, Services, Terms};
 use crate::edge::ALPN;
 use crate::identity::{Address, SecretKey};
 use crate::ports::local::End;
@@ -52,6 +52,7 @@ pub struct Plan {
     pub terms: Terms,
     pub budget: usize,
     pub clock_trusted: bool,
+    pub presence: Option<Arc<dyn Announce>>,
 }
 
 pub struct World {
@@ -105,6 +106,7 @@ impl World {
             },
             budget: 64 << 20,
             clock_trusted: true,
+            presence: None,
         };
         change(&mut plan);
         let clock = Arc::new(TestClock {
@@ -127,7 +129,7 @@ impl World {
                 book: Book::new(None, rules, policy, plan.terms.fleet),
                 terms: plan.terms.into(),
                 budget: Budget::new(plan.budget),
-                presence: None,
+                presence: plan.presence,
                 clock: clock.clone(),
             }),
             admission: Admission::new(AdmissionLimits {
@@ -151,6 +153,11 @@ impl World {
     /// The wall clock jumps ahead.
     pub fn skip_wall_clock(&self, seconds: u64) {
         self.clock.ahead.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    /// The node learns that its clock is right, or that it is not.
+    pub fn trust_clock(&self, trusted: bool) {
+        self.clock.trusted.store(trusted, Ordering::Relaxed);
     }
 
     fn node_half(&self) -> ServerSession {
