@@ -13,7 +13,9 @@ pub mod forward;
 pub mod help;
 pub mod identity;
 pub mod logging;
+pub mod peers;
 pub mod publish;
+pub mod rpc;
 pub mod run;
 pub mod screen;
 pub mod session;
@@ -87,6 +89,7 @@ pub fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Config(args) => config::execute(args),
         Command::Demo(args) => demo::execute(args),
         Command::Store(args) => store::execute(args),
+        Command::Peers(args) => peers::execute(args),
         Command::Help(topic) => print(&help::text(*topic)),
         Command::Version => print(&help::version()),
     }

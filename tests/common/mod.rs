@@ -198,6 +198,11 @@ impl Node {
         self.run["edge"][0].as_str().unwrap().parse().unwrap()
     }
 
+    /// The peer port, TCP and UDP.
+    pub fn peer(&self) -> SocketAddr {
+        self.run["peer"].as_str().unwrap().parse().unwrap()
+    }
+
     pub fn rpc(&self) -> SocketAddr {
         self.run["rpc"].as_str().unwrap().parse().unwrap()
     }
