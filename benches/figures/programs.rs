@@ -93,6 +93,7 @@ impl Node {
             .args(args)
             .env("DATA_DIR", data)
             .env("EDGE2_PORT", "0")
+            .env("PEER2_PORT", "0")
             .env("RPC_PORT", "0")
             .env("LOG_LEVEL", "warn")
             .env("CHR_NETWORK__BIND", "127.0.0.1")
