@@ -54,7 +54,7 @@ impl Dht {
             },
             exempt_private: network.subnet_limits != SubnetLimits::Always,
             outside,
-            interfaces: interfaces(),
+            interfaces: addresses(house),
             ..Config::default()
         }
     }
@@ -141,6 +141,17 @@ impl Service for Dht {
     }
 }
 
+/// Addresses that are this machine's own: those of its interfaces, and those that
+/// the sockets are bound to (all of 127.0.0.0/8 is one interface).
+fn addresses(house: &House) -> Vec<IpAddr> {
+    let mut found = interfaces();
+    let bound = house.network.sockets.places.iter().map(SocketAddr::ip);
+    found.extend(bound.filter(|ip| !ip.is_unspecified()));
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
 /// Writes down whom this node knows.
 fn remember(house: &House, handle: &Handle, ending: bool) {
     house.network.peers.merge(&handle.contacts(PEERS_MAX));
@@ -217,12 +228,12 @@ impl Keeper {
     fn new(house: Arc<House>, handle: Handle) -> Keeper {
         let now = house.clock.now();
         Keeper {
-            house,
-            handle,
             remembered: now,
             wait: REMEMBER_FIRST,
             looked: now,
-            interfaces: interfaces(),
+            interfaces: addresses(&house),
+            house,
+            handle,
         }
     }
 
@@ -295,7 +306,7 @@ impl Keeper {
         }
         if now.since(self.looked) >= ADDRESSES_EVERY {
             self.looked = now;
-            let found = interfaces();
+            let found = addresses(house);
             if found != self.interfaces {
                 log::info!("the machine's addresses have changed");
                 self.interfaces.clone_from(&found);
