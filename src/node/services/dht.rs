@@ -101,7 +101,6 @@ impl Service for Dht {
             });
             house.board.set_locate(Some(locator));
             network.own().forget();
-            network.presences.renew();
             let mut tasks: Vec<Task<()>> = Vec::new();
             let mut spawn = |work| tasks.push(task::spawn_boxed(&house.executor, work));
             let keeper = Keeper::new(house.clone(), handle.clone());
@@ -127,6 +126,7 @@ impl Service for Dht {
             let house = &self.0;
             let network = &house.network;
             house.board.set_locate(None);
+            network.presences.set_joined(false);
             house.clock.set_network(None);
             let Some(handle) = network.dht.clear() else {
                 return;
@@ -263,14 +263,14 @@ impl Keeper {
                 if let Some(change) = change {
                     log::info!("{change}");
                 }
-                // What was said to nobody, or to others than those who are here now.
-                network.presences.renew();
+                network.presences.set_joined(true);
                 network.own().forget();
                 self.publish_own();
             }
             Event::Isolated => {
                 let change = network.standing().isolate(now);
                 network.seeds.set_joined(false);
+                network.presences.set_joined(false);
                 if let Some(change) = change {
                     log::warn!("{change}");
                 }
