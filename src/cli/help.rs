@@ -14,6 +14,8 @@ pub enum Topic {
     Publish,
     /// `chr-node forward`
     Forward,
+    /// `chr-node message`
+    Message,
     /// `chr-node identity`
     Identity,
     /// `chr-node config`
@@ -35,6 +37,7 @@ impl Topic {
             Topic::Run => "run",
             Topic::Publish => "publish",
             Topic::Forward => "forward",
+            Topic::Message => "message",
             Topic::Identity => "identity",
             Topic::Config => "config",
             Topic::Demo => "demo",
@@ -50,6 +53,7 @@ impl Topic {
             Topic::Run,
             Topic::Publish,
             Topic::Forward,
+            Topic::Message,
             Topic::Identity,
             Topic::Config,
             Topic::Demo,
@@ -71,6 +75,7 @@ Commands:
   run        serve as a node (what plain `chr-node` does)
   publish    offer a local TCP or UDP port to other devices
   forward    reach another device's published port at a local one
+  message    send a few words to another device
   identity   show or make a key
   config     check a node's settings, or show where each comes from
   demo       a node and two devices in one process, with a measured download
@@ -123,6 +128,7 @@ const PUBLISH: &str = "\
 Offer local ports to other devices, through a node.
 
 Usage: chr-node publish SPEC... --node [0xADDR@]HOST:PORT [OPTIONS]
+       chr-node publish --messages --node [0xADDR@]HOST:PORT [OPTIONS]
 
   SPEC = [[HOST:]PORT=]PORT[/tcp|/udp][:public|:protected|:private]
     8080:public                       127.0.0.1:8080 as port 8080, to everyone
@@ -133,10 +139,14 @@ Usage: chr-node publish SPEC... --node [0xADDR@]HOST:PORT [OPTIONS]
   brackets: [fd00::5]:80=8080.
 
 Options:
-  --node [0xADDR@]HOST:PORT  node to connect to; repeated for fail-over, best
-                             first. With 0xADDR the node must be that one;
+  --node [0xADDR@]HOST:PORT  node to connect to; repeated, best first: a second
+                             session is kept with the next one and takes over
+                             at once. With 0xADDR the node must be that one;
                              without, its address is remembered and checked
                              the next time
+  --messages                 print messages that `chr-node message` sends here:
+                             from the devices of --allow and --fleet-devices,
+                             without these from everyone
   --allow 0xADDR             device that may open private ports; repeated
   --fleet-devices FILE       devices that may open protected ports, one 0xADDR
                              a line, # begins a remark
@@ -175,8 +185,9 @@ Usage: chr-node forward LISTEN 0xADDR:PORT --node [0xADDR@]HOST:PORT [OPTIONS]
   port that it published.
 
 Options:
-  --node [0xADDR@]HOST:PORT  node to connect to; repeated for fail-over, best
-                             first. With 0xADDR the node must be that one;
+  --node [0xADDR@]HOST:PORT  node to connect to; repeated, best first: a second
+                             session is kept with the next one and takes over
+                             at once. With 0xADDR the node must be that one;
                              without, its address is remembered and checked
                              the next time
   --identity FILE            key of this device
@@ -196,6 +207,39 @@ Example:
   chr-node forward 127.0.0.1:8080 0xADDR:8080 --node node.example.org:41046
 
 It runs until it is stopped. When the node is lost, it reconnects by itself.
+";
+
+const MESSAGE: &str = "\
+Send a message to another device, encrypted from here to there. It is delivered
+when that device runs `chr-node publish --messages` and lets this one.
+
+Usage: chr-node message 0xADDR TEXT --node [0xADDR@]HOST:PORT [OPTIONS]
+
+  0xADDR is the other device's address, as `publish` shows it.
+  TEXT has at most 8192 bytes; - is what comes on standard input (of any kind,
+  as it is). Write -- before a TEXT that begins with a dash.
+
+Options:
+  --node [0xADDR@]HOST:PORT  node to connect to; repeated for fail-over, best
+                             first. With 0xADDR the node must be that one;
+                             without, its address is remembered and checked
+                             the next time
+  --identity FILE            key of this device, by which the other one knows
+                             it [~/.local/share/chr-node/message.key]
+  --max-bytes SIZE           sign tickets for at most this much traffic, such
+                             as 10M [no bound]
+  --fleet 0xADDR             fleet to write tickets for [the node's]
+  --accept-node              accept that a node's address has changed
+  --json                     what came of it as one JSON object
+  -v, -q                     log more or less (may be repeated)
+  -h, --help                 this text
+  -V, --version              name and version
+
+Example:
+  chr-node message 0xADDR hello --node node.example.org:41046
+
+Exit code 0: the other device's program has it. 1: it was not delivered, and
+why.
 ";
 
 const IDENTITY: &str = "\
@@ -321,6 +365,7 @@ pub fn text(topic: Topic) -> String {
         Topic::Run => format!("{RUN}\n{}", settings()),
         Topic::Publish => PUBLISH.to_owned(),
         Topic::Forward => FORWARD.to_owned(),
+        Topic::Message => MESSAGE.to_owned(),
         Topic::Identity => IDENTITY.to_owned(),
         Topic::Config => CONFIG.to_owned(),
         Topic::Demo => DEMO.to_owned(),
@@ -372,11 +417,12 @@ mod tests {
     use crate::cli::args::{parse, Command};
     use std::ffi::OsString;
 
-    const TOPICS: [Topic; 9] = [
+    const TOPICS: [Topic; 10] = [
         Topic::Overview,
         Topic::Run,
         Topic::Publish,
         Topic::Forward,
+        Topic::Message,
         Topic::Identity,
         Topic::Config,
         Topic::Demo,

@@ -13,6 +13,7 @@ pub mod forward;
 pub mod help;
 pub mod identity;
 pub mod logging;
+pub mod message;
 pub mod peers;
 pub mod publish;
 pub mod rpc;
@@ -85,6 +86,7 @@ pub fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Run(args) => run::execute(args),
         Command::Publish(args) => publish::execute(args),
         Command::Forward(args) => forward::execute(args),
+        Command::Message(args) => message::execute(args),
         Command::Identity(args) => identity::execute(args),
         Command::Config(args) => config::execute(args),
         Command::Demo(args) => demo::execute(args),

@@ -76,10 +76,12 @@ impl Member {
         self.used.store(now.0, Ordering::Relaxed);
     }
 
-    /// Adds what was carried in a turn.
-    pub fn count(&self, bytes_in: u64, bytes_out: u64) {
-        self.bytes_in.fetch_add(bytes_in, Ordering::Relaxed);
-        self.bytes_out.fetch_add(bytes_out, Ordering::Relaxed);
+    pub fn count_in(&self, bytes: usize) {
+        self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub fn count_out(&self, bytes: usize) {
+        self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     pub fn is_kept(&self) -> bool {

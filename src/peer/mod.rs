@@ -17,6 +17,9 @@ mod pool;
 mod session;
 pub mod terms;
 
+#[cfg(test)]
+mod tests;
+
 pub use links::Links;
 pub use terms::{
     PeerError, PeerEvent, PeerFacts, PeerParts, PeerStatus, PeerTerms, PeerTls, Wanted, ALPN,

@@ -83,8 +83,8 @@ struct Standing {
     ping: Option<(u32, Moment, Moment)>,
     measured: Moment,
     had_ports: bool,
-    received: u64,
-    sent: u64,
+    /// Something was carried since the last tick.
+    carried: bool,
 }
 
 struct Core {
@@ -188,7 +188,8 @@ impl Protocol for PeerSession {
 
     fn sent(&mut self, bytes: usize) {
         if let Phase::Standing(standing) = &mut self.core.phase {
-            standing.sent += bytes as u64;
+            standing.member.count_out(bytes);
+            standing.carried = true;
         }
     }
 
@@ -220,7 +221,9 @@ impl Core {
                 },
                 Phase::Standing(standing),
             ) => {
-                standing.received += link.receive(port, bytes, first, last, now)? as u64;
+                let taken = link.receive(port, bytes, first, last, now)?;
+                standing.member.count_in(taken);
+                standing.carried = true;
                 Ok(())
             }
             (Piece::Control { kind, id, body }, Phase::Standing(_)) => {
@@ -293,8 +296,7 @@ impl Core {
             ping: None,
             measured: now,
             had_ports: false,
-            received: 0,
-            sent: 0,
+            carried: false,
         });
         Ok(())
     }
@@ -370,16 +372,11 @@ impl Core {
 }
 
 impl Standing {
-    /// Tells the pool what was carried and heard.
+    /// Tells the pool whether it is of use, and when it was heard from.
     fn settle(&mut self, link: &Link, heard: Moment, now: Moment) {
         self.member.hear(heard);
         let has_ports = link.port_count() > 0;
-        let bytes_in = std::mem::take(&mut self.received);
-        let bytes_out = std::mem::take(&mut self.sent);
-        if bytes_in + bytes_out > 0 {
-            self.member.count(bytes_in, bytes_out);
-        }
-        if bytes_in + bytes_out > 0 || has_ports != self.had_ports {
+        if std::mem::take(&mut self.carried) || has_ports != self.had_ports {
             self.member.mark_used(now);
         }
         self.had_ports = has_ports;

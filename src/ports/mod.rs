@@ -9,7 +9,7 @@
 //! | [`link`] | one session's shared half: its ports, its out-queue |
 //! | [`local`] | a port that ends in this program (device side) |
 //! | [`locate`] | finds the node of a device that is not here |
-//! | `search.rs` | a port that waits until that is known |
+//! | [`search`] | a port that waits until that is known |
 //! | [`switchboard`] | all sessions of a node; opening a port between two of them |
 //!
 //! Nothing here does I/O. A session's task locks its own [`link::Link`] and,
@@ -20,7 +20,7 @@ pub mod link;
 pub mod local;
 pub mod locate;
 pub mod queue;
-mod search;
+pub mod search;
 pub mod switchboard;
 pub mod window;
 

@@ -8,6 +8,7 @@
 )]
 
 pub mod mounts;
+pub mod network;
 pub mod programs;
 pub mod raw;
 pub mod servers;
