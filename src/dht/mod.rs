@@ -4,15 +4,25 @@
 //! randomness, and gives back datagrams and events.
 
 pub mod cookie;
+pub mod engine;
+pub mod id;
+pub mod lookup;
 pub mod merkle;
+pub mod peer;
 pub mod record;
+pub mod rtt;
 pub mod seal;
 pub mod storage;
 
+pub mod service;
+pub mod subnet;
+pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use crate::wire::dht::Contact;
 pub use cookie::Cookies;
+pub use engine::{Action, Config, Cost, Engine, Event, Known, Op, Outcome, Serve, Stats};
 pub use record::{Kind, Record, Refusal, ValidRecord};
 pub use seal::{Curve, Seal, Verify, Wall};
 pub use storage::{Source, Storage};

@@ -8,6 +8,7 @@
 )]
 
 pub mod mounts;
+pub mod network;
 pub mod programs;
 pub mod raw;
 pub mod servers;
@@ -121,6 +122,8 @@ pub fn chr_node() -> Command {
         if text.starts_with("CHR_")
             || [
                 "EDGE2_PORT",
+                "PEER2_PORT",
+                "SEED_LIST",
                 "RPC_PORT",
                 "DATA_DIR",
                 "HOST",
@@ -157,6 +160,7 @@ impl Node {
     pub fn start_command(mut c: Command, data: &Path, settings: &[(&str, &str)]) -> Node {
         c.env("DATA_DIR", data)
             .env("EDGE2_PORT", "0")
+            .env("PEER2_PORT", "0")
             .env("RPC_PORT", "0")
             .env("CHR_NETWORK__BIND", "127.0.0.1")
             .env("CHR_SECURITY__RATE_LIMITING", "false")
@@ -193,6 +197,11 @@ impl Node {
 
     pub fn edge(&self) -> SocketAddr {
         self.run["edge"][0].as_str().unwrap().parse().unwrap()
+    }
+
+    /// The peer port, TCP and UDP.
+    pub fn peer(&self) -> SocketAddr {
+        self.run["peer"].as_str().unwrap().parse().unwrap()
     }
 
     pub fn rpc(&self) -> SocketAddr {

@@ -2,6 +2,7 @@
 
 use super::{Key, Takes};
 use crate::config::profile::Profile;
+use crate::config::value::peers::{choice, fleet, seeds, word, SERVE, SUBNET_LIMITS};
 use crate::config::value::{
     self, addresses, auto, boolean, duration, fleet_rule, format, host, levels, list_of, number,
     port_or_off, ports, show_duration, show_size, show_tls_versions, size, tls_versions, within,
@@ -132,6 +133,16 @@ pub static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "network.peer_port",
+        takes: Takes::Number,
+        live: false,
+        env: Some("PEER2_PORT"),
+        doc: "Port for other nodes, the same number for UDP and TCP. Without it devices find those of this node alone.",
+        allowed: "a port, 0 for any free one, or off",
+        set: set!(network.peer_port, text => port_or_off(text)),
+        get: |s| s.network.peer_port.map_or_else(|| "off".to_owned(), |p| p.to_string()),
+    },
+    Key {
         name: "network.rpc_port",
         takes: Takes::Number,
         live: false,
@@ -146,7 +157,7 @@ pub static KEYS: &[Key] = &[
         takes: Takes::List,
         live: false,
         env: None,
-        doc: "Addresses that the device ports listen on.",
+        doc: "Addresses that the device ports and the peer port listen on.",
         allowed: "IP addresses separated by commas or spaces",
         set: set!(network.bind, text => addresses(text)),
         get: |s| joined(&s.network.bind),
@@ -180,6 +191,46 @@ pub static KEYS: &[Key] = &[
         allowed: "an IP address or a host name, without a port; empty for none",
         set: set!(network.host, text => if text.trim().is_empty() { Ok(None) } else { host(text).map(Some) }),
         get: |s| s.network.host.clone().unwrap_or_default(),
+    },
+    Key {
+        name: "network.seeds",
+        takes: Takes::List,
+        live: true,
+        env: Some("SEED_LIST"),
+        doc: "Nodes that are asked for the network when no other is known, by their peer port. None is dialled that is not named here or was met before.",
+        allowed: "HOST:PORT, 0xADDR@HOST:PORT or diode://0xADDR@HOST:PORT, separated by commas or spaces; none is ignored",
+        set: set!(network.seeds, text => seeds(text)),
+        get: |s| joined(&s.network.seeds),
+    },
+    Key {
+        name: "network.max_peers",
+        takes: Takes::Number,
+        live: false,
+        env: None,
+        doc: "Links to other nodes at once. Each costs about 11 KiB idle.",
+        allowed: "a number from 1 to 4096",
+        set: set!(network.max_peers, text => number(text, 1, 4096)),
+        get: |s| s.network.max_peers.to_string(),
+    },
+    Key {
+        name: "network.serve",
+        takes: Takes::Text,
+        live: false,
+        env: None,
+        doc: "Whether this node keeps records for others and answers their questions; auto does where others can reach it.",
+        allowed: "auto, yes or no",
+        set: set!(network.serve, text => choice(text, &SERVE)),
+        get: |s| word(&s.network.serve, &SERVE),
+    },
+    Key {
+        name: "network.subnet_limits",
+        takes: Takes::Text,
+        live: false,
+        env: None,
+        doc: "Whether the limits on nodes of one subnet (a defence against floods of made-up nodes) hold for private address ranges; auto makes an exception while the node's own address is in one.",
+        allowed: "auto, always or never",
+        set: set!(network.subnet_limits, text => choice(text, &SUBNET_LIMITS)),
+        get: |s| word(&s.network.subnet_limits, &SUBNET_LIMITS),
     },
     Key {
         name: "storage.data_dir",
@@ -400,6 +451,16 @@ pub static KEYS: &[Key] = &[
         allowed: "a size from 0 to 1T such as 40M",
         set: set!(tickets.grace_bytes, text => bytes(text, 0, 1 << 40)),
         get: |s| show_size(s.tickets.grace_bytes),
+    },
+    Key {
+        name: "fleet.nodes",
+        takes: Takes::List,
+        live: true,
+        env: None,
+        doc: "Nodes that this one keeps a link to, the most important first.",
+        allowed: "NAME=0xADDR@HOST:PORT, separated by commas or spaces",
+        set: set!(fleet.nodes, text => fleet(text)),
+        get: |s| joined(&s.fleet.nodes),
     },
     Key {
         name: "runtime.threads",

@@ -1,7 +1,7 @@
 //! What `chr-node publish` runs: offers ports and joins those who may to their targets.
 
 use super::datagram::{carry, DatagramPort, LocalFlow};
-use super::keeper::Offer;
+use super::events::Offer;
 use super::splice::Splice;
 use super::tunnel::Tunnel;
 use super::{is_news, Device, OpenGuard};
@@ -41,7 +41,7 @@ impl Access {
         }
     }
 
-    fn check(&self, opener: Address, name: &str) -> Result<(), End> {
+    pub(super) fn check(&self, opener: Address, name: &str) -> Result<(), End> {
         match self {
             Access::Public => Ok(()),
             Access::Private(list) | Access::Protected(list) if list.contains(&opener) => Ok(()),
@@ -53,7 +53,7 @@ impl Access {
     }
 
     /// What the node is told, so that it can refuse strangers by itself.
-    fn list(&self) -> Option<Vec<Address>> {
+    pub(super) fn list(&self) -> Option<Vec<Address>> {
         match self {
             Access::Public => None,
             Access::Private(list) | Access::Protected(list) => {
