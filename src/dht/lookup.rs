@@ -475,6 +475,12 @@ impl Lookup {
         dealt
     }
 
+    /// Whom nobody has asked, the closest first.
+    pub fn unasked(&self) -> impl Iterator<Item = Contact> + '_ {
+        let fresh = self.candidates.iter().filter(|c| c.state == State::Fresh);
+        fresh.filter(|c| !self.lies(c.source)).map(|c| c.contact)
+    }
+
     /// The closest node that has answered but is none of `holders`: where a value
     /// found is cached (Maymounkov and Mazières 2002, section 2.3).
     #[must_use]

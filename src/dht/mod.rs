@@ -3,6 +3,7 @@
 //! Everything but the UDP service is without I/O: it takes datagrams, a clock and
 //! randomness, and gives back datagrams and events.
 
+pub mod choice;
 pub mod cookie;
 pub mod engine;
 pub mod id;
@@ -14,6 +15,7 @@ pub mod seal;
 pub mod subnet;
 pub mod table;
 
+pub use choice::Prefer;
 pub use cookie::Cookies;
 pub use engine::{Action, Config, Cost, Engine, Event, Known, Op, Outcome, Serve, Stats};
 pub use record::{Kind, Record, Refusal, ValidRecord};
