@@ -52,9 +52,9 @@ pub fn cost(
         Prefer::Nearest => rtt,
         Prefer::Learned => {
             let challenge = if seen.cookie { 0 } else { rtt };
-            let there = seen.peer.map_or(STRANGER, |peer| {
-                f64::from(peer.luck) * peer.presence(now)
-            });
+            let there = seen
+                .peer
+                .map_or(STRANGER, |peer| f64::from(peer.luck) * peer.presence(now));
             // Who is silent costs the time until somebody else is asked; the number
             // of such times until an answer is geometric.
             let late = measured.map_or(network.late(), |rtt| rtt.late());

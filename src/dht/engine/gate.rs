@@ -190,7 +190,10 @@ mod tests {
         // When they have become quiet, their places are free again.
         let later = now + Duration::from_secs(60);
         assert!(gate.admit(later, at(20_000), false));
-        assert!(gate.sources.iter().any(|(key, _)| *key == source(at(20_000))));
+        assert!(gate
+            .sources
+            .iter()
+            .any(|(key, _)| *key == source(at(20_000))));
     }
 
     #[test]

@@ -44,7 +44,9 @@ pub(super) struct Lost {
     pub(super) contact: Contact,
     since: Moment,
     pub(super) first_seen: u64,
-    pub(super) last: Moment,
+    /// When it was heard last, in this run or (unix seconds) in an earlier one.
+    pub(super) last: Option<Moment>,
+    pub(super) last_seen: u64,
     pub(super) answers: u32,
     pub(super) failures: u32,
     pub(super) rtt: Duration,
@@ -57,7 +59,8 @@ impl Engine {
             contact: peer.contact,
             since: now,
             first_seen: peer.first_seen,
-            last: peer.heard,
+            last: Some(peer.heard),
+            last_seen: 0,
             answers: peer.answers,
             failures: peer.failures,
             rtt: peer.rtt.round_trip().unwrap_or_default(),
@@ -71,7 +74,8 @@ impl Engine {
             contact: known.contact,
             since: now,
             first_seen: known.first_seen,
-            last: Moment(0),
+            last: None,
+            last_seen: known.last_seen,
             answers: known.successes,
             failures: known.failures,
             rtt: known.rtt,
@@ -79,7 +83,8 @@ impl Engine {
     }
 
     fn remember(&mut self, lost: Lost) {
-        self.lost.retain(|other| other.contact.id != lost.contact.id);
+        self.lost
+            .retain(|other| other.contact.id != lost.contact.id);
         if self.lost.len() >= LOST_MAX {
             // Any of them: who goes first must not decide which part is forgotten.
             let place = self.numbers.below(LOST_MAX);

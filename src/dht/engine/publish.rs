@@ -7,6 +7,7 @@
 use super::search::Purpose;
 use super::{Engine, Op};
 use crate::dht::record::ValidRecord;
+use crate::dht::seal::Wall;
 use crate::dht::storage::Source;
 use crate::dht::subnet::narrow;
 use crate::identity::Address;
@@ -34,7 +35,7 @@ impl Engine {
     /// [`Engine::store`], and again every [`super::Config::republish`] until it is
     /// withdrawn, has run out, or is replaced by a newer record of the same subject
     /// and author. What nobody takes is offered again.
-    pub fn publish(&mut self, now: Moment, record: ValidRecord) -> Op {
+    pub fn publish(&mut self, now: Moment, wall: Wall, record: ValidRecord) -> Op {
         let entry = *record.entry();
         self.own.retain(|own| !same(own.record.entry(), &entry));
         let next = now + self.numbers.about(self.config.republish);
@@ -44,11 +45,12 @@ impl Engine {
             busy: true,
             stored: false,
         });
-        self.store(now, record)
+        self.store(now, wall, record)
     }
 
     /// Stores a record at the k nodes closest to its key, once.
-    pub fn store(&mut self, now: Moment, record: ValidRecord) -> Op {
+    pub fn store(&mut self, now: Moment, wall: Wall, record: ValidRecord) -> Op {
+        self.wall = wall;
         let op = self.begin();
         let key = record.key();
         self.search(now, Some(op), key, Purpose::Store(Box::new(record)));
@@ -85,7 +87,8 @@ impl Engine {
         }
         let wall = self.wall;
         // A clock that is not trusted tells at least the latest time that has passed.
-        self.own.retain(|own| own.busy || own.record.until() > wall.unix);
+        self.own
+            .retain(|own| own.busy || own.record.until() > wall.unix);
         let mut room = AT_ONCE.saturating_sub(self.busy_own());
         let mut due = Vec::new();
         for own in &mut self.own {
@@ -129,7 +132,9 @@ impl Engine {
         if near && self.serving() {
             let ip = self.reach.outside().map(|at| at.ip());
             let source = Source(narrow(ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))));
-            let kept = self.storage.put(now, self.wall, record.clone(), Some(source));
+            let kept = self
+                .storage
+                .put(now, self.wall, record.clone(), Some(source));
             // Older than what is here, or no room: others have it.
             let _ = kept;
         }

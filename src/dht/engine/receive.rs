@@ -182,20 +182,20 @@ impl Engine {
         }
         let unanswered = |body: &Body| matches!(body, Body::Error { .. });
         match pending.why {
-            Why::Lookup(search, round) => match body {
+            Why::Lookup(step) => match body {
                 Body::Nodes { contacts } => {
                     let contacts = self.plausible(contacts, from.at);
-                    self.answered_lookup(now, (search, round), &from.id, &[], &contacts);
+                    self.answered_lookup(now, step, &from.id, &[], &contacts);
                 }
                 Body::Value { records, contacts } => {
                     let contacts = self.plausible(contacts, from.at);
-                    self.answered_lookup(now, (search, round), &from.id, &records, &contacts);
+                    self.answered_lookup(now, step, &from.id, &records, &contacts);
                 }
-                _ => self.refused_lookup(now, (search, round), &from.id),
+                _ => self.refused_lookup(now, step, &from.id),
             },
-            Why::Store(search, round) => {
+            Why::Store(step) => {
                 let good = matches!(&body, Body::Stored { codes } if codes.first() == Some(&0));
-                self.answered_store(now, (search, round), good);
+                self.answered_store(now, step, good);
             }
             Why::Outside => self.reach.promised(now, !unanswered(&body)),
             Why::Lost => self.returned(now, from),
@@ -224,8 +224,8 @@ impl Engine {
             self.missed(now, contact);
         }
         match why {
-            Why::Lookup(search, round) => self.silent_lookup(now, (search, round), &contact.id),
-            Why::Store(search, round) => self.answered_store(now, (search, round), false),
+            Why::Lookup(step) => self.silent_lookup(now, step, &contact.id),
+            Why::Store(step) => self.answered_store(now, step, false),
             Why::Outside => self.reach.promised(now, false),
             _ => {}
         }

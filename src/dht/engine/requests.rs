@@ -19,13 +19,24 @@ pub(super) const REQUESTS_MAX: usize = 512;
 /// the challenge, once more because the hour may have changed in between.
 const CHALLENGES_MAX: u8 = 2;
 
+/// Which request of which search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    /// The search's number.
+    pub(super) search: u64,
+    /// Requests one after the other up to this one.
+    pub(super) round: u32,
+    /// Those of them that were not challenged.
+    pub(super) hop: u32,
+}
+
 /// What a request was sent for.
 #[derive(Clone, Debug)]
 pub(super) enum Why {
-    /// A step of the search with this number, in this round of it.
-    Lookup(u64, u32),
-    /// The record of the search with this number, likewise.
-    Store(u64, u32),
+    /// A step of a search.
+    Lookup(Step),
+    /// The record of a search.
+    Store(Step),
     /// Whether a node of the table, or one that waits for a place, is there.
     Check,
     /// Whether a seed or a remembered node is there.
@@ -83,7 +94,12 @@ impl Engine {
     }
 
     /// What is known of round trips to a node.
-    pub(super) fn rtt_of(&self, now: Moment, id: &Address, at: SocketAddr) -> Option<ContactEstimate> {
+    pub(super) fn rtt_of(
+        &self,
+        now: Moment,
+        id: &Address,
+        at: SocketAddr,
+    ) -> Option<ContactEstimate> {
         let peer = self.table.get(id).filter(|peer| peer.contact.at == at);
         let rtt = peer.map(|peer| peer.rtt);
         let rtt = rtt.filter(|rtt| rtt.round_trip().is_some());
@@ -181,7 +197,11 @@ impl Engine {
     pub(super) fn challenged(&mut self, now: Moment, from: SocketAddr, header: &Header) {
         let meant = |p: &&Pending| p.to == header.from || p.to == Address::ZERO;
         let place = self.find_pending(header.txid, from);
-        if place.and_then(|p| self.pending.get(p)).filter(meant).is_none() {
+        if place
+            .and_then(|p| self.pending.get(p))
+            .filter(meant)
+            .is_none()
+        {
             self.stats.dropped += 1;
             return;
         }
@@ -205,13 +225,13 @@ impl Engine {
         let again = pending.challenges + 1;
         let Pending { body, mut why, .. } = pending;
         let mut search = None;
-        if let Why::Lookup(id, round) | Why::Store(id, round) = &mut why {
-            *round += 1;
-            search = Some(*id);
+        if let Why::Lookup(step) | Why::Store(step) = &mut why {
+            step.round += 1;
+            search = Some(step.search);
         }
         let lost = (contact, why.clone());
-        let sent = again <= CHALLENGES_MAX
-            && self.request(now, contact, body, why, header.cookie, again);
+        let sent =
+            again <= CHALLENGES_MAX && self.request(now, contact, body, why, header.cookie, again);
         if !sent {
             self.unanswered(now, lost.0, lost.1);
         } else if let Some(search) = search {
@@ -226,8 +246,8 @@ impl Engine {
         self.pending.retain_mut(|pending| {
             if pending.late.is_some_and(|at| at <= now) {
                 pending.late = None;
-                if let Why::Lookup(search, round) = pending.why {
-                    late.push((search, round, pending.to));
+                if let Why::Lookup(step) = pending.why {
+                    late.push((step, pending.to));
                 }
             }
             let alive = pending.deadline > now;
@@ -241,8 +261,8 @@ impl Engine {
             self.unheard = self.unheard.saturating_add(1);
             self.unanswered(now, contact, why);
         }
-        for (search, round, id) in late {
-            self.late(now, search, round, &id);
+        for (step, id) in late {
+            self.late(now, step, &id);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Searches: lookups, what they are for, and storing at their end.
 
-use super::requests::Why;
+use super::requests::{Step, Why};
 use super::{Action, Cost, Engine, Op, Outcome};
 use crate::dht::choice::{cost, Seen};
 use crate::dht::id::{distance, share};
@@ -58,12 +58,20 @@ pub(super) struct Search {
     storing: Option<(usize, usize, usize)>,
     began: Moment,
     round: u32,
+    hop: u32,
     requests: u32,
+    challenged: u32,
 }
 
 impl Engine {
     /// Begins a search; its outcome may be there at once.
-    pub(super) fn search(&mut self, now: Moment, op: Option<Op>, target: Address, purpose: Purpose) {
+    pub(super) fn search(
+        &mut self,
+        now: Moment,
+        op: Option<Op>,
+        target: Address,
+        purpose: Purpose,
+    ) {
         if op.is_some() && self.searches.len() >= SEARCHES_MAX {
             self.done(op, Outcome::Failed);
             return;
@@ -100,7 +108,9 @@ impl Engine {
             storing: None,
             began: now,
             round: 0,
+            hop: 0,
             requests: 0,
+            challenged: 0,
         };
         for record in self.here(now, &target) {
             search.choice.know(record);
@@ -116,18 +126,19 @@ impl Engine {
         self.searches.iter().position(|search| search.id == id)
     }
 
-    /// A search of which a request of `round` has come to an end; to be driven on.
-    fn take(&mut self, id: u64, round: u32) -> Option<Search> {
-        let place = self.place_of(id)?;
+    /// The search of which a request has come to an end; to be driven on.
+    fn take(&mut self, step: Step) -> Option<Search> {
+        let place = self.place_of(step.search)?;
         let mut search = self.searches.swap_remove(place);
-        search.round = round;
+        (search.round, search.hop) = (step.round, step.hop);
         Some(search)
     }
 
-    /// One more request datagram of the search with this number.
+    /// A request of the search with this number was challenged, and is sent again.
     pub(super) fn count(&mut self, id: u64) {
         if let Some(search) = self.place_of(id).and_then(|p| self.searches.get_mut(p)) {
             search.requests += 1;
+            search.challenged += 1;
         }
     }
 
@@ -144,7 +155,10 @@ impl Engine {
                 let Some(contact) = search.lookup.next(&dear) else {
                     break;
                 };
-                self.noise = self.noise.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(1);
+                self.noise = self
+                    .noise
+                    .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                    .wrapping_add(1);
                 let serving = self.serving();
                 let target = search.lookup.target();
                 let body = match search.purpose {
@@ -155,7 +169,7 @@ impl Engine {
                     _ => Body::FindNode { serving, target },
                 };
                 search.requests += 1;
-                if !self.ask(now, contact, body, Why::Lookup(search.id, search.round + 1)) {
+                if !self.ask(now, contact, body, Why::Lookup(search.step())) {
                     search.lookup.refused(&contact.id);
                 }
             }
@@ -189,12 +203,12 @@ impl Engine {
     pub(super) fn answered_lookup(
         &mut self,
         now: Moment,
-        (id, round): (u64, u32),
+        step: Step,
         from: &Address,
         records: &[Vec<u8>],
         contacts: &[Contact],
     ) {
-        let Some(mut search) = self.take(id, round) else {
+        let Some(mut search) = self.take(step) else {
             return;
         };
         if search.storing.is_some() {
@@ -233,24 +247,24 @@ impl Engine {
     }
 
     /// A node did not answer a step of a search in time.
-    pub(super) fn silent_lookup(&mut self, now: Moment, step: (u64, u32), node: &Address) {
-        if let Some(mut search) = self.take(step.0, step.1) {
+    pub(super) fn silent_lookup(&mut self, now: Moment, step: Step, node: &Address) {
+        if let Some(mut search) = self.take(step) {
             search.lookup.silent(node);
             self.drive(now, search);
         }
     }
 
     /// A node refused to answer a step of a search.
-    pub(super) fn refused_lookup(&mut self, now: Moment, step: (u64, u32), node: &Address) {
-        if let Some(mut search) = self.take(step.0, step.1) {
+    pub(super) fn refused_lookup(&mut self, now: Moment, step: Step, node: &Address) {
+        if let Some(mut search) = self.take(step) {
             search.lookup.refused(node);
             self.drive(now, search);
         }
     }
 
     /// An answer is late: the search goes on without it.
-    pub(super) fn late(&mut self, now: Moment, id: u64, round: u32, node: &Address) {
-        if let Some(mut search) = self.take(id, round) {
+    pub(super) fn late(&mut self, now: Moment, step: Step, node: &Address) {
+        if let Some(mut search) = self.take(step) {
             search.lookup.late(node);
             self.drive(now, search);
         }
@@ -301,13 +315,13 @@ impl Engine {
                 let mut waiting = 0;
                 for contact in closest {
                     let body = self.store_body(&record);
-                    if self.ask(now, contact, body, Why::Store(search.id, search.round + 1)) {
+                    if self.ask(now, contact, body, Why::Store(search.step())) {
                         search.requests += 1;
                         waiting += 1;
                     }
                 }
                 search.storing = Some((waiting, 0, 0));
-                self.stored(now, search);
+                self.settle(now, search);
             }
             Purpose::Join => {
                 self.invite(now, search.lookup.unasked().collect());
@@ -321,18 +335,18 @@ impl Engine {
     }
 
     /// A node has answered a STORE, or has not.
-    pub(super) fn answered_store(&mut self, now: Moment, step: (u64, u32), good: bool) {
-        let Some(mut search) = self.take(step.0, step.1) else {
+    pub(super) fn answered_store(&mut self, now: Moment, step: Step, good: bool) {
+        let Some(mut search) = self.take(step) else {
             return;
         };
         if let Some((waiting, at, refused)) = &mut search.storing {
             *waiting = waiting.saturating_sub(1);
             *if good { at } else { refused } += 1;
         }
-        self.stored(now, search);
+        self.settle(now, search);
     }
 
-    fn stored(&mut self, now: Moment, search: Search) {
+    fn settle(&mut self, now: Moment, search: Search) {
         match search.storing {
             Some((0, at, refused)) => {
                 if let Purpose::Store(record) = &search.purpose {
@@ -376,10 +390,21 @@ impl Engine {
 }
 
 impl Search {
+    /// The next request, which follows from the event that is being handled.
+    fn step(&self) -> Step {
+        Step {
+            search: self.id,
+            round: self.round + 1,
+            hop: self.hop + 1,
+        }
+    }
+
     fn cost(&self, now: Moment) -> Cost {
         Cost {
             rounds: self.round,
+            hops: self.hop,
             requests: self.requests,
+            challenged: self.challenged,
             took: now.since(self.began),
         }
     }

@@ -84,8 +84,8 @@ impl Engine {
         // Two more, in case the asker is among them.
         let near = self.table.closest(target, most + 2, false);
         let contacts = near.into_iter().map(|peer| peer.contact);
-        let told = contacts
-            .filter(|contact| concerns(contact.at.ip(), from.ip()) && contact.id != *asker);
+        let told =
+            contacts.filter(|contact| concerns(contact.at.ip(), from.ip()) && contact.id != *asker);
         told.take(most).collect()
     }
 
@@ -139,7 +139,13 @@ impl Engine {
     /// A node wants an address to be looked at (design: reachability). Its own: a
     /// third node is asked to do it. Another's: we look. False: that cannot be done
     /// now.
-    fn look_at(&mut self, now: Moment, from: SocketAddr, asker: &Address, place: SocketAddr) -> bool {
+    fn look_at(
+        &mut self,
+        now: Moment,
+        from: SocketAddr,
+        asker: &Address,
+        place: SocketAddr,
+    ) -> bool {
         let same_side = is_private(place.ip()) == is_private(from.ip());
         if !same_side || !self.looks.take(LOOK_RATE, LOOK_BURST, now) {
             return false;
@@ -186,6 +192,6 @@ impl Engine {
 /// somebody names.
 const LOOK_RATE: u32 = 2;
 /// Likewise at once: a part of the network that starts together.
-const LOOK_BURST: u32 = 20;
+pub(super) const LOOK_BURST: u32 = 20;
 /// Places beyond the replica set that are told apart.
 const RANKS_BEYOND: usize = 8;

@@ -30,7 +30,7 @@ const PLANS_MAX: usize = 32;
 /// otherwise make us ask for ever.
 const SYNC_RATE: u32 = 10;
 /// Likewise at once: what a newcomer to a busy neighbourhood is given.
-const SYNC_BURST: u32 = 200;
+pub(super) const SYNC_BURST: u32 = 200;
 
 impl Engine {
     /// A node has entered the table.

@@ -30,7 +30,7 @@ const ALIVE_STEP: f64 = 1.018;
 /// are 80 bytes a second, and as much for being asked.
 const PATIENCE_MIN: Duration = Duration::from_secs(900);
 /// Where it begins.
-const PATIENCE_FIRST: Duration = Duration::from_secs(1800);
+pub(super) const PATIENCE_FIRST: Duration = Duration::from_secs(1800);
 /// A client asks its contacts this many times less often: nobody else asks them for
 /// it, and it has a battery.
 const CLIENT_FACTOR: u32 = 2;
@@ -50,7 +50,7 @@ const ISOLATED_MISSES: u32 = 6;
 /// See [`ISOLATED_MISSES`].
 const ISOLATED_AFTER: Duration = Duration::from_secs(10);
 /// Between the first two attempts to join; doubled each time.
-const JOIN_WAIT_MIN: Duration = Duration::from_secs(1);
+pub(super) const JOIN_WAIT_MIN: Duration = Duration::from_secs(1);
 /// Between attempts at most: a router that comes back is noticed within a minute.
 const JOIN_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Remembered nodes asked in one attempt; of the table likewise.
@@ -85,13 +85,17 @@ impl Engine {
 
     /// When [`Engine::upkeep`] has something to do.
     pub(super) fn upkeep_due(&self) -> Option<Moment> {
-        let join = (self.standing == Standing::Apart && self.knows_anybody()).then_some(self.next_join);
+        let join =
+            (self.standing == Standing::Apart && self.knows_anybody()).then_some(self.next_join);
         let joined = self.is_joined();
         let check = (joined && !self.table.is_empty()).then_some(self.next_check);
         let refresh = joined.then_some(self.next_refresh);
         let doubt = self.doubts.iter().map(|(at, _)| *at).min();
         let fill = (joined && !self.fills.is_empty() && self.filling < FILLS).then_some(self.heard);
-        [join, check, refresh, doubt, fill].into_iter().flatten().min()
+        [join, check, refresh, doubt, fill]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// How long a contact may be quiet before it is asked. In a small network one of
@@ -316,8 +320,10 @@ impl Engine {
         self.patience = self.patience.mul_f64(step).clamp(PATIENCE_MIN, most);
     }
 
-    /// See [`Engine::patience`].
-    pub(super) const PATIENCE_FIRST: Duration = PATIENCE_FIRST;
-    /// Where the back-off of joining begins.
-    pub(super) const JOIN_WAIT_MIN: Duration = JOIN_WAIT_MIN;
+    /// Nobody may be where they were: whoever is remembered is asked when the contacts
+    /// of the table do not answer, without waiting for the back-off.
+    pub(super) fn join_again(&mut self, now: Moment) {
+        self.join_wait = JOIN_WAIT_MIN;
+        self.next_join = now;
+    }
 }

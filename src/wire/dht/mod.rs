@@ -50,8 +50,8 @@ pub use body::{
     RECORDS_MAX, RECORD_MAX,
 };
 pub use packet::{
-    challenge, decode, encode, peek, Header, Malformed, Packet, TooLong, Type, CHALLENGE_LEN,
-    HEADER_LEN, PACKET_MAX, SIGNATURE_LEN, VERSION,
+    challenge, decode, encode, peek, Header, Malformed, Packet, Recover, Sign, TooLong, Type,
+    CHALLENGE_LEN, HEADER_LEN, PACKET_MAX, SIGNATURE_LEN, VERSION,
 };
 pub use sync::{Entry, Hashes, Prefix, ENTRIES_MAX, FANOUT, PREFIX_BITS_MAX};
 

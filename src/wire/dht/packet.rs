@@ -22,6 +22,11 @@ const DOMAIN: &[u8] = b"chr-dht/1";
 /// the CHALLENGE that answers it.
 const PAYLOAD_MIN: usize = 1;
 
+/// Makes a compact signature of a digest.
+pub type Sign<'a> = &'a dyn Fn(&[u8; 32]) -> [u8; SIGNATURE_LEN];
+/// Finds the signer of a digest; none for a signature not in its one form.
+pub type Recover<'a> = &'a dyn Fn(&[u8; 32], &[u8; SIGNATURE_LEN]) -> Option<Address>;
+
 /// The type of a packet; the numbers of docs/protocol.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Type {
@@ -278,10 +283,7 @@ pub fn challenge(request: &Header, from: Address, cookie: u64) -> [u8; CHALLENGE
 /// # Errors
 /// Records, codes or entries that do not fit in one packet ([`Body::room`]
 /// tells how many records do).
-pub fn encode(
-    packet: &Packet,
-    sign: &dyn Fn(&[u8; 32]) -> [u8; SIGNATURE_LEN],
-) -> Result<Vec<u8>, TooLong> {
+pub fn encode(packet: &Packet, sign: Sign<'_>) -> Result<Vec<u8>, TooLong> {
     let payload = packet.body.write()?;
     let mut out = Vec::with_capacity(HEADER_LEN + payload.len() + SIGNATURE_LEN);
     write_header(
@@ -305,10 +307,7 @@ pub fn encode(
 ///
 /// # Errors
 /// [`Malformed`]; a CHALLENGE is [`Malformed::Bare`].
-pub fn decode(
-    bytes: &[u8],
-    recover: &dyn Fn(&[u8; 32], &[u8; SIGNATURE_LEN]) -> Option<Address>,
-) -> Result<Packet, Malformed> {
+pub fn decode(bytes: &[u8], recover: Recover<'_>) -> Result<Packet, Malformed> {
     let header = peek(bytes)?;
     if header.kind == Type::Challenge {
         return Err(Malformed::Bare);

@@ -250,7 +250,7 @@ fn twenty_contacts_with_ipv6_fit_in_one_packet() {
 fn a_caller_learns_how_many_records_fit() {
     for length in [1, 100, 190, 500, 1000] {
         let room = Body::room(std::iter::repeat_n(length, 100));
-        assert!(room >= 1 && room <= RECORDS_MAX);
+        assert!((1..=RECORDS_MAX).contains(&room));
         let body = |records: usize| Body::Store {
             serving: true,
             records: vec![vec![0xff; length]; records],
