@@ -33,3 +33,8 @@ pub use engine::{Action, Config, Cost, Engine, Event, Known, Op, Outcome, Serve,
 pub use record::{Kind, Record, Refusal, ValidRecord};
 pub use seal::{Curve, Seal, Verify, Wall};
 pub use storage::{Source, Storage};
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

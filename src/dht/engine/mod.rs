@@ -210,6 +210,7 @@ impl Engine {
     pub fn tick(&mut self, now: Moment, wall: Wall) {
         self.wall = wall;
         self.look_at_requests(now);
+        self.drive_blocked(now);
         self.upkeep(now);
         self.look_for_lost(now);
         self.republish(now);

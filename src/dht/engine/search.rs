@@ -149,6 +149,7 @@ impl Engine {
             return;
         }
         loop {
+            let asked = search.requests;
             while self.has_room(1) {
                 let noise = self.noise;
                 let dear = |contact: &Contact| self.dear(now, contact, noise);
@@ -174,7 +175,11 @@ impl Engine {
                 }
             }
             if !search.lookup.is_over() {
-                // A full house: whatever ends makes room and drives on.
+                // Second chances were dealt out: they are taken at once.
+                if search.lookup.waits_for_nobody() && asked < search.requests {
+                    continue;
+                }
+                // In a full house it waits for the next tick.
                 self.searches.push(search);
                 return;
             }
@@ -183,6 +188,19 @@ impl Engine {
             }
         }
         self.conclude(now, search);
+    }
+
+    /// Searches that found no room for a request go on.
+    pub(super) fn drive_blocked(&mut self, now: Moment) {
+        let blocked =
+            |search: &&Search| search.storing.is_none() && search.lookup.waits_for_nobody();
+        let ids: Vec<u64> = self.searches.iter().filter(blocked).map(|s| s.id).collect();
+        for id in ids {
+            if let Some(place) = self.place_of(id) {
+                let search = self.searches.swap_remove(place);
+                self.drive(now, search);
+            }
+        }
     }
 
     fn dear(&self, now: Moment, contact: &Contact, noise: u64) -> u64 {
