@@ -5,6 +5,7 @@
 //! | [`frame`] | EdgeV2 framing in our dialect: header, data and control frames |
 //! | [`control`] | what control frames carry (postcard) |
 //! | [`code`] | the numbers by which a refusal or an end is named |
+//! | [`presence`] | the signed word that a device is found at a node |
 //! | [`rlp`] | Ethereum's RLP, canonical and bounded |
 //! | [`diode`] | the one frame of Diode's dialect that this node can say |
 //!
@@ -15,4 +16,5 @@ pub mod control;
 pub mod dht;
 pub mod diode;
 pub mod frame;
+pub mod presence;
 pub mod rlp;

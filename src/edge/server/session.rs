@@ -4,6 +4,7 @@
 //! ports. Each step before the first ticket has a deadline; afterwards the
 //! session lives as long as frames come and tickets pay.
 
+use super::announce::Announce;
 use super::serving::{refuse_ticket, Serving, Storing, ANSWERS_MAX, DISK_TIME, RETRY_MS};
 use crate::edge::ALPN;
 use crate::identity::Address;
@@ -88,6 +89,9 @@ pub struct Services {
     pub book: Book,
     /// Memory for grown windows.
     pub budget: Arc<Budget>,
+    /// Who tells the network which devices are here; `None`: nobody does, and
+    /// devices are not asked for their presence.
+    pub presence: Option<Arc<dyn Announce>>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }

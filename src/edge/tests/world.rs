@@ -127,6 +127,7 @@ impl World {
                 book: Book::new(None, rules, policy, plan.terms.fleet),
                 terms: plan.terms.into(),
                 budget: Budget::new(plan.budget),
+                presence: None,
                 clock: clock.clone(),
             }),
             admission: Admission::new(AdmissionLimits {
