@@ -8,6 +8,7 @@
 //! | [`presence`] | the signed word that a device is found at a node |
 //! | [`rlp`] | Ethereum's RLP, canonical and bounded |
 //! | [`diode`] | the one frame of Diode's dialect that this node can say |
+//! | [`dht`] | packets of the DHT |
 //!
 //! Every decoder here is bounded before it allocates, and rejects trailing bytes.
 
