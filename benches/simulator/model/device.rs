@@ -83,7 +83,9 @@ pub fn publish(world: &mut World, device: &Device, machine: usize, tag: u64) -> 
 
 /// The nodes that records of a device name, the newest first.
 pub fn nodes_of(records: &[Record]) -> Vec<Address> {
-    let read = records.iter().filter_map(|r| Presence::decode(&r.bytes).ok());
+    let read = records
+        .iter()
+        .filter_map(|r| Presence::decode(&r.bytes).ok());
     read.map(|presence| presence.node).collect()
 }
 

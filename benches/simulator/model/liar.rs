@@ -68,7 +68,7 @@ impl Liars {
             to: request.from,
             body,
         };
-        Some(dht::encode(&answer, &|digest| seal.sign(digest)))
+        dht::encode(&answer, &|digest| seal.sign(digest)).ok()
     }
 
     fn closest(&self, target: &Address, asker: SocketAddr) -> Vec<Contact> {

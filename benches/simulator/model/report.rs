@@ -91,7 +91,11 @@ pub fn table(reports: &[Report]) -> String {
         };
         let measured = match values.len() {
             1 => number(values[0]),
-            _ => format!("{} ± {}", number(mean(&values)), number(confidence(&values))),
+            _ => format!(
+                "{} ± {}",
+                number(mean(&values)),
+                number(confidence(&values))
+            ),
         };
         let good = reports.iter().all(|r| r.figures[row].good());
         let verdict = match (figure.target, good) {
@@ -103,7 +107,10 @@ pub fn table(reports: &[Report]) -> String {
             "" => String::new(),
             unit => format!(", {unit}"),
         };
-        text += &format!("| {}{unit} | {target} | {measured} | {verdict} |\n", figure.text);
+        text += &format!(
+            "| {}{unit} | {target} | {measured} | {verdict} |\n",
+            figure.text
+        );
     }
     text
 }

@@ -10,8 +10,8 @@ use super::liar::Liars;
 use super::machine::{Clock, Machine, Role};
 use super::net::queue::{Event, Flight, Queue};
 use super::net::Net;
-use chr_node::dht::{Action, Config, Engine, Known, Op, Outcome, Record};
 use chr_node::dht::Event as Told;
+use chr_node::dht::{Action, Config, Engine, Known, Op, Outcome, Record};
 use chr_node::identity::Address;
 use chr_node::time::Moment;
 use chr_node::wire::dht::Contact;
@@ -200,7 +200,11 @@ impl World {
     }
 
     /// Something with the engine of a machine that is on.
-    fn with<T>(&mut self, machine: usize, what: impl FnOnce(&mut Engine, Moment) -> T) -> Option<T> {
+    fn with<T>(
+        &mut self,
+        machine: usize,
+        what: impl FnOnce(&mut Engine, Moment) -> T,
+    ) -> Option<T> {
         let now = self.now;
         self.machines[machine].engine.as_mut().map(|e| what(e, now))
     }
@@ -212,7 +216,11 @@ impl World {
 
     /// Does what the engine wants done.
     fn drain(&mut self, machine: usize) {
-        while let Some(action) = self.machines[machine].engine.as_mut().and_then(Engine::next_action) {
+        while let Some(action) = self.machines[machine]
+            .engine
+            .as_mut()
+            .and_then(Engine::next_action)
+        {
             match action {
                 Action::Send { to, bytes } => self.send(machine, to, bytes),
                 Action::Done { op, outcome } => self.finish(machine, op, outcome),
@@ -257,7 +265,8 @@ impl World {
         let Some(op) = self.with(machine, |engine, now| what(engine, now, wall)) else {
             return false;
         };
-        self.running.insert((machine, op), Running { tag, since, asked });
+        self.running
+            .insert((machine, op), Running { tag, since, asked });
         self.drain(machine);
         true
     }
@@ -275,11 +284,15 @@ impl World {
     }
 
     pub fn store(&mut self, machine: usize, record: Record, tag: u64) -> bool {
-        self.begin(machine, tag, |engine, now, wall| engine.store(now, wall, record))
+        self.begin(machine, tag, |engine, now, wall| {
+            engine.store(now, wall, record)
+        })
     }
 
     pub fn publish(&mut self, machine: usize, record: Record, tag: u64) -> bool {
-        self.begin(machine, tag, |engine, now, wall| engine.publish(now, wall, record))
+        self.begin(machine, tag, |engine, now, wall| {
+            engine.publish(now, wall, record)
+        })
     }
 
     /// A machine gets to know another without asking anybody.

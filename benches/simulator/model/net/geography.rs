@@ -131,8 +131,7 @@ fn kilometres(a: &(f32, f32, f32), b: &(f32, f32, f32)) -> f64 {
     let (lat_a, lat_b) = (f64::from(a.0).to_radians(), f64::from(b.0).to_radians());
     let east = (f64::from(b.1) - f64::from(a.1)).to_radians();
     let north = lat_b - lat_a;
-    let h =
-        (north / 2.0).sin().powi(2) + lat_a.cos() * lat_b.cos() * (east / 2.0).sin().powi(2);
+    let h = (north / 2.0).sin().powi(2) + lat_a.cos() * lat_b.cos() * (east / 2.0).sin().powi(2);
     2.0 * EARTH_KM * h.sqrt().asin()
 }
 

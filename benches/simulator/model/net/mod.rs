@@ -97,7 +97,9 @@ impl Net {
     /// `count` public machines in `networks` networks of size /24.
     pub fn add_rented(&mut self, networks: usize, count: usize) -> Vec<usize> {
         let ips = self.subnets.rented(networks, count, &mut self.rng);
-        ips.into_iter().map(|ip| self.add(ip, true, false)).collect()
+        ips.into_iter()
+            .map(|ip| self.add(ip, true, false))
+            .collect()
     }
 
     fn add(&mut self, ip: Ipv4Addr, hosted: bool, behind: bool) -> usize {

@@ -72,9 +72,7 @@ impl Subnets {
     /// A free address of a /24, if chance finds one.
     fn within(&mut self, network: u32, rng: &mut Rng) -> Option<Ipv4Addr> {
         let address = network << 8 | rng.u32(1..255);
-        self.taken
-            .insert(address)
-            .then(|| Ipv4Addr::from(address))
+        self.taken.insert(address).then(|| Ipv4Addr::from(address))
     }
 }
 

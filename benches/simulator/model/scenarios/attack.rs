@@ -16,16 +16,39 @@ pub fn random(options: &Options) -> Report {
     let mut report = Report::default();
     tools::describe(&world, &mut report);
     let count = options.devices.unwrap_or(500);
-    let (devices, taken) =
-        tools::settle_devices(&mut world, count, 1, Duration::from_secs(120));
+    let (devices, taken) = tools::settle_devices(&mut world, count, 1, Duration::from_secs(120));
     let askers = tools::honest(&world);
     let count = options.lookups.unwrap_or(2000);
-    let found = tools::look_up(&mut world, &devices, &askers, count, Duration::from_secs(300));
+    let found = tools::look_up(
+        &mut world,
+        &devices,
+        &askers,
+        count,
+        Duration::from_secs(300),
+    );
     let share = found.share() * 100.0;
-    report.figure("found", "lookups that succeed", "%", share, Target::AtLeast(99.0));
-    report.figure("requests", "… requests, mean", "", mean(&found.requests), Target::None);
+    report.figure(
+        "found",
+        "lookups that succeed",
+        "%",
+        share,
+        Target::AtLeast(99.0),
+    );
+    report.figure(
+        "requests",
+        "… requests, mean",
+        "",
+        mean(&found.requests),
+        Target::None,
+    );
     tools::trips(&world, &found, &mut report, Target::None, Target::None);
-    report.figure("taken", "a STORE is taken (or said to be) by, of k nodes", "%", taken * 100.0, Target::None);
+    report.figure(
+        "taken",
+        "a STORE is taken (or said to be) by, of k nodes",
+        "%",
+        taken * 100.0,
+        Target::None,
+    );
     report.note(format!("{} lies were told", world.liars.told));
     tools::finish(&world, &mut report);
     report
@@ -82,10 +105,28 @@ pub fn victim(options: &Options) -> Report {
     let found = tools::look_up(&mut world, &devices[..1], &askers, count, time);
     let others = tools::look_up(&mut world, &devices[1..], &askers, count, time);
     let share = found.share() * 100.0;
-    report.figure("found", "lookups of the victim that succeed", "%", share, Target::AtLeast(95.0));
-    report.figure("requests", "… requests, mean", "", mean(&found.requests), Target::None);
+    report.figure(
+        "found",
+        "lookups of the victim that succeed",
+        "%",
+        share,
+        Target::AtLeast(95.0),
+    );
+    report.figure(
+        "requests",
+        "… requests, mean",
+        "",
+        mean(&found.requests),
+        Target::None,
+    );
     tools::trips(&world, &found, &mut report, Target::None, Target::None);
-    report.figure("others", "lookups of others that succeed", "%", others.share() * 100.0, Target::None);
+    report.figure(
+        "others",
+        "lookups of others that succeed",
+        "%",
+        others.share() * 100.0,
+        Target::None,
+    );
     report.note(format!("{} lies were told", world.liars.told));
     tools::finish(&world, &mut report);
     report

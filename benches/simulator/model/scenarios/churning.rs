@@ -118,11 +118,41 @@ pub fn run(options: &Options) -> Report {
     ));
     let found = &state.lookups;
     let again = state.again as f64 / found.begun as f64 * 100.0;
-    report.figure("found", "lookups of live devices that succeed", "%", found.share() * 100.0, Target::AtLeast(99.5));
-    tools::trips(&world, found, &mut report, Target::AtMost(3.0), Target::AtMost(8.0));
-    report.figure("requests", "… requests, mean", "", mean(&found.requests), Target::None);
-    report.figure("again", "… that had to look for the newest", "%", again, Target::None);
-    report.figure("taken", "a STORE is taken by, of k nodes", "%", mean(&fleet.taken) * 100.0, Target::None);
+    report.figure(
+        "found",
+        "lookups of live devices that succeed",
+        "%",
+        found.share() * 100.0,
+        Target::AtLeast(99.5),
+    );
+    tools::trips(
+        &world,
+        found,
+        &mut report,
+        Target::AtMost(3.0),
+        Target::AtMost(8.0),
+    );
+    report.figure(
+        "requests",
+        "… requests, mean",
+        "",
+        mean(&found.requests),
+        Target::None,
+    );
+    report.figure(
+        "again",
+        "… that had to look for the newest",
+        "%",
+        again,
+        Target::None,
+    );
+    report.figure(
+        "taken",
+        "a STORE is taken by, of k nodes",
+        "%",
+        mean(&fleet.taken) * 100.0,
+        Target::None,
+    );
     tools::finish(&world, &mut report);
     report
 }

@@ -31,9 +31,24 @@ pub fn run(options: &Options) -> Report {
         .partition(|d| world.machines[d.nodes[0]].clock == Clock::Right);
     let all = Target::AtLeast(99.5);
     let rows = [
-        ("right_right", "asker's and publisher's clock right: found", &right, &by_right),
-        ("wrong_right", "asker's clock wrong: found", &wrong, &by_right),
-        ("right_wrong", "publisher's clock wrong: found", &right, &by_wrong),
+        (
+            "right_right",
+            "asker's and publisher's clock right: found",
+            &right,
+            &by_right,
+        ),
+        (
+            "wrong_right",
+            "asker's clock wrong: found",
+            &wrong,
+            &by_right,
+        ),
+        (
+            "right_wrong",
+            "publisher's clock wrong: found",
+            &right,
+            &by_wrong,
+        ),
         ("wrong_wrong", "both wrong: found", &wrong, &by_wrong),
     ];
     for (key, text, askers, devices) in rows {
@@ -43,11 +58,25 @@ pub fn run(options: &Options) -> Report {
     let now = world.now;
     let mut believe = [0.0; 2];
     for (side, machines) in [&right, &wrong].into_iter().enumerate() {
-        let trusted = machines.iter().filter(|n| world.machines[**n].wall(now).trusted);
+        let trusted = machines
+            .iter()
+            .filter(|n| world.machines[**n].wall(now).trusted);
         believe[side] = trusted.count() as f64 / machines.len() as f64 * 100.0;
     }
-    report.figure("believe_right", "right clocks that are believed", "%", believe[0], Target::AtLeast(100.0));
-    report.figure("believe_wrong", "wrong clocks that are believed", "%", believe[1], Target::AtMost(0.0));
+    report.figure(
+        "believe_right",
+        "right clocks that are believed",
+        "%",
+        believe[0],
+        Target::AtLeast(100.0),
+    );
+    report.figure(
+        "believe_wrong",
+        "wrong clocks that are believed",
+        "%",
+        believe[1],
+        Target::AtMost(0.0),
+    );
     tools::finish(&world, &mut report);
     report
 }

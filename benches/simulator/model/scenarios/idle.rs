@@ -37,12 +37,36 @@ pub fn run(options: &Options) -> Report {
             client.push(bytes);
         }
     }
-    report.figure("serving", "a serving node, mean", "B/s", mean(&serve), Target::AtMost(300.0));
-    report.figure("serving_p99", "… p99 of nodes", "B/s", percentile(&serve, 0.99), Target::None);
+    report.figure(
+        "serving",
+        "a serving node, mean",
+        "B/s",
+        mean(&serve),
+        Target::AtMost(300.0),
+    );
+    report.figure(
+        "serving_p99",
+        "… p99 of nodes",
+        "B/s",
+        percentile(&serve, 0.99),
+        Target::None,
+    );
     let most = percentile(&serve, 1.0);
     report.figure("serving_most", "… the busiest", "B/s", most, Target::None);
-    report.figure("client", "a client-only node, mean", "B/s", mean(&client), Target::AtMost(15.0));
-    report.figure("client_p99", "… p99 of nodes", "B/s", percentile(&client, 0.99), Target::None);
+    report.figure(
+        "client",
+        "a client-only node, mean",
+        "B/s",
+        mean(&client),
+        Target::AtMost(15.0),
+    );
+    report.figure(
+        "client_p99",
+        "… p99 of nodes",
+        "B/s",
+        percentile(&client, 0.99),
+        Target::None,
+    );
     tools::finish(&world, &mut report);
     report
 }

@@ -70,7 +70,13 @@ pub fn run(options: &Options) -> Report {
         }
         report.figure(key, text, "%", share, target);
     }
-    report.figure("complete", "first minute with all records", "min", complete, Target::AtMost(5.0));
+    report.figure(
+        "complete",
+        "first minute with all records",
+        "min",
+        complete,
+        Target::AtMost(5.0),
+    );
     tools::finish(&world, &mut report);
     report
 }

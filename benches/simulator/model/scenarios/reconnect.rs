@@ -50,7 +50,10 @@ pub fn run(options: &Options) -> Report {
     let spent = signatures(&world, node) - signed;
     let rest = BOUND.saturating_sub(world.now.since(began));
     world.pass(rest);
-    let others: Vec<usize> = tools::honest(&world).into_iter().filter(|n| *n != node).collect();
+    let others: Vec<usize> = tools::honest(&world)
+        .into_iter()
+        .filter(|n| *n != node)
+        .collect();
     let mut found = tools::Lookups::default();
     for (tag, device) in devices.iter().enumerate() {
         let asker = tools::choose(&mut world, &others);
@@ -62,13 +65,49 @@ pub fn run(options: &Options) -> Report {
         found.count(&done, good);
     }
     let seconds = last.as_secs_f64();
-    report.figure("last", "the last presence is stored after", "s", seconds, Target::AtMost(120.0));
-    report.figure("stored", "STOREs that are over by then", "%", stored.len() as f64 / count as f64 * 100.0, Target::AtLeast(100.0));
-    report.figure("taken", "… taken by, of k nodes, mean", "%", mean(&stored) * 100.0, Target::None);
-    report.figure("found", "presences found 120 s after", "%", found.share() * 100.0, Target::AtLeast(100.0));
+    report.figure(
+        "last",
+        "the last presence is stored after",
+        "s",
+        seconds,
+        Target::AtMost(120.0),
+    );
+    report.figure(
+        "stored",
+        "STOREs that are over by then",
+        "%",
+        stored.len() as f64 / count as f64 * 100.0,
+        Target::AtLeast(100.0),
+    );
+    report.figure(
+        "taken",
+        "… taken by, of k nodes, mean",
+        "%",
+        mean(&stored) * 100.0,
+        Target::None,
+    );
+    report.figure(
+        "found",
+        "presences found 120 s after",
+        "%",
+        found.share() * 100.0,
+        Target::AtLeast(100.0),
+    );
     let bytes = (traffic.bytes() - before.bytes()) as f64;
-    report.figure("bytes", "the node's DHT traffic meanwhile", "kB/s", bytes / seconds / 1000.0, Target::None);
-    report.figure("curve", "signatures that it makes or checks", "1/s", spent as f64 / seconds, Target::None);
+    report.figure(
+        "bytes",
+        "the node's DHT traffic meanwhile",
+        "kB/s",
+        bytes / seconds / 1000.0,
+        Target::None,
+    );
+    report.figure(
+        "curve",
+        "signatures that it makes or checks",
+        "1/s",
+        spent as f64 / seconds,
+        Target::None,
+    );
     tools::finish(&world, &mut report);
     report
 }

@@ -19,25 +19,90 @@ pub fn run(options: &Options) -> Report {
     tools::describe(&world, &mut report);
 
     let count = options.devices.unwrap_or(1000);
-    let (devices, taken) =
-        tools::settle_devices(&mut world, count, 1, Duration::from_secs(120));
+    let (devices, taken) = tools::settle_devices(&mut world, count, 1, Duration::from_secs(120));
     let askers = tools::honest(&world);
     let lookups = options.lookups.unwrap_or(3000);
-    let found = tools::look_up(&mut world, &devices, &askers, lookups, Duration::from_secs(300));
+    let found = tools::look_up(
+        &mut world,
+        &devices,
+        &askers,
+        lookups,
+        Duration::from_secs(300),
+    );
     let (nodes, overlap) = search(&mut world, lookups / 3);
 
     let small = Target::AtMost;
-    report.figure("found", "FIND_VALUE: found", "%", found.share() * 100.0, Target::AtLeast(100.0));
-    report.figure("value_rounds", "… rounds, mean", "", mean(&found.rounds), small(3.0));
-    report.figure("value_requests", "… requests, mean", "", mean(&found.requests), small(12.0));
-    report.figure("value_asked", "… request datagrams on the line, mean", "", mean(&found.asked), small(12.0));
+    report.figure(
+        "found",
+        "FIND_VALUE: found",
+        "%",
+        found.share() * 100.0,
+        Target::AtLeast(100.0),
+    );
+    report.figure(
+        "value_rounds",
+        "… rounds, mean",
+        "",
+        mean(&found.rounds),
+        small(3.0),
+    );
+    report.figure(
+        "value_requests",
+        "… requests, mean",
+        "",
+        mean(&found.requests),
+        small(12.0),
+    );
+    report.figure(
+        "value_asked",
+        "… request datagrams on the line, mean",
+        "",
+        mean(&found.asked),
+        small(12.0),
+    );
     tools::trips(&world, &found, &mut report, Target::None, Target::None);
-    report.figure("node_rounds", "FIND_NODE: rounds, mean", "", mean(&nodes.rounds), small(16.0));
-    report.figure("node_requests", "… requests, mean", "", mean(&nodes.requests), small(50.0));
-    report.figure("node_asked", "… request datagrams on the line, mean", "", mean(&nodes.asked), small(50.0));
-    report.figure("node_p50", "… takes, p50", "round trips", nodes.trips(&world, 0.5), Target::None);
-    report.figure("overlap", "… finds of the k closest that serve", "%", overlap * 100.0, Target::None);
-    report.figure("taken", "a STORE is taken by, of k nodes", "%", taken * 100.0, Target::None);
+    report.figure(
+        "node_rounds",
+        "FIND_NODE: rounds, mean",
+        "",
+        mean(&nodes.rounds),
+        small(16.0),
+    );
+    report.figure(
+        "node_requests",
+        "… requests, mean",
+        "",
+        mean(&nodes.requests),
+        small(50.0),
+    );
+    report.figure(
+        "node_asked",
+        "… request datagrams on the line, mean",
+        "",
+        mean(&nodes.asked),
+        small(50.0),
+    );
+    report.figure(
+        "node_p50",
+        "… takes, p50",
+        "round trips",
+        nodes.trips(&world, 0.5),
+        Target::None,
+    );
+    report.figure(
+        "overlap",
+        "… finds of the k closest that serve",
+        "%",
+        overlap * 100.0,
+        Target::None,
+    );
+    report.figure(
+        "taken",
+        "a STORE is taken by, of k nodes",
+        "%",
+        taken * 100.0,
+        Target::None,
+    );
     tools::finish(&world, &mut report);
     report
 }

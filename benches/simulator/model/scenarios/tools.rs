@@ -120,7 +120,9 @@ pub fn leads_to(world: &World, outcome: &Outcome, machines: &[usize]) -> bool {
     };
     let named = device::nodes_of(records);
     let is_named = |n: &usize| named.contains(&world.machines[*n].id());
-    machines.iter().any(|n| world.machines[*n].is_up() && is_named(n))
+    machines
+        .iter()
+        .any(|n| world.machines[*n].is_up() && is_named(n))
 }
 
 /// `count` lookups of devices chosen by chance, by honest machines chosen by
@@ -196,8 +198,20 @@ pub fn finish(world: &World, report: &mut Report) {
 /// Rows on how long good lookups took.
 pub fn trips(world: &World, lookups: &Lookups, report: &mut Report, p50: Target, p99: Target) {
     let unit = "round trips";
-    report.figure("p50", "good lookups take, p50", unit, lookups.trips(world, 0.5), p50);
-    report.figure("p99", "good lookups take, p99", unit, lookups.trips(world, 0.99), p99);
+    report.figure(
+        "p50",
+        "good lookups take, p50",
+        unit,
+        lookups.trips(world, 0.5),
+        p50,
+    );
+    report.figure(
+        "p99",
+        "good lookups take, p99",
+        unit,
+        lookups.trips(world, 0.99),
+        p99,
+    );
 }
 
 /// The id `bits` of which are those of `near` and the rest of chance.
