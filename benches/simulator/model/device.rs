@@ -1,12 +1,13 @@
 //! Devices, as far as the DHT sees them: the presences that their nodes publish.
 
-use super::machine::Machine;
+use super::machine::{unix, Machine};
 use super::seal::CheapSeal;
 use super::world::World;
-use chr_node::dht::Record;
-use chr_node::identity::{keccak256, Address};
+use chr_node::dht::record::{content_key, presence_key, Content, ContentValue};
+use chr_node::dht::{Seal, ValidRecord};
+use chr_node::identity::Address;
 use chr_node::time::Moment;
-use chr_node::wire::presence::{DevicePresence, Presence, UNTIL_MAX, VALID_MAX};
+use chr_node::wire::presence::{DevicePresence, UNTIL_MAX, VALID_MAX};
 
 /// One device and where it is.
 pub struct Device {
@@ -30,14 +31,14 @@ impl Device {
 
     /// The key of its presences.
     pub fn key(&self) -> Address {
-        key(2, &self.seal.0 .0)
+        presence_key(&self.seal.0)
     }
 
     /// A session with a node begins: the device signs that it is there.
+    /// Its clock is right, as nodes' need not be.
     pub fn attach(&mut self, number: usize, machine: &mut Machine, now: Moment) {
-        let unix = machine.signing_time(now);
         // The node's answer to Hello tells the device the last time that it said.
-        let t = unix.max(self.last + 1);
+        let t = unix(now).max(self.last + 1);
         self.last = t;
         let (device, node, not_after) = (self.seal.0, machine.id(), t + VALID_MAX);
         let mut said = DevicePresence {
@@ -60,15 +61,12 @@ impl Device {
         }
     }
 
-    /// What the node publishes for it now.
-    pub fn record(&self, number: usize, machine: &mut Machine, now: Moment) -> Option<Record> {
+    /// What the node publishes for it now; none while it does not know the time.
+    pub fn record(&self, number: usize, machine: &mut Machine, now: Moment) -> Option<ValidRecord> {
         let at = self.nodes.iter().position(|n| *n == number)?;
-        let until = machine.signing_time(now) + UNTIL_MAX;
+        let until = machine.best_time(now)? + UNTIL_MAX;
         let presence = self.said[at].countersign(until, |digest| machine.seal.sign65(digest));
-        Some(Record {
-            kind: 2,
-            bytes: presence.encode(),
-        })
+        ValidRecord::presence(&presence, &machine.seal).ok()
     }
 }
 
@@ -82,22 +80,20 @@ pub fn publish(world: &mut World, device: &Device, machine: usize, tag: u64) -> 
 }
 
 /// The nodes that records of a device name, the newest first.
-pub fn nodes_of(records: &[Record]) -> Vec<Address> {
-    let read = records
-        .iter()
-        .filter_map(|r| Presence::decode(&r.bytes).ok());
-    read.map(|presence| presence.node).collect()
+pub fn nodes_of(records: &[ValidRecord]) -> Vec<Address> {
+    let contents = records.iter().filter_map(|r| r.content().ok());
+    contents
+        .filter_map(|content| match content {
+            Content::Presence(presence) => Some(presence.node),
+            _ => None,
+        })
+        .collect()
 }
 
-/// A value that is found by its hash, and its key.
-pub fn value(bytes: Vec<u8>) -> (Record, Address) {
-    let key = key(3, &keccak256(&[&bytes]));
-    (Record { kind: 3, bytes }, key)
-}
-
-fn key(kind: u8, subject: &[u8]) -> Address {
-    let hash = keccak256(&[&[kind], subject]);
-    let mut key = [0; 20];
-    key.copy_from_slice(&hash[12..]);
-    Address(key)
+/// A value that is found by its hash, and its key. It holds for a day.
+pub fn value(value: Vec<u8>, now: Moment) -> (ValidRecord, Address) {
+    let key = content_key(&value);
+    let until = unix(now) + 86_000;
+    let record = ValidRecord::content_value(&ContentValue { until, value });
+    (record.expect("a short value"), key)
 }

@@ -3,18 +3,21 @@
 
 use super::net::HEADERS;
 use super::seal::CheapSeal;
+use chr_node::platform::clock::{NETWORK_MARGIN, RELEASED};
 use chr_node::dht::{Config, Engine, Known, Seal, Serve, Wall};
 use chr_node::identity::Address;
 use chr_node::time::Moment;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Unix time at which every simulation begins: 2026-01-01.
-pub const BEGIN: u64 = 1_767_225_600;
-/// Clocks below this are wrong (the build date of the house's rule).
-const BUILT: u64 = BEGIN - 30 * 86_400;
-/// A trusted clock is that near to the median of the network's.
-const NEAR: u64 = 600;
+/// Unix time at which every simulation begins: 2026-07-01.
+const BEGIN: u64 = 1_782_864_000;
+
+/// The right time.
+pub fn unix(now: Moment) -> u64 {
+    BEGIN + now.0 / 1_000_000_000
+}
+
 /// How often a machine looks whether its clock can be trusted.
 const LOOK: Duration = Duration::from_secs(10);
 /// How many nodes a machine remembers when it is switched off.
@@ -136,38 +139,40 @@ impl Machine {
         }
     }
 
-    /// What its clock says, and whether it believes it, by the house's rule: later
-    /// than the build, and near to the network's median once that is known.
+    /// What is known of the time, by the house's rule: its clock is believed when it is later
+    /// than the release and near to the network's median, once that is known.
     pub fn wall(&mut self, now: Moment) -> Wall {
-        let unix = self.unix(now);
+        let clock = self.clock(now);
         if self.looked.is_none_or(|looked| now.since(looked) >= LOOK) {
             self.looked = Some(now);
-            let network = self.engine.as_ref().and_then(|e| e.network_time(now));
-            self.trusted =
-                unix > BUILT && network.is_none_or(|network| network.abs_diff(unix) <= NEAR);
+            let near = |network: u64| network.abs_diff(clock) <= NETWORK_MARGIN;
+            self.trusted = clock >= RELEASED && self.network(now).is_none_or(near);
         }
         Wall {
-            unix,
+            unix: if self.trusted { clock } else { RELEASED },
             trusted: self.trusted,
         }
     }
 
-    fn unix(&self, now: Moment) -> u64 {
-        let passed = now.0 / 1_000_000_000;
-        match self.clock {
-            Clock::Right => BEGIN + passed,
-            Clock::Epoch => passed,
-            Clock::Ahead => BEGIN + passed + 3653 * 86_400,
+    /// The time that it signs with: its own if it believes it, else the network's.
+    pub fn best_time(&mut self, now: Moment) -> Option<u64> {
+        let wall = self.wall(now);
+        if wall.trusted {
+            Some(wall.unix)
+        } else {
+            self.network(now)
         }
     }
 
-    /// The time that it signs with: its own if it believes it, else the network's.
-    pub fn signing_time(&mut self, now: Moment) -> u64 {
-        let wall = self.wall(now);
-        let network = self.engine.as_ref().and_then(|e| e.network_time(now));
-        match network {
-            Some(network) if !wall.trusted => network,
-            _ => wall.unix,
+    fn network(&self, now: Moment) -> Option<u64> {
+        self.engine.as_ref().and_then(|e| e.network_time(now))
+    }
+
+    fn clock(&self, now: Moment) -> u64 {
+        match self.clock {
+            Clock::Right => unix(now),
+            Clock::Epoch => now.0 / 1_000_000_000,
+            Clock::Ahead => unix(now) + 3653 * 86_400,
         }
     }
 

@@ -8,7 +8,7 @@
 //! curve takes. Ids are drawn at random, or chosen, as an attacker chooses who makes
 //! many keys.
 
-use chr_node::dht::Seal;
+use chr_node::dht::{Seal, Verify};
 use chr_node::identity::{Address, Signature};
 
 const KEY: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -17,19 +17,21 @@ const KEY: u64 = 0x9e37_79b9_7f4a_7c15;
 #[derive(Clone, Copy)]
 pub struct CheapSeal(pub Address);
 
-impl CheapSeal {
-    pub fn sign65(&self, digest: &[u8; 32]) -> Signature {
-        let mut bytes = [0; 65];
-        bytes[1..].copy_from_slice(&self.sign(digest));
-        Signature(bytes)
-    }
-}
-
-/// What a record's `recover` is in a simulation.
+/// The presence of devices is checked with this.
 pub fn recover(digest: &[u8; 32], signature: &Signature) -> Option<Address> {
     let (first, rest) = signature.0.split_first()?;
     let compact = rest.try_into().ok()?;
     (*first == 0).then(|| read(digest, compact)).flatten()
+}
+
+impl Verify for CheapSeal {
+    fn recover65(&self, digest: &[u8; 32], signature: &Signature) -> Option<Address> {
+        recover(digest, signature)
+    }
+
+    fn recover(&self, digest: &[u8; 32], signature: &[u8; 64]) -> Option<Address> {
+        read(digest, signature)
+    }
 }
 
 impl Seal for CheapSeal {
@@ -37,19 +39,17 @@ impl Seal for CheapSeal {
         self.0
     }
 
+    fn sign65(&self, digest: &[u8; 32]) -> Signature {
+        let mut bytes = [0; 65];
+        bytes[1..].copy_from_slice(&self.sign(digest));
+        Signature(bytes)
+    }
+
     fn sign(&self, digest: &[u8; 32]) -> [u8; 64] {
         let mut signature = [0; 64];
         signature[..20].copy_from_slice(&self.0 .0);
         signature[24..32].copy_from_slice(&mac(digest, &self.0).to_be_bytes());
         signature
-    }
-
-    fn recover(&self, digest: &[u8; 32], signature: &[u8; 64]) -> Option<Address> {
-        read(digest, signature)
-    }
-
-    fn recover65(&self, digest: &[u8; 32], signature: &[u8; 65]) -> Option<Address> {
-        recover(digest, &Signature(*signature))
     }
 }
 

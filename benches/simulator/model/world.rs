@@ -11,7 +11,7 @@ use super::machine::{Clock, Machine, Role};
 use super::net::queue::{Event, Flight, Queue};
 use super::net::Net;
 use chr_node::dht::Event as Told;
-use chr_node::dht::{Action, Config, Engine, Known, Op, Outcome, Record};
+use chr_node::dht::{Action, Config, Engine, Known, Op, Outcome, ValidRecord};
 use chr_node::identity::Address;
 use chr_node::time::Moment;
 use chr_node::wire::dht::Contact;
@@ -283,13 +283,13 @@ impl World {
         self.begin(machine, tag, |engine, now, _| engine.find_node(now, target))
     }
 
-    pub fn store(&mut self, machine: usize, record: Record, tag: u64) -> bool {
+    pub fn store(&mut self, machine: usize, record: ValidRecord, tag: u64) -> bool {
         self.begin(machine, tag, |engine, now, wall| {
             engine.store(now, wall, record)
         })
     }
 
-    pub fn publish(&mut self, machine: usize, record: Record, tag: u64) -> bool {
+    pub fn publish(&mut self, machine: usize, record: ValidRecord, tag: u64) -> bool {
         self.begin(machine, tag, |engine, now, wall| {
             engine.publish(now, wall, record)
         })

@@ -92,7 +92,7 @@ impl Records {
                 let place = tools::choose(world, &places);
                 let mut value = vec![0; 200];
                 world.rng.fill(&mut value);
-                let (record, key) = device::value(value);
+                let (record, key) = device::value(value, world.now);
                 self.values.push(key);
                 world.publish(place, record, tools::NOBODY);
             }
