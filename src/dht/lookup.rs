@@ -137,7 +137,9 @@ impl Lookup {
     #[must_use]
     pub fn new(target: Address, goal: Goal, terms: Terms, start: &[Contact]) -> Lookup {
         let paths = terms.paths.clamp(1, 16) as u8;
-        let zone = terms.network.map_or(f64::MAX, |nodes| nodes / terms.k as f64);
+        let zone = terms
+            .network
+            .map_or(f64::MAX, |nodes| nodes / terms.k as f64);
         let mut lookup = Lookup {
             target,
             own: terms.own,
@@ -248,10 +250,11 @@ impl Lookup {
             return None;
         }
         let place = self.choose(cost)?;
+        let paths = self.all_paths();
         let candidate = self.candidates.get_mut(place)?;
         candidate.state = State::Asked;
         self.requests += 1;
-        self.turn = (candidate.path + 1) % self.all_paths();
+        self.turn = (candidate.path + 1) % paths;
         Some(candidate.contact)
     }
 
@@ -368,7 +371,11 @@ impl Lookup {
             return;
         }
         if let Some(source) = self.sources.get_mut(usize::from(source)) {
-            let count = if alive { &mut source.alive } else { &mut source.dead };
+            let count = if alive {
+                &mut source.alive
+            } else {
+                &mut source.dead
+            };
             *count = count.saturating_add(1);
         }
     }
@@ -384,7 +391,10 @@ impl Lookup {
             return false;
         }
         let answered = self.window(None, self.k).count();
-        let edge = match self.candidates.get(self.window(None, self.k).last().unwrap_or(0)) {
+        let edge = match self
+            .candidates
+            .get(self.window(None, self.k).last().unwrap_or(0))
+        {
             Some(candidate) if answered >= self.k => candidate.far,
             _ => [u8::MAX; 20],
         };
@@ -428,7 +438,10 @@ impl Lookup {
     #[must_use]
     pub fn closest(&self) -> Vec<Contact> {
         let mut tally = Tally::new(self.exempt);
-        let answered = self.candidates.iter().filter(|c| c.state == State::Answered);
+        let answered = self
+            .candidates
+            .iter()
+            .filter(|c| c.state == State::Answered);
         let fits = answered.filter(|c| tally.admit(c.contact.at.ip()));
         fits.map(|c| c.contact).take(self.k).collect()
     }
@@ -466,7 +479,10 @@ impl Lookup {
     /// found is cached (Maymounkov and Mazières 2002, section 2.3).
     #[must_use]
     pub fn closest_without(&self, holders: &[Address]) -> Option<Contact> {
-        let answered = self.candidates.iter().filter(|c| c.state == State::Answered);
+        let answered = self
+            .candidates
+            .iter()
+            .filter(|c| c.state == State::Answered);
         let mut others = answered.filter(|c| !holders.contains(&c.contact.id));
         others.next().map(|c| c.contact)
     }

@@ -47,7 +47,9 @@ impl<const GAIN: u32> Estimate<GAIN> {
     /// An answer has come after `rtt`.
     pub fn sample(&mut self, rtt: Duration) {
         let most = TIMEOUT_MAX.as_micros() as u32;
-        let rtt = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX).clamp(1, most);
+        let rtt = u32::try_from(rtt.as_micros())
+            .unwrap_or(u32::MAX)
+            .clamp(1, most);
         if self.smoothed == 0 {
             (self.smoothed, self.deviation) = (rtt, rtt / 2);
             return;

@@ -46,9 +46,7 @@ pub fn is_private(ip: IpAddr) -> bool {
                 || ip.is_link_local()
                 || (a == 100 && b & 0xC0 == 64)
         }
-        IpAddr::V6(ip) => {
-            ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
-        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     }
 }
 
@@ -113,7 +111,12 @@ mod tests {
 
     #[test]
     fn a_rented_network_does_not_fill_a_set() {
-        let many = ["198.51.100.1", "198.51.100.2", "198.51.100.3", "198.51.101.1"];
+        let many = [
+            "198.51.100.1",
+            "198.51.100.2",
+            "198.51.100.3",
+            "198.51.101.1",
+        ];
         assert_eq!(admitted(false, &many), [true, true, false, true]);
         // Written as IPv6 it is the same network.
         let mapped = ["198.51.100.1", "::ffff:198.51.100.2", "::ffff:198.51.100.3"];
@@ -132,7 +135,13 @@ mod tests {
 
     #[test]
     fn nodes_of_one_house_may_all_be_there_and_strangers_may_not() {
-        let home = ["192.168.1.1", "192.168.1.2", "192.168.1.3", "127.0.0.1", "fd00::1"];
+        let home = [
+            "192.168.1.1",
+            "192.168.1.2",
+            "192.168.1.3",
+            "127.0.0.1",
+            "fd00::1",
+        ];
         assert_eq!(admitted(true, &home), [true; 5]);
         let public = ["203.0.113.1", "203.0.113.2", "203.0.113.3"];
         assert_eq!(admitted(true, &public), [true, true, false]);
@@ -144,12 +153,28 @@ mod tests {
     #[test]
     fn private_ranges_are_known_by_heart() {
         for ip in [
-            "127.9.9.9", "10.1.2.3", "172.16.0.1", "172.31.255.1", "192.168.0.1", "169.254.1.1",
-            "100.64.0.1", "100.127.0.1", "::1", "fe80::1", "fd12::1", "::ffff:10.0.0.1",
+            "127.9.9.9",
+            "10.1.2.3",
+            "172.16.0.1",
+            "172.31.255.1",
+            "192.168.0.1",
+            "169.254.1.1",
+            "100.64.0.1",
+            "100.127.0.1",
+            "::1",
+            "fe80::1",
+            "fd12::1",
+            "::ffff:10.0.0.1",
         ] {
             assert!(is_private(ip.parse().unwrap()), "{ip}");
         }
-        for ip in ["172.32.0.1", "100.128.0.1", "8.8.8.8", "2001:db8::1", "192.169.0.1"] {
+        for ip in [
+            "172.32.0.1",
+            "100.128.0.1",
+            "8.8.8.8",
+            "2001:db8::1",
+            "192.169.0.1",
+        ] {
             assert!(!is_private(ip.parse().unwrap()), "{ip}");
         }
     }

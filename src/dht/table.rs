@@ -13,7 +13,7 @@
 //! Buckets are allocated as they are needed, peers one by one: a small network
 //! costs little memory.
 
-use super::id::{closer, distance, shared_bits, share, BITS};
+use super::id::{closer, distance, share, shared_bits, BITS};
 use super::peer::{Peer, MISSED_MAX};
 use super::subnet::Tally;
 use crate::identity::Address;
@@ -257,32 +257,25 @@ impl Table {
     pub fn closest(&self, target: &Address, most: usize, doubted: bool) -> Vec<&Peer> {
         let mut found: Vec<&Peer> = Vec::with_capacity(most);
         let mut tally = Tally::new(self.exempt);
-        let mut take = |group: &mut dyn Iterator<Item = &Bucket>| {
-            let peers = group.flat_map(|bucket| &bucket.peers);
+        // Whoever shares as many bits with us as the target does is closer to it
+        // than whoever shares more, and those are closer than whoever shares fewer.
+        let bits = shared_bits(&self.own, target);
+        let (before, from) = self.buckets.split_at(bits.min(self.buckets.len()));
+        let (same, deeper) = from.split_at(from.len().min(1));
+        let nearer = [same, deeper].into_iter();
+        for group in nearer.chain(before.chunks(1).rev()) {
+            if found.len() >= most {
+                break;
+            }
+            let peers = group.iter().flat_map(|bucket| &bucket.peers);
             let mut group: Vec<&Peer> = peers.filter(|p| doubted || p.missed == 0).collect();
-            // None of them has the same distance: ids are different.
+            // No two have the same distance: ids are different.
             group.sort_unstable_by(|a, b| closer(target, &a.contact.id, &b.contact.id));
             for peer in group {
                 if found.len() < most && tally.admit(peer.contact.at.ip()) {
                     found.push(peer);
                 }
             }
-            found.len() >= most
-        };
-        // Whoever shares as many bits with us as the target does is closer to it
-        // than whoever shares more, and those are closer than whoever shares fewer.
-        let bits = shared_bits(&self.own, target);
-        let mut done = take(&mut self.buckets.get(bits).into_iter());
-        if !done {
-            let deeper = self.buckets.get(bits.saturating_add(1)..);
-            done = take(&mut deeper.unwrap_or_default().iter());
-        }
-        let before = self.buckets.get(..bits).unwrap_or(&self.buckets);
-        for bucket in before.iter().rev() {
-            if done {
-                break;
-            }
-            done = take(&mut std::iter::once(bucket));
         }
         found
     }
@@ -300,7 +293,10 @@ impl Table {
     /// The node that was not heard of for the longest time.
     #[must_use]
     pub fn stalest(&self) -> Option<&Peer> {
-        let firsts = self.buckets.iter().filter_map(|bucket| bucket.peers.first());
+        let firsts = self
+            .buckets
+            .iter()
+            .filter_map(|bucket| bucket.peers.first());
         firsts.min_by_key(|peer| peer.heard)
     }
 

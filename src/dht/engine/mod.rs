@@ -11,7 +11,7 @@ mod types;
 
 pub use types::{Action, Config, Cost, Event, Known, Op, Outcome, Serve, Stats};
 
-use crate::dht::record::Record;
+use crate::dht::record::ValidRecord;
 use crate::dht::seal::{Seal, Wall};
 use crate::identity::Address;
 use crate::time::Moment;
@@ -23,7 +23,7 @@ pub struct Engine {
     config: Config,
     seal: Box<dyn Seal>,
     actions: VecDeque<Action>,
-    own: Vec<Record>,
+    own: Vec<ValidRecord>,
     next_op: u64,
 }
 
@@ -107,7 +107,7 @@ impl Engine {
     }
 
     /// Stores a record at the k nodes closest to its key, once.
-    pub fn store(&mut self, now: Moment, wall: Wall, record: Record) -> Op {
+    pub fn store(&mut self, now: Moment, wall: Wall, record: ValidRecord) -> Op {
         let _ = (now, wall, record);
         self.begin()
     }
@@ -115,7 +115,7 @@ impl Engine {
     /// [`Engine::store`], and again every [`Config::republish`] until it is
     /// withdrawn, has run out, or is replaced by a newer record of the same subject
     /// and author.
-    pub fn publish(&mut self, now: Moment, wall: Wall, record: Record) -> Op {
+    pub fn publish(&mut self, now: Moment, wall: Wall, record: ValidRecord) -> Op {
         self.own.push(record.clone());
         self.store(now, wall, record)
     }
@@ -134,12 +134,12 @@ impl Engine {
     }
 
     /// Records that this node republishes.
-    pub fn own_records(&self) -> impl Iterator<Item = &Record> {
+    pub fn own_records(&self) -> impl Iterator<Item = &ValidRecord> {
         self.own.iter()
     }
 
     /// Valid records of `key` that are stored here, without a search.
-    pub fn stored(&self, wall: Wall, key: Address) -> Vec<Record> {
+    pub fn stored(&self, wall: Wall, key: Address) -> Vec<ValidRecord> {
         let _ = (wall, key);
         Vec::new()
     }

@@ -1,6 +1,6 @@
 //! What goes into the engine and what comes out of it.
 
-use crate::dht::record::Record;
+use crate::dht::record::ValidRecord;
 use crate::identity::Address;
 use crate::wire::dht::Contact;
 use std::net::{IpAddr, SocketAddr};
@@ -50,7 +50,7 @@ pub enum Outcome {
     /// presence up to three, otherwise one).
     Found {
         /// Checked by the rules of their kind.
-        records: Vec<Record>,
+        records: Vec<ValidRecord>,
         /// What it cost.
         cost: Cost,
     },
