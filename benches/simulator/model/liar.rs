@@ -10,7 +10,7 @@
 
 use super::closest::Ring;
 use super::seal::CheapSeal;
-use chr_node::dht::Seal;
+use chr_node::dht::{Seal, Verify};
 use chr_node::identity::Address;
 use chr_node::wire::dht::{self, Body, Contact, Packet};
 use std::net::SocketAddr;

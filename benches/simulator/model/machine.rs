@@ -3,9 +3,9 @@
 
 use super::net::HEADERS;
 use super::seal::CheapSeal;
-use chr_node::platform::clock::{NETWORK_MARGIN, RELEASED};
 use chr_node::dht::{Config, Engine, Known, Seal, Serve, Wall};
 use chr_node::identity::Address;
+use chr_node::platform::clock::RELEASED;
 use chr_node::time::Moment;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,6 +18,8 @@ pub fn unix(now: Moment) -> u64 {
     BEGIN + now.0 / 1_000_000_000
 }
 
+/// Seconds that a clock which is believed may be off from the network's.
+const NETWORK_MARGIN: u64 = 600;
 /// How often a machine looks whether its clock can be trusted.
 const LOOK: Duration = Duration::from_secs(10);
 /// How many nodes a machine remembers when it is switched off.
