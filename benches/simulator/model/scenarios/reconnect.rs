@@ -116,7 +116,7 @@ pub fn run(options: &Options) -> Report {
 fn signatures(world: &crate::model::world::World, machine: usize) -> u64 {
     let engine = world.machines[machine].engine.as_ref();
     engine.map_or(0, |e| {
-        let stats = e.stats(world.now);
+        let stats = e.stats();
         stats.signed + stats.checked
     })
 }
