@@ -8,7 +8,8 @@ use smol::{Executor, Task};
 use std::future::Future;
 use std::pin::Pin;
 
-type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What becomes a task.
+pub type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Runs `future` on `executor`. Dropping the task ends it.
 pub fn spawn(
@@ -18,7 +19,8 @@ pub fn spawn(
     spawn_boxed(executor, Box::pin(future))
 }
 
-fn spawn_boxed(executor: &Executor<'static>, future: Boxed) -> Task<()> {
+/// [`spawn`] for what has its box already.
+pub fn spawn_boxed(executor: &Executor<'static>, future: Boxed) -> Task<()> {
     executor.spawn(future)
 }
 

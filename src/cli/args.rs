@@ -9,8 +9,10 @@ mod demo;
 mod device;
 mod node;
 mod reader;
+mod rpc;
 
 use super::help::Topic;
+use super::rpc::Endpoint;
 use super::spec::{Listen, Mode, Protocol, Target};
 use super::Failure;
 use crate::config::slip::nearest;
@@ -43,6 +45,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Look at the store's file.
     Store(StoreArgs),
+    /// List the nodes that a running node knows.
+    Peers(RpcArgs),
     /// Print a help text.
     Help(Topic),
     /// Print name and version.
@@ -218,8 +222,19 @@ pub struct StoreArgs {
     pub json: bool,
 }
 
-const COMMANDS: [&str; 9] = [
-    "run", "publish", "forward", "message", "identity", "config", "store", "demo", "help",
+/// A command that asks a running node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RpcArgs {
+    /// `--rpc URL`; `None` is the node of the data folder.
+    pub rpc: Option<Endpoint>,
+    /// As `run` takes them: where the data folder is.
+    pub settings: SettingsArgs,
+    /// The answer as JSON, one object a line.
+    pub json: bool,
+}
+
+const COMMANDS: [&str; 10] = [
+    "run", "publish", "forward", "message", "identity", "config", "store", "peers", "demo", "help",
 ];
 
 /// Reads the arguments (without the program's name).
@@ -245,6 +260,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Failur
         Some("config") => config::parse(Reader::new(parser, Topic::Config)),
         Some("demo") => demo::parse(Reader::new(parser, Topic::Demo)),
         Some("store") => node::store(Reader::new(parser, Topic::Store)),
+        Some("peers") => asking(
+            rpc::parse(Reader::new(parser, Topic::Peers))?,
+            Command::Peers,
+        ),
         Some("help") => node::help(Reader::new(parser, Topic::Overview)),
         Some(other) => Err(Failure::Usage(format!(
             "unknown command \"{}\"; {}",
@@ -255,6 +274,17 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Failur
             }
         ))),
     }
+}
+
+fn asking(
+    said: Result<RpcArgs, rpc::Instead>,
+    command: fn(RpcArgs) -> Command,
+) -> Result<Command, Failure> {
+    Ok(match said {
+        Ok(args) => command(args),
+        Err(rpc::Instead::Help(topic)) => Command::Help(topic),
+        Err(rpc::Instead::Version) => Command::Version,
+    })
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub enum Topic {
     Demo,
     /// `chr-node store`
     Store,
+    /// `chr-node peers`
+    Peers,
 }
 
 impl Topic {
@@ -40,6 +42,7 @@ impl Topic {
             Topic::Config => "config",
             Topic::Demo => "demo",
             Topic::Store => "store",
+            Topic::Peers => "peers",
         }
     }
 
@@ -55,6 +58,7 @@ impl Topic {
             Topic::Config,
             Topic::Demo,
             Topic::Store,
+            Topic::Peers,
         ]
         .into_iter()
         .find(|topic| topic.name() == name)
@@ -76,10 +80,11 @@ Commands:
   config     check a node's settings, or show where each comes from
   demo       a node and two devices in one process, with a measured download
   store      check the file that a node keeps tickets in
+  peers      list the nodes that a running node knows
   help       this text, or the one of a command: chr-node help publish
 
 Every command takes --help (-h), --version (-V), and -v for more or -q for
-less on standard error (`identity`, `config` and `store` have nothing
+less on standard error (`identity`, `config`, `store` and `peers` have nothing
 to add there).
 
 Example, on three machines:
@@ -324,6 +329,28 @@ Example:
   chr-node store check --data-dir /var/lib/chr-node
 ";
 
+const PEERS: &str = "\
+List the nodes that a running node knows, connected ones first: where they
+are, who dialled the link, round trip, how likely they answer (0 to 1), when
+they answered last, links since they are known, and what the present link
+has carried.
+
+Usage: chr-node peers [--rpc URL] [--json]
+
+Options:
+  --rpc URL          the node's HTTP port, such as http://127.0.0.1:8545
+                     [the node of the data folder, else the settings]
+  --data-dir DIR     folder of the node, which has its run.json [./data]
+  --config FILE      settings of the node, as are --profile NAME and
+                     --set KEY=VALUE
+  --json             one object a line, as peer_list returns them
+  -h, --help         this text
+  -V, --version      name and version
+
+Example:
+  chr-node peers --rpc http://127.0.0.1:8545
+";
+
 /// Name and version, one line.
 #[must_use]
 pub fn version() -> String {
@@ -343,6 +370,7 @@ pub fn text(topic: Topic) -> String {
         Topic::Config => CONFIG.to_owned(),
         Topic::Demo => DEMO.to_owned(),
         Topic::Store => STORE.to_owned(),
+        Topic::Peers => PEERS.to_owned(),
     }
 }
 
@@ -389,7 +417,7 @@ mod tests {
     use crate::cli::args::{parse, Command};
     use std::ffi::OsString;
 
-    const TOPICS: [Topic; 9] = [
+    const TOPICS: [Topic; 10] = [
         Topic::Overview,
         Topic::Run,
         Topic::Publish,
@@ -399,6 +427,7 @@ mod tests {
         Topic::Config,
         Topic::Demo,
         Topic::Store,
+        Topic::Peers,
     ];
 
     #[test]
@@ -435,7 +464,7 @@ mod tests {
                 examples += 1;
             }
         }
-        assert_eq!(examples, 11);
+        assert_eq!(examples, 12);
     }
 
     #[test]

@@ -14,7 +14,9 @@ pub mod help;
 pub mod identity;
 pub mod logging;
 pub mod message;
+pub mod peers;
 pub mod publish;
+pub mod rpc;
 pub mod run;
 pub mod screen;
 pub mod session;
@@ -89,6 +91,7 @@ pub fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Config(args) => config::execute(args),
         Command::Demo(args) => demo::execute(args),
         Command::Store(args) => store::execute(args),
+        Command::Peers(args) => peers::execute(args),
         Command::Help(topic) => print(&help::text(*topic)),
         Command::Version => print(&help::version()),
     }

@@ -11,7 +11,7 @@ pub mod server;
 use crate::wire::control::MESSAGES;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// The protocol's name in ALPN. A client without ALPN is told by its first bytes.
 pub const ALPN: &[u8] = b"chr-edge/2";

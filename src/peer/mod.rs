@@ -1,2 +1,26 @@
 //! Links between nodes: TLS with ALPN `chr-peer/1`, over which ports and messages
 //! of devices on different nodes run.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`terms`] | what links are held to, what nodes tell each other |
+//! | [`links`] | all links of a node: listens, dials, keeps |
+//! | `session.rs` | the state machine of one link, without I/O |
+//! | `pool.rs` | which links there are, which of two stays, who has to go; without I/O |
+//! | `member.rs` | a link that stands, as the pool knows it |
+//! | `hub.rs` | what all links share |
+
+mod hub;
+pub mod links;
+mod member;
+mod pool;
+mod session;
+pub mod terms;
+
+#[cfg(test)]
+mod tests;
+
+pub use links::Links;
+pub use terms::{
+    PeerError, PeerEvent, PeerFacts, PeerParts, PeerStatus, PeerTerms, PeerTls, Wanted, ALPN,
+};

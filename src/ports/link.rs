@@ -18,14 +18,16 @@
 //! | `opening.rs` | how ports come about |
 //! | `flow.rs` | bytes in, bytes out, credit |
 //! | `ending.rs` | how ports go |
+//! | `frames.rs` | the frames for all that |
 
 mod ending;
 mod flow;
+mod frames;
 mod opening;
 mod state;
 
 pub use state::Publication;
-pub(super) use state::{Ending, Far, Port, Stage, State};
+pub(super) use state::{Declined, Ending, Far, Port, Stage, State};
 
 use super::budget::Budget;
 use super::queue::Chunk;
@@ -44,6 +46,14 @@ pub const CONTROL_QUEUE_MAX: usize = 256 * 1024;
 /// Openings of one session that may wait for their answer. Each costs a port on
 /// two sessions for up to [`OPEN_TIMEOUT`].
 pub const OPENINGS_MAX: usize = 256;
+/// The same between two nodes, where the devices of both share one row.
+pub const NODE_CONTROL_QUEUE_MAX: usize = 1024 * 1024;
+/// Openings that may wait between two nodes, in each direction: those of the
+/// devices of both share the row.
+pub const NODE_OPENINGS_MAX: usize = 1024;
+/// Openings that one other node may have waiting at one device: three quarters
+/// of what the device takes, so that those of other nodes and of this one get through.
+pub const NODE_SHARE: usize = OPENINGS_MAX / 4 * 3;
 /// How long a publishing device may take to answer.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Published names a session; one for each port that it may open would be generous.
@@ -97,6 +107,8 @@ pub struct Output {
 #[derive(Debug)]
 pub struct Link {
     options: LinkOptions,
+    /// The other side is a node, with many devices behind it.
+    between_nodes: bool,
     state: Mutex<State>,
 }
 
@@ -104,9 +116,20 @@ impl Link {
     /// A link without ports.
     #[must_use]
     pub fn new(options: LinkOptions) -> Arc<Link> {
+        Link::build(options, false)
+    }
+
+    /// The same to another node, behind which there are many devices.
+    #[must_use]
+    pub fn between_nodes(options: LinkOptions) -> Arc<Link> {
+        Link::build(options, true)
+    }
+
+    fn build(options: LinkOptions, between_nodes: bool) -> Arc<Link> {
         let local_next = if options.chooses_even { 2 } else { 1 };
         Arc::new(Link {
             options,
+            between_nodes,
             state: Mutex::new(State {
                 control: Vec::new(),
                 ports: BTreeMap::new(),
@@ -120,6 +143,13 @@ impl Link {
                 remote_high: 0,
                 local_next,
                 openings: VecDeque::new(),
+                asked: 0,
+                control_max: if between_nodes {
+                    NODE_CONTROL_QUEUE_MAX
+                } else {
+                    CONTROL_QUEUE_MAX
+                },
+                searches: None,
                 paused: false,
                 opened: 0,
                 admitted: false,

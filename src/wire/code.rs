@@ -47,6 +47,12 @@ codes! {
     OVERFLOW = 10, "overflow";
     /// The program at the other side ended the session.
     LEAVING = 11, "leaving";
+    /// Another link between the same two nodes stays.
+    SECOND_LINK = 12, "second-link";
+    /// The node has as many links as it may and none of them can go.
+    TOO_MANY_LINKS = 13, "too-many-links";
+    /// Who answered is not the node that was dialled.
+    WRONG_NODE = 14, "wrong-node";
 
     /// The device is not connected to this node.
     NOT_FOUND = 32, "not-found";
@@ -74,6 +80,8 @@ codes! {
     END_TO_END = 43, "end-to-end";
     /// The UDP flow was silent for too long.
     SILENT = 44, "silent";
+    /// The node of the device cannot be reached.
+    UNREACHABLE = 45, "unreachable";
     /// The device's presence cannot be told to the network.
     PRESENCE = 46, "presence-refused";
     /// The device did not take the message.

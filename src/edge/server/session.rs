@@ -9,15 +9,15 @@ use super::services::{Services, Terms};
 use super::serving::{refuse_ticket, Serving, Storing, ANSWERS_MAX, DISK_TIME, RETRY_MS};
 use crate::edge::ALPN;
 use crate::identity::Address;
-use crate::ports::{Link, LinkOptions, Refusal};
+use crate::ports::{Link, LinkOptions};
 use crate::session::Slot;
 use crate::session::{Protocol, Stop};
 use crate::ticket::{Durability, Ticket};
 use crate::time::Moment;
 use crate::wire::code::Code;
 use crate::wire::control::{
-    decode, is_port_name, short_text, Abort, Close, Credit, ErrorAnswer, Finish, Hello, Message,
-    Open, Opened, Ping, Pong, Publish, Published, TicketAccepted, Welcome, ALLOW_MAX, PORT_NAMES,
+    decode, is_port_name, short_text, Close, ErrorAnswer, Hello, Message, Open, Ping, Pong,
+    Publish, Published, TicketAccepted, Welcome, ALLOW_MAX, PORT_NAMES,
 };
 use crate::wire::frame::{starts_our_dialect, Decoder, Piece, HEADER_LEN};
 use crate::wire::presence::{PresenceSigned, PresenceTaken, CAPABILITY};
@@ -270,19 +270,7 @@ impl Core {
                 }
                 match self.services.board.open(link, id, &open, now)? {
                     None => serving.ports += 1,
-                    Some(no) => link.push_control(id, &error_answer(no)),
-                }
-            }
-            Opened::KIND => {
-                let opened: Opened = parse(body)?;
-                if !link.answered(id, opened.credit, now) {
-                    return Err(unasked());
-                }
-            }
-            ErrorAnswer::KIND => {
-                let error: ErrorAnswer = parse(body)?;
-                if !link.answered_no(id, error.code, &error.text) && !link.knows(id) {
-                    return Err(unasked());
+                    Some(no) => link.push_control(id, &no.into_answer()),
                 }
             }
             Publish::KIND => {
@@ -322,21 +310,13 @@ impl Core {
                     Err(no) => link.push_control(id, &no),
                 }
             }
-            Credit::KIND => {
-                let credit: Credit = parse(body)?;
-                link.credit(credit.port, credit.bytes)?;
-            }
-            Finish::KIND => link.finish(parse::<Finish>(body)?.port)?,
-            Abort::KIND => {
-                let abort: Abort = parse(body)?;
-                link.aborted(abort.port, abort.code, &abort.text)?;
-            }
             Close::KIND => return Err(Stop::Told(parse(body)?)),
             Hello::KIND => return Err(Stop::say(Code::PROTOCOL, "a second Hello")),
-            other => {
+            other if !link.take_port_frame(other, id, body, now)? => {
                 let text = format!("frame type 0x{other:02x} is not for a node");
                 return Err(Stop::say(Code::PROTOCOL, &text));
             }
+            _ => {}
         }
         Ok(())
     }
@@ -431,6 +411,7 @@ impl Core {
         if let Some(due) = link.expire(now) {
             next = next.min(due);
         }
+        self.services.board.pursue(link, cx, now);
         if let Some(due) = serving.await_disk(cx, link, now) {
             next = next.min(due);
         }
@@ -454,19 +435,6 @@ fn no_ticket() -> ErrorAnswer {
     }
 }
 
-fn error_answer(no: Refusal) -> ErrorAnswer {
-    ErrorAnswer {
-        code: no.code,
-        text: short_text(&no.text),
-        limit: no.limit,
-        retry_after_ms: no.retry_after_ms,
-    }
-}
-
 fn parse<M: Message>(body: &[u8]) -> Result<M, Stop> {
     decode(body).map_err(|e| Stop::say(Code::PROTOCOL, &e.to_string()))
-}
-
-fn unasked() -> Stop {
-    Stop::say(Code::PROTOCOL, "an answer to a request that was never made")
 }
