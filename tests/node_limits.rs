@@ -18,6 +18,7 @@ use chr_node::wire::frame::{control_header, data_header};
 use common::raw::{key, Raw, DATA};
 use common::tools::*;
 use common::*;
+use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
 use std::time::{Duration, Instant};
 
 const PAID: u64 = 1 << 40;
@@ -188,6 +189,8 @@ fn a_device_that_asks_without_reading_the_answers_is_sent_away() {
 /// As [`flood`], for frames that cannot be sent twice.
 fn flood_once(node: &Node, mut raw: Raw, frames: &[u8]) {
     let before = node.program.rss();
+    // Else the kernel keeps up to 32 MB of answers for us.
+    setsockopt(&raw.socket, RcvBuf, &(64 << 10)).unwrap();
     raw.socket
         .set_write_timeout(Some(Duration::from_secs(3)))
         .unwrap();

@@ -94,6 +94,12 @@ fn fails_once(service: &str, kind: &str, most: Duration) {
     until(SOON, "the devices are served again", || {
         is_served(route.listen).then_some(())
     });
+    if at > SERVICES.iter().position(|s| *s == "edge").unwrap() {
+        for device in [&route.publisher, &route.forwarder] {
+            let event = device.event(Duration::ZERO);
+            assert!(event.is_none(), "a device noticed: {event:?}");
+        }
+    }
     let mut node = node;
     node.program.signal("-TERM");
     assert_eq!(node.program.wait(SOON).code(), Some(0));

@@ -213,6 +213,32 @@ impl Node {
         format!("{}@{}", self.id(), self.edge())
     }
 
+    /// The result of a JSON-RPC method.
+    pub fn ask(&self, method: &str) -> Value {
+        let body = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": method}).to_string();
+        let answer = self.http(&format!(
+            "POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        ));
+        let (_, body) = answer.split_once("\r\n\r\n").expect(&answer);
+        let answer: Value = serde_json::from_str(body).expect(body);
+        answer["result"].clone()
+    }
+
+    /// `0xADDR@ip:port` of the peer port.
+    pub fn seed(&self) -> String {
+        format!("{}@{}", self.id(), self.peer())
+    }
+
+    /// The addresses of all nodes that it knows.
+    pub fn known(&self) -> Vec<String> {
+        let peers = self.ask("peer_list");
+        let peers = peers.as_array().unwrap().iter();
+        peers
+            .map(|peer| peer["node_id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
     /// One HTTP request on the RPC port; head and body of the answer.
     pub fn http(&self, request: &str) -> String {
         let mut s = TcpStream::connect(self.rpc()).unwrap();

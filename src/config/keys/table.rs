@@ -88,7 +88,7 @@ pub static KEYS: &[Key] = &[
         takes: Takes::Text,
         live: true,
         env: Some("NAME"),
-        doc: "A name for people, shown by chr_node_info.",
+        doc: "A name for people, shown by chr_node_info and told to other nodes.",
         allowed: "up to 64 characters",
         set: set!(node.name, text => node_name(text)),
         get: |s| s.node.name.clone(),

@@ -140,7 +140,7 @@ fn not_found(device: Address, answer: &Answer, had_been: bool) -> Refusal {
     Refusal::new(
         Code::NOT_FOUND,
         if answer.alone {
-            format!("device {device} is not connected to this node, and no other node answers: try again later")
+            format!("device {device} is not connected to this node, and no other node answers: start its program, or correct the address")
         } else if had_been {
             format!(
                 "device {device} was at a node that does not have it any more: start its program"

@@ -62,6 +62,8 @@ pub struct Queue {
     number: u32,
     /// Nothing is published before.
     next: Moment,
+    /// There is somebody to tell it to.
+    joined: bool,
     left: VecDeque<(Address, u64)>,
 }
 
@@ -115,6 +117,9 @@ impl Queue {
 
     /// When the next one is due.
     fn wait(&self) -> Option<Moment> {
+        if !self.joined {
+            return None;
+        }
         let ((at, _), _) = self.due.first()?;
         Some((*at).max(self.next))
     }
@@ -148,8 +153,13 @@ impl Queue {
         self.plan(said.device, now + pause.min(RETRY_MOST));
     }
 
-    /// Everything is to be published anew.
-    fn renew(&mut self) {
+    /// Whether this node takes part. When it does again, everything is to be
+    /// published anew.
+    fn set_joined(&mut self, joined: bool) {
+        self.joined = joined;
+        if !joined {
+            return;
+        }
         let all: Vec<Address> = self.here.keys().copied().collect();
         for device in all {
             self.plan(device, SOON);
@@ -183,9 +193,10 @@ impl Presences {
         let _ = self.wake.0.try_send(());
     }
 
-    /// Everything is published anew: the network is another, or there is one now.
-    pub fn renew(&self) {
-        self.lock().renew();
+    /// Whether this node takes part in the network. Nothing is published while it
+    /// does not, and everything anew when it does: to others than before.
+    pub fn set_joined(&self, joined: bool) {
+        self.lock().set_joined(joined);
         self.changed();
     }
 
@@ -195,7 +206,8 @@ impl Presences {
         self.lock().take(self.clock.now(), fastrand::u64(..))
     }
 
-    /// When the next is due; `None` while no device is here.
+    /// When the next is due; `None` while no device is here, or nobody to tell it
+    /// to.
     #[must_use]
     pub fn wait(&self) -> Option<Moment> {
         self.lock().wait()
@@ -249,6 +261,12 @@ mod tests {
         }
     }
 
+    fn joined() -> Queue {
+        let mut queue = Queue::default();
+        queue.set_joined(true);
+        queue
+    }
+
     /// Runs until `end`; how many were published in each second.
     fn run(queue: &mut Queue, now: &mut Moment, end: Duration) -> Vec<usize> {
         let start = *now;
@@ -273,7 +291,7 @@ mod tests {
     #[test]
     fn the_first_is_published_at_once_and_a_thousand_within_two_minutes() {
         let mut now = Moment(5_000_000_000);
-        let mut queue = Queue::default();
+        let mut queue = joined();
         queue.came(said(0, 1));
         assert!(queue.take(now, 1).is_some(), "the first waits");
         for n in 1..1000 {
@@ -287,7 +305,7 @@ mod tests {
     #[test]
     fn who_stays_is_signed_anew_in_time_and_not_all_at_once() {
         let mut now = Moment(1);
-        let mut queue = Queue::default();
+        let mut queue = joined();
         for n in 0..600 {
             queue.came(said(n, 1));
         }
@@ -305,12 +323,12 @@ mod tests {
     #[test]
     fn a_newcomer_does_not_wait_for_those_who_are_published_anew() {
         let mut now = Moment(1);
-        let mut queue = Queue::default();
+        let mut queue = joined();
         for n in 0..500 {
             queue.came(said(n, 1));
         }
         run(&mut queue, &mut now, 60 * SECOND);
-        queue.renew();
+        queue.set_joined(true);
         queue.came(said(900, 1));
         assert_eq!(queue.take(now, 0), Some(said(900, 1)));
         let others: usize = run(&mut queue, &mut now, 60 * SECOND).iter().sum();
@@ -320,7 +338,7 @@ mod tests {
     #[test]
     fn who_left_is_published_no_more_and_comes_back_with_a_newer_time() {
         let mut now = Moment(1);
-        let mut queue = Queue::default();
+        let mut queue = joined();
         queue.came(said(1, 10));
         queue.came(said(2, 10));
         queue.left(said(1, 0).device, 10);
@@ -341,9 +359,27 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_is_alone_tells_nobody_and_does_not_wake_for_it() {
+        let mut queue = Queue::default();
+        let mut now = Moment(1);
+        for n in 0..50 {
+            queue.came(said(n, 1));
+        }
+        assert_eq!((queue.wait(), queue.take(now, 0)), (None, None));
+        queue.set_joined(true);
+        let first: usize = run(&mut queue, &mut now, 10 * SECOND).iter().sum();
+        assert_eq!(first, 50);
+        queue.set_joined(false);
+        assert_eq!(queue.wait(), None);
+        queue.set_joined(true);
+        let again: usize = run(&mut queue, &mut now, 10 * SECOND).iter().sum();
+        assert_eq!(again, 50);
+    }
+
+    #[test]
     fn what_nobody_took_is_tried_again_with_longer_pauses() {
         let mut now = Moment(1);
-        let mut queue = Queue::default();
+        let mut queue = joined();
         queue.came(said(1, 1));
         let mut pauses = Vec::new();
         for _ in 0..8 {
@@ -355,7 +391,7 @@ mod tests {
         }
         assert_eq!(pauses, [2, 4, 8, 16, 32, 64, 120, 120]);
         // There is a network again.
-        queue.renew();
+        queue.set_joined(true);
         assert_eq!(queue.wait(), Some(queue.next));
         let said = queue.take(queue.next, 0).unwrap();
         queue.done(&said, true, now);

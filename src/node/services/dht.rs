@@ -54,7 +54,7 @@ impl Dht {
             },
             exempt_private: network.subnet_limits != SubnetLimits::Always,
             outside,
-            interfaces: interfaces(),
+            interfaces: addresses(house),
             ..Config::default()
         }
     }
@@ -101,7 +101,6 @@ impl Service for Dht {
             });
             house.board.set_locate(Some(locator));
             network.own().forget();
-            network.presences.renew();
             let mut tasks: Vec<Task<()>> = Vec::new();
             let mut spawn = |work| tasks.push(task::spawn_boxed(&house.executor, work));
             let keeper = Keeper::new(house.clone(), handle.clone());
@@ -127,6 +126,7 @@ impl Service for Dht {
             let house = &self.0;
             let network = &house.network;
             house.board.set_locate(None);
+            network.presences.set_joined(false);
             house.clock.set_network(None);
             let Some(handle) = network.dht.clear() else {
                 return;
@@ -139,6 +139,17 @@ impl Service for Dht {
         }
         .boxed()
     }
+}
+
+/// Addresses that are this machine's own: those of its interfaces, and those that
+/// the sockets are bound to (all of 127.0.0.0/8 is one interface).
+fn addresses(house: &House) -> Vec<IpAddr> {
+    let mut found = interfaces();
+    let bound = house.network.sockets.places.iter().map(SocketAddr::ip);
+    found.extend(bound.filter(|ip| !ip.is_unspecified()));
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 /// Writes down whom this node knows.
@@ -217,12 +228,12 @@ impl Keeper {
     fn new(house: Arc<House>, handle: Handle) -> Keeper {
         let now = house.clock.now();
         Keeper {
-            house,
-            handle,
             remembered: now,
             wait: REMEMBER_FIRST,
             looked: now,
-            interfaces: interfaces(),
+            interfaces: addresses(&house),
+            house,
+            handle,
         }
     }
 
@@ -252,14 +263,14 @@ impl Keeper {
                 if let Some(change) = change {
                     log::info!("{change}");
                 }
-                // What was said to nobody, or to others than those who are here now.
-                network.presences.renew();
+                network.presences.set_joined(true);
                 network.own().forget();
                 self.publish_own();
             }
             Event::Isolated => {
                 let change = network.standing().isolate(now);
                 network.seeds.set_joined(false);
+                network.presences.set_joined(false);
                 if let Some(change) = change {
                     log::warn!("{change}");
                 }
@@ -295,7 +306,7 @@ impl Keeper {
         }
         if now.since(self.looked) >= ADDRESSES_EVERY {
             self.looked = now;
-            let found = interfaces();
+            let found = addresses(house);
             if found != self.interfaces {
                 log::info!("the machine's addresses have changed");
                 self.interfaces.clone_from(&found);
