@@ -21,6 +21,7 @@
 //! | `jobs.rs` | what is asked of each of them |
 //! | `endpoints.rs` | light endpoints: the library's devices in this process |
 //! | `network.rs` | sixty nodes on loopback |
+//! | `mainline.rs` | our DHT beside the crate `mainline` |
 //! | `relay.rs`, `sessions.rs`, `idle.rs`, `year.rs`, `loopback.rs` | the other samples |
 //!
 //! Names are those of samples: `start`, `rate:rathole`. What stands before or
@@ -32,7 +33,8 @@
 //! after the other, 500), `CONNECTIONS` (those open at once, 500), `SESSIONS`
 //! (those that come and go, 10,000), `IDLE` (seconds that an idle node is
 //! watched, 120), `NODES` (nodes of a network, 60), `BENCH_NODE` (another program than this build's),
-//! `BENCH_RATHOLE` (where rathole is).
+//! `BENCH_RATHOLE` (where rathole is), `BENCH_MAINLINE` (where the program of
+//! benches/mainline is).
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -47,6 +49,7 @@ mod idle;
 mod jobs;
 mod loopback;
 mod machine;
+mod mainline;
 mod network;
 mod programs;
 mod relay;
@@ -122,6 +125,7 @@ fn samples() -> Vec<Sample> {
         ("sessions_5000", sessions::five_thousand, Anywhere, 3),
         ("sessions_churn", sessions::churn, Anywhere, 3),
         ("stall", relay::stall, Anywhere, 3),
+        ("mainline", mainline::beside, Anywhere, 3),
     ];
     let own = OWN.iter().map(|(name, take, place, most)| Sample {
         name: (*name).to_owned(),

@@ -380,12 +380,18 @@ impl Lookup {
         }
     }
 
+    /// Whether no answer is waited for.
+    #[must_use]
+    pub fn waits_for_nobody(&self) -> bool {
+        self.count(State::Asked) + self.count(State::Late) == 0
+    }
+
     /// Whether there is nothing left to ask or to wait for. Silent nodes among the
     /// closest get a second chance before that: at 5 % of loss each way one of ten
     /// requests is lost, and one of the k closest is worth another packet.
     pub fn is_over(&mut self) -> bool {
         if self.requests >= REQUESTS_MAX {
-            return self.count(State::Asked) + self.count(State::Late) == 0;
+            return self.waits_for_nobody();
         }
         if self.is_open() {
             return false;
@@ -465,7 +471,7 @@ impl Lookup {
         for candidate in &mut self.candidates {
             if candidate.state == State::Fresh && candidate.source == 0 {
                 candidate.path = path;
-                path = path + 1;
+                path += 1;
                 if path >= self.paths * 2 {
                     path = self.paths;
                 }
@@ -473,6 +479,12 @@ impl Lookup {
             }
         }
         dealt
+    }
+
+    /// Whom nobody has asked, the closest first.
+    pub fn unasked(&self) -> impl Iterator<Item = Contact> + '_ {
+        let fresh = self.candidates.iter().filter(|c| c.state == State::Fresh);
+        fresh.filter(|c| !self.lies(c.source)).map(|c| c.contact)
     }
 
     /// The closest node that has answered but is none of `holders`: where a value

@@ -50,6 +50,27 @@ pub fn is_private(ip: IpAddr) -> bool {
     }
 }
 
+/// Whether an address at `ip` may mean anything to a node at `party`: private ones
+/// do only inside a private network, loopback only on the same machine. Whoever is
+/// told others could be sent to attack somebody's house.
+#[must_use]
+pub fn concerns(ip: IpAddr, party: IpAddr) -> bool {
+    !is_private(ip)
+        || (is_private(party)
+            && (!ip.to_canonical().is_loopback() || party.to_canonical().is_loopback()))
+}
+
+/// What counts as one independent witness: a subnet, or under the exemption a
+/// private address.
+#[must_use]
+pub fn witness(ip: IpAddr, exempt: bool) -> u64 {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) if exempt && is_private(ip) => 1 << 61 | u64::from(v4.to_bits()),
+        IpAddr::V6(v6) if exempt && is_private(ip) => 1 << 62 | (v6.to_bits() as u64 >> 2),
+        _ => narrow(ip),
+    }
+}
+
 /// Counts the networks of a set of addresses.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -148,6 +169,26 @@ mod tests {
         // For a node with a public address private ones are as scarce as others.
         let home = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
         assert_eq!(admitted(false, &home), [true, true, false]);
+    }
+
+    #[test]
+    fn strangers_are_not_sent_into_somebodys_house() {
+        let concerns = |a: &str, b: &str| concerns(a.parse().unwrap(), b.parse().unwrap());
+        assert!(concerns("8.8.8.8", "9.9.9.9") && concerns("8.8.8.8", "10.0.0.1"));
+        assert!(!concerns("192.168.1.1", "8.8.8.8"));
+        assert!(concerns("192.168.1.1", "10.0.0.1"));
+        assert!(concerns("127.0.0.2", "127.0.0.1") && concerns("10.0.0.1", "127.0.0.1"));
+        assert!(!concerns("127.0.0.1", "10.0.0.1") && !concerns("::1", "8.8.8.8"));
+    }
+
+    #[test]
+    fn neighbours_at_home_are_witnesses_of_their_own_and_in_a_data_centre_they_are_not() {
+        let witness = |ip: &str, exempt| witness(ip.parse().unwrap(), exempt);
+        assert_ne!(witness("127.0.0.1", true), witness("127.0.0.2", true));
+        assert_eq!(witness("127.0.0.1", false), witness("127.0.0.2", false));
+        assert_eq!(witness("8.8.8.1", true), witness("8.8.8.2", true));
+        assert_ne!(witness("8.8.8.1", true), witness("8.8.9.1", true));
+        assert_ne!(witness("fd00::4", true), witness("fd00::8", true));
     }
 
     #[test]

@@ -164,7 +164,7 @@ impl Table {
                     (peer.rtt, peer.cookie) = (Default::default(), 0);
                     peer.contact = contact;
                 }
-                (peer.heard, peer.missed) = (now, 0);
+                (peer.heard, peer.tended, peer.missed) = (now, now, 0);
             }
             if let Some(tail) = peers.get_mut(place..) {
                 tail.rotate_left(1);
@@ -211,20 +211,25 @@ impl Table {
         let Some(peer) = self.get_mut(id) else { return };
         if let Some(rtt) = rtt {
             peer.rtt.sample(rtt);
-            peer.answers = peer.answers.saturating_add(1);
+            peer.judge(true);
         }
         if let Some(cookie) = cookie {
             peer.cookie = cookie;
         }
     }
 
-    /// A node has not answered at `contact`'s address.
-    pub fn silent(&mut self, contact: &Contact) -> Silence {
+    /// A node has not answered at `contact`'s address. `heard` is when anybody else
+    /// was heard last: while nobody is, it is we who are cut off, and nobody loses
+    /// a place.
+    pub fn silent(&mut self, contact: &Contact, now: Moment, heard: Moment) -> Silence {
         match self.get_mut(&contact.id) {
             Some(peer) if peer.contact.at == contact.at => {
-                peer.failures = peer.failures.saturating_add(1);
+                peer.judge(false);
+                if peer.missed == 0 {
+                    peer.missed_since = now;
+                }
                 peer.missed = peer.missed.saturating_add(1);
-                if peer.missed < MISSED_MAX {
+                if peer.missed < MISSED_MAX || heard < peer.missed_since {
                     return Silence::Doubted;
                 }
             }
@@ -290,14 +295,25 @@ impl Table {
         (far > 0.0).then(|| near.len() as f64 / far)
     }
 
-    /// The node that was not heard of for the longest time.
+    /// Shared bits of the k-th closest node: buckets from there on hold whole
+    /// neighbourhoods, and room in them is none to fill.
+    #[must_use]
+    pub fn neighbourhood(&self) -> usize {
+        let near = self.closest(&self.own, self.k, true);
+        let last = near.last().filter(|_| near.len() >= self.k);
+        last.map_or(0, |peer| shared_bits(&self.own, &peer.contact.id))
+    }
+
+    /// The node that was not heard of or asked for the longest time.
     #[must_use]
     pub fn stalest(&self) -> Option<&Peer> {
-        let firsts = self
-            .buckets
-            .iter()
-            .filter_map(|bucket| bucket.peers.first());
-        firsts.min_by_key(|peer| peer.heard)
+        self.iter().min_by_key(|peer| peer.tended)
+    }
+
+    /// See [`Table::stalest`].
+    pub fn stalest_mut(&mut self) -> Option<&mut Peer> {
+        let peers = self.buckets.iter_mut().flat_map(|bucket| &mut bucket.peers);
+        peers.min_by_key(|peer| peer.tended)
     }
 
     /// Buckets with room, as numbers of shared bits, up to the deepest that has

@@ -29,6 +29,11 @@ impl Verify for Toy {
         let of = Address(signature.0[1..21].try_into().unwrap());
         (signature.0[0] == 0 && signature.0[21..53] == digest[..]).then_some(of)
     }
+
+    fn recover(&self, digest: &[u8; 32], signature: &[u8; 64]) -> Option<Address> {
+        let of = Address(signature[..20].try_into().unwrap());
+        (signature[20..52] == digest[..]).then_some(of)
+    }
 }
 
 impl Seal for Toy {
@@ -41,6 +46,14 @@ impl Seal for Toy {
         bytes[1..21].copy_from_slice(&self.0 .0);
         bytes[21..53].copy_from_slice(digest);
         Signature(bytes)
+    }
+
+    // The compact form has a bit of its own in the middle, which would be one of the digest's.
+    fn sign(&self, digest: &[u8; 32]) -> [u8; 64] {
+        let mut bytes = [0; 64];
+        bytes[..20].copy_from_slice(&self.0 .0);
+        bytes[20..52].copy_from_slice(digest);
+        bytes
     }
 }
 

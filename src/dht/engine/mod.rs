@@ -6,70 +6,235 @@
 //! [`Engine::publish`]), and after each of them takes what is to be done
 //! ([`Engine::next_action`]) until there is nothing left. The same seed and the
 //! same calls give the same actions.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `receive` | a datagram: cheap checks first, then the signature, then to whom it belongs |
+//! | `gate` | how often strangers may cost a signature check |
+//! | `serve` | answers requests |
+//! | `requests`, `cookies` | own requests: numbers, cookies, time-outs |
+//! | `search`, `publish` | lookups and what they are for; own records |
+//! | `upkeep`, `lost` | joining, isolation, living contacts, healing |
+//! | `reach`, `hours` | our outside address, whether strangers reach it, the time |
+//! | `sync` | comparing records with other replicas |
 
+mod cookies;
+mod gate;
+mod hours;
+mod lost;
+mod numbers;
+mod publish;
+mod reach;
+mod receive;
+mod requests;
+mod search;
+mod serve;
+mod status;
+mod sync;
 mod types;
+mod upkeep;
 
 pub use types::{Action, Config, Cost, Event, Known, Op, Outcome, Serve, Stats};
 
-use crate::dht::record::ValidRecord;
-use crate::dht::seal::{Seal, Wall};
+use super::cookie::Cookies;
+use super::record::ValidRecord;
+use super::rtt::NetworkEstimate;
+use super::seal::{Seal, Wall};
+use super::storage::Storage;
+use super::subnet::is_private;
+use super::table::Table;
 use crate::identity::Address;
 use crate::time::Moment;
+use crate::wire::dht::Contact;
+use gate::Bucket;
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Seeds that are remembered: an operator lists a few.
+const SEEDS_MAX: usize = 64;
+/// Nodes a bucket of a client: it looks up little, and each costs traffic. Half the
+/// buckets of a network of 10,000 are full of eight, too.
+const CLIENT_BUCKET: usize = 8;
 
 /// See the module's top.
 pub struct Engine {
     config: Config,
     seal: Box<dyn Seal>,
+    id: Address,
+    /// What the clock said last.
+    wall: Wall,
+    numbers: numbers::Numbers,
+    /// Changes the order of equally dear candidates from one choice to the next.
+    noise: u64,
     actions: VecDeque<Action>,
-    own: Vec<ValidRecord>,
+    stats: Stats,
+    round_trips: status::RoundTrips,
+
+    cookies: Cookies,
+    gate: gate::Gate,
+    /// Looks at addresses for others.
+    looks: Bucket,
+    /// Comparisons of records.
+    comparing: Bucket,
+
+    table: Table,
+    storage: Storage,
+    network: NetworkEstimate,
+    strangers: cookies::Strangers,
+    pending: Vec<requests::Pending>,
+    searches: Vec<search::Search>,
+    next_search: u64,
     next_op: u64,
+    own: Vec<publish::Own>,
+    reach: reach::Reach,
+    hours: hours::Hours,
+
+    standing: upkeep::Standing,
+    seeds: Vec<(SocketAddr, Option<Address>)>,
+    /// When anybody was heard last.
+    heard: Moment,
+    /// Requests since then that nobody answered.
+    unheard: u32,
+    next_join: Moment,
+    join_wait: Duration,
+    /// How long a contact may be quiet before it is asked whether it lives.
+    patience: Duration,
+    next_check: Moment,
+    hurry_until: Moment,
+    /// Contacts that missed a request, and when they are asked again.
+    doubts: Vec<(Moment, Contact)>,
+    next_refresh: Moment,
+    /// Buckets to be filled, by shared bits, the last one first.
+    fills: Vec<u8>,
+    /// Buckets that are being filled.
+    filling: usize,
+    lost: Vec<lost::Lost>,
+    next_lost: Moment,
+    returns: Vec<Moment>,
+    rejoin: Vec<Moment>,
+    next_sync: Moment,
+    /// Newcomers with whom records are compared, and when.
+    plans: Vec<(Moment, Contact)>,
 }
 
 impl Engine {
     /// A node that knows nobody. `seed` must be secret outside tests: request
     /// numbers and cookies come from it.
+    #[must_use]
     pub fn new(config: Config, seal: Box<dyn Seal>, seed: u64, now: Moment) -> Engine {
-        let _ = (seed, now);
+        let id = seal.address();
+        let mut numbers = numbers::Numbers::new(b"numbers", seed);
+        let bucket = match config.serve {
+            Serve::No => CLIENT_BUCKET.min(config.k),
+            _ => config.k,
+        };
+        let wall = Wall {
+            unix: 0,
+            trusted: false,
+        };
         Engine {
-            config,
-            seal,
+            id,
+            wall,
+            noise: numbers.next(),
             actions: VecDeque::new(),
-            own: Vec::new(),
+            stats: Stats::default(),
+            round_trips: status::RoundTrips::default(),
+            cookies: Cookies::new(&seed.to_be_bytes()),
+            gate: gate::Gate::new(now),
+            looks: Bucket::full(serve::LOOK_BURST, now),
+            comparing: Bucket::full(sync::SYNC_BURST, now),
+            table: Table::new(id, bucket),
+            storage: Storage::new(id, config.quota_bytes),
+            network: NetworkEstimate::default(),
+            strangers: cookies::Strangers::default(),
+            pending: Vec::new(),
+            searches: Vec::new(),
+            next_search: 0,
             next_op: 0,
+            own: Vec::new(),
+            reach: reach::Reach::new(config.outside, config.interfaces.clone(), now),
+            hours: hours::Hours::default(),
+            standing: upkeep::Standing::Apart,
+            seeds: Vec::new(),
+            heard: now,
+            unheard: 0,
+            next_join: now,
+            join_wait: upkeep::JOIN_WAIT_MIN,
+            patience: upkeep::PATIENCE_FIRST,
+            next_check: now,
+            hurry_until: now,
+            doubts: Vec::new(),
+            next_refresh: now,
+            fills: Vec::new(),
+            filling: 0,
+            lost: Vec::new(),
+            next_lost: now,
+            returns: Vec::new(),
+            rejoin: Vec::new(),
+            next_sync: now + numbers.about(config.sync),
+            plans: Vec::new(),
+            numbers,
+            seal,
+            config,
         }
     }
 
     /// This node's id.
+    #[must_use]
     pub fn id(&self) -> Address {
-        self.seal.address()
+        self.id
     }
 
     /// A place to ask when nobody else answers; with an address only that node
-    /// is accepted there.
+    /// is accepted there. At most 64.
     pub fn add_seed(&mut self, now: Moment, at: SocketAddr, id: Option<Address>) {
-        let _ = (now, at, id);
+        let at = SocketAddr::new(at.ip().to_canonical(), at.port());
+        let known = self.seeds.iter().any(|(other, _)| *other == at);
+        if !known && self.seeds.len() < SEEDS_MAX && id != Some(self.id) {
+            self.seeds.push((at, id));
+            self.next_join = self.next_join.min(now);
+        }
     }
 
-    /// A node remembered from an earlier run. It is asked before it counts.
+    /// A node remembered from an earlier run, the best first. It is asked before it
+    /// counts.
     pub fn add_known(&mut self, now: Moment, known: Known) {
-        let _ = (now, known);
-    }
-
-    /// A datagram has arrived.
-    pub fn receive(&mut self, now: Moment, wall: Wall, from: SocketAddr, datagram: &[u8]) {
-        let _ = (now, wall, from, datagram);
+        if known.contact.id != self.id {
+            self.remember_known(now, &known);
+            self.next_join = self.next_join.min(now);
+        }
     }
 
     /// Time has passed.
     pub fn tick(&mut self, now: Moment, wall: Wall) {
-        let _ = (now, wall);
+        self.wall = wall;
+        self.look_at_requests(now);
+        self.drive_blocked(now);
+        self.upkeep(now);
+        self.look_for_lost(now);
+        self.republish(now);
+        self.compare_records(now);
+        self.look_outside(now);
+        if self.storage.due().is_some_and(|at| at <= now) {
+            self.storage.expire(now, wall);
+        }
     }
 
-    /// When [`Engine::tick`] wants to be called.
+    /// When [`Engine::tick`] wants to be called. Calls of anything else may change it.
+    #[must_use]
     pub fn due(&self) -> Option<Moment> {
-        None
+        let outside = self.look_due();
+        let parts = [
+            self.requests_due(),
+            self.upkeep_due(),
+            self.lost_due(),
+            self.own_due(),
+            self.sync_due(),
+            outside,
+            self.storage.due(),
+        ];
+        parts.into_iter().flatten().min()
     }
 
     /// What is to be done next.
@@ -77,121 +242,54 @@ impl Engine {
         self.actions.pop_front()
     }
 
+    fn event(&mut self, event: Event) {
+        self.actions.push_back(Action::Event(event));
+    }
+
     fn begin(&mut self) -> Op {
         self.next_op += 1;
-        let op = Op(self.next_op);
-        self.actions.push_back(Action::Done {
-            op,
-            outcome: Outcome::Failed,
-        });
-        op
+        Op(self.next_op)
     }
 
     /// Searches the records of `key`; ends with the first answer that is enough.
     pub fn find_value(&mut self, now: Moment, key: Address) -> Op {
-        let _ = (now, key);
-        self.begin()
+        let op = self.begin();
+        self.search(now, Some(op), key, search::Purpose::Value);
+        op
     }
 
     /// Like [`Engine::find_value`], but asks the whole replica set and takes the
     /// newest of all answers: for callers whom the quick answer has misled.
     pub fn find_newest(&mut self, now: Moment, key: Address) -> Op {
-        let _ = (now, key);
-        self.begin()
+        let op = self.begin();
+        self.search(now, Some(op), key, search::Purpose::Newest);
+        op
     }
 
     /// Searches the k nodes closest to `target`.
     pub fn find_node(&mut self, now: Moment, target: Address) -> Op {
-        let _ = (now, target);
-        self.begin()
-    }
-
-    /// Stores a record at the k nodes closest to its key, once.
-    pub fn store(&mut self, now: Moment, wall: Wall, record: ValidRecord) -> Op {
-        let _ = (now, wall, record);
-        self.begin()
-    }
-
-    /// [`Engine::store`], and again every [`Config::republish`] until it is
-    /// withdrawn, has run out, or is replaced by a newer record of the same subject
-    /// and author.
-    pub fn publish(&mut self, now: Moment, wall: Wall, record: ValidRecord) -> Op {
-        self.own.push(record.clone());
-        self.store(now, wall, record)
-    }
-
-    /// Republishes nothing of `key` any more; how many records that were. What
-    /// others have of it runs out.
-    pub fn withdraw(&mut self, key: Address) -> usize {
-        let _ = key;
-        std::mem::take(&mut self.own).len()
+        let op = self.begin();
+        self.search(now, Some(op), target, search::Purpose::Nodes);
+        op
     }
 
     /// Gives an operation up: no outcome will come of it.
     pub fn cancel(&mut self, op: Op) {
+        self.drop_search(op);
         self.actions
             .retain(|a| !matches!(a, Action::Done { op: other, .. } if *other == op));
     }
 
-    /// Records that this node republishes.
-    pub fn own_records(&self) -> impl Iterator<Item = &ValidRecord> {
-        self.own.iter()
-    }
-
     /// Valid records of `key` that are stored here, without a search.
-    pub fn stored(&self, wall: Wall, key: Address) -> Vec<ValidRecord> {
-        let _ = (wall, key);
-        Vec::new()
+    #[must_use]
+    pub fn stored(&self, now: Moment, wall: Wall, key: Address) -> Vec<ValidRecord> {
+        let found = self.storage.get(now, wall, &key);
+        found.into_iter().cloned().collect()
     }
 
-    /// Nodes worth remembering, the best first; at most `most`.
-    pub fn contacts(&self, now: Moment, wall: Wall, most: usize) -> Vec<Known> {
-        let _ = (now, wall, most);
-        Vec::new()
-    }
-
-    /// Whether others may put this node into their tables at the moment.
-    pub fn serving(&self) -> bool {
-        self.config.serve == Serve::Yes
-    }
-
-    /// Whether strangers can reach this node; none: not known yet.
-    pub fn reachable(&self) -> Option<bool> {
-        None
-    }
-
-    /// Where others see this node.
-    pub fn outside(&self) -> Option<SocketAddr> {
-        self.config.outside
-    }
-
-    /// A setting has changed.
-    pub fn set_serve(&mut self, now: Moment, serve: Serve) {
-        let _ = now;
-        self.config.serve = serve;
-    }
-
-    /// The machine's interfaces have changed.
-    pub fn set_interfaces(&mut self, now: Moment, interfaces: Vec<IpAddr>) {
-        let _ = now;
-        self.config.interfaces = interfaces;
-    }
-
-    /// Median of the unix times of at least five authenticated nodes of different
-    /// subnets, brought forward to `now`.
-    pub fn network_time(&self, now: Moment) -> Option<u64> {
-        let _ = now;
-        None
-    }
-
-    /// Figures since the beginning.
-    pub fn stats(&self, now: Moment) -> Stats {
-        let _ = now;
-        Stats::default()
-    }
-
-    /// The device slept or its network has changed: everybody is asked again.
-    pub fn wake(&mut self, now: Moment) {
-        let _ = now;
+    /// Whether private addresses are exempt from limits a subnet.
+    fn exempt(&self) -> bool {
+        let inside = self.reach.outside().is_none_or(|at| is_private(at.ip()));
+        self.config.exempt_private && inside
     }
 }

@@ -1,6 +1,8 @@
 //! What goes into the engine and what comes out of it.
 
+use crate::dht::choice::Prefer;
 use crate::dht::record::ValidRecord;
+use crate::dht::storage::STORAGE_BYTES;
 use crate::identity::Address;
 use crate::wire::dht::Contact;
 use std::net::{IpAddr, SocketAddr};
@@ -37,8 +39,12 @@ pub struct Cost {
     /// The longest chain of requests in which each one needed the answer before
     /// it; a challenge is an answer, a time-out is one, too.
     pub rounds: u32,
+    /// [`Cost::rounds`] without those that ended with a challenge.
+    pub hops: u32,
     /// Request datagrams sent, challenged and repeated ones included.
     pub requests: u32,
+    /// Those that were answered by a challenge.
+    pub challenged: u32,
     /// From the beginning to the end.
     pub took: Duration,
 }
@@ -206,6 +212,8 @@ pub struct Config {
     pub alpha: usize,
     /// Disjoint paths of one lookup.
     pub paths: usize,
+    /// How equally close nodes are chosen among.
+    pub prefer: Prefer,
     /// Whether others may put this node into their tables.
     pub serve: Serve,
     /// Loopback and private addresses do not count towards the limits a subnet while
@@ -233,6 +241,7 @@ impl Default for Config {
             k: 20,
             alpha: 3,
             paths: 3,
+            prefer: Prefer::default(),
             serve: Serve::Auto,
             exempt_private: true,
             outside: None,
@@ -240,7 +249,7 @@ impl Default for Config {
             republish: minute.saturating_mul(60),
             refresh: minute.saturating_mul(60),
             sync: minute.saturating_mul(60),
-            quota_bytes: 4 << 20,
+            quota_bytes: STORAGE_BYTES,
         }
     }
 }

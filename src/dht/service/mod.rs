@@ -257,7 +257,8 @@ impl Handle {
     /// Valid records of `key` that this node keeps itself.
     #[must_use]
     pub fn stored(&self, key: Address) -> Vec<ValidRecord> {
-        self.0.lock().engine.stored(self.0.wall(), key)
+        let (now, wall) = (self.0.clock.now(), self.0.wall());
+        self.0.lock().engine.stored(now, wall, key)
     }
 
     /// Nodes worth remembering, the best first.
@@ -270,8 +271,7 @@ impl Handle {
     /// Figures since the start.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let now = self.0.clock.now();
-        self.0.lock().engine.stats(now)
+        self.0.lock().engine.stats()
     }
 
     /// Datagrams that the system did not take.

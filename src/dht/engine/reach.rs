@@ -1,0 +1,418 @@
+//! Where others see this node, and whether strangers can reach it.
+//!
+//! **Where.** Each PONG tells from which address our PING came. An address of one
+//! of our own interfaces is believed at once: nobody can lie about that. Any other
+//! one is a NAT's, and is believed when three nodes of different subnets agree on
+//! it, and most of the latest do.
+//!
+//! **Whether.** A request that comes from an IP address to which we have sent
+//! nothing for five minutes was let in by whatever stands in front of us: proof.
+//! Where no such request comes by itself, we ask for one: a node that we know asks
+//! a third one to send us a PING (`check`). Three times promised and nothing came:
+//! strangers do not reach us. Without a NAT we are believed to be reachable until
+//! that happens.
+
+use super::numbers::Numbers;
+use crate::dht::subnet::{is_private, witness};
+use crate::time::Moment;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Nodes of different subnets that have to agree on our address: one liar and one
+/// node behind the same NAT do not make it.
+const VOTES_NEEDED: usize = 3;
+/// The latest votes that count.
+const VOTES_MAX: usize = 9;
+/// As long as NATs keep a mapping at most (RFC 4787, section 4.3: at least two
+/// minutes, five are recommended).
+const SENT_FOR: Duration = Duration::from_secs(300);
+/// A promised PING is waited for this long: two hops with their challenges and
+/// time-outs.
+const CHECK_WAIT: Duration = Duration::from_secs(10);
+/// Checks in vain until we count as unreachable.
+const CHECKS_MAX: u8 = 3;
+/// Between checks while nothing is known.
+const CHECK_SOON: Duration = Duration::from_secs(5);
+/// Between checks at first while we are known to be unreachable; doubled each time.
+const CHECK_LATER: Duration = Duration::from_secs(300);
+/// The longest time between two: somebody may have opened the router's port.
+const CHECK_RARELY: Duration = Duration::from_secs(3600);
+/// A proof is good for this long. A node that serves gets a new one every few
+/// seconds.
+const PROOF_LIFE: Duration = Duration::from_secs(1800);
+
+/// Bits of one half of [`SentTo`]: with 300 addresses in it, one of fifty others
+/// is taken for one of them, which only means that one proof is not seen.
+const FILTER_BITS: u64 = 4096;
+
+/// The IP addresses to which something was sent lately: a Bloom filter (Bloom 1970)
+/// in two halves, the younger of which takes, so that it forgets in time and never
+/// grows.
+struct SentTo {
+    halves: [[u64; (FILTER_BITS / 64) as usize]; 2],
+    since: Moment,
+}
+
+impl SentTo {
+    fn places(ip: IpAddr) -> [(usize, u64); 2] {
+        let bits = match ip.to_canonical() {
+            IpAddr::V4(ip) => u64::from(ip.to_bits()),
+            IpAddr::V6(ip) => (ip.to_bits() ^ (ip.to_bits() >> 64)) as u64,
+        };
+        // Multiplication mixes upwards: the top bits depend on all.
+        let mixed = bits.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        [mixed >> 52, (mixed >> 20) % FILTER_BITS]
+            .map(|bit| ((bit / 64) as usize, 1u64 << (bit % 64)))
+    }
+
+    fn turn(&mut self, now: Moment) {
+        let passed = now.since(self.since);
+        if passed >= SENT_FOR {
+            let [young, _] = self.halves;
+            let empty = [0; (FILTER_BITS / 64) as usize];
+            self.halves = match passed >= 2 * SENT_FOR {
+                true => [empty, empty],
+                false => [empty, young],
+            };
+            self.since = now;
+        }
+    }
+
+    fn add(&mut self, now: Moment, ip: IpAddr) {
+        self.turn(now);
+        let [young, _] = &mut self.halves;
+        for (word, bit) in SentTo::places(ip) {
+            if let Some(word) = young.get_mut(word) {
+                *word |= bit;
+            }
+        }
+    }
+
+    fn has(&mut self, now: Moment, ip: IpAddr) -> bool {
+        self.turn(now);
+        let there = |half: &[u64; (FILTER_BITS / 64) as usize]| {
+            let mut places = SentTo::places(ip).into_iter();
+            places.all(|(word, bit)| half.get(word).is_some_and(|word| word & bit != 0))
+        };
+        self.halves.iter().any(there)
+    }
+}
+
+/// What a look at the state has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Outside(SocketAddr),
+    Reachable(bool),
+}
+
+/// See the module's top.
+pub(super) struct Reach {
+    interfaces: Vec<IpAddr>,
+    /// What the operator said.
+    told: Option<SocketAddr>,
+    outside: Option<SocketAddr>,
+    votes: Vec<(u64, SocketAddr)>,
+    reachable: Option<bool>,
+    sent: Box<SentTo>,
+    proof: Option<Moment>,
+    /// A check that was promised: until when its PING may come.
+    open: Option<Moment>,
+    in_vain: u8,
+    next_check: Moment,
+    wait: Duration,
+    changes: Vec<Change>,
+}
+
+impl Reach {
+    pub(super) fn new(told: Option<SocketAddr>, interfaces: Vec<IpAddr>, now: Moment) -> Reach {
+        let empty = [0; (FILTER_BITS / 64) as usize];
+        Reach {
+            interfaces,
+            told,
+            outside: told,
+            votes: Vec::new(),
+            reachable: None,
+            sent: Box::new(SentTo {
+                halves: [empty, empty],
+                since: now,
+            }),
+            proof: None,
+            open: None,
+            in_vain: 0,
+            next_check: now,
+            wait: CHECK_LATER,
+            changes: Vec::new(),
+        }
+    }
+
+    pub(super) fn outside(&self) -> Option<SocketAddr> {
+        self.outside
+    }
+
+    pub(super) fn reachable(&self) -> Option<bool> {
+        self.reachable
+    }
+
+    /// What has changed since the last call.
+    pub(super) fn take_change(&mut self) -> Option<Change> {
+        self.changes.pop()
+    }
+
+    pub(super) fn set_interfaces(&mut self, interfaces: Vec<IpAddr>, now: Moment) {
+        self.interfaces = interfaces;
+        self.forget(now);
+    }
+
+    /// The network may be another one: what was seen and proven does not count.
+    pub(super) fn forget(&mut self, now: Moment) {
+        self.votes.clear();
+        self.outside = self.told;
+        (self.proof, self.open, self.in_vain) = (None, None, 0);
+        (self.next_check, self.wait) = (now, CHECK_LATER);
+    }
+
+    /// Something was sent to `ip`.
+    pub(super) fn sent(&mut self, now: Moment, ip: IpAddr) {
+        self.sent.add(now, ip);
+    }
+
+    /// A node at `from` saw our packet come from `seen`.
+    pub(super) fn seen(&mut self, now: Moment, from: IpAddr, seen: SocketAddr, exempt: bool) {
+        // What a neighbour on a private network sees says nothing about the outside.
+        if is_private(seen.ip()) && !is_private(from) {
+            return;
+        }
+        let witness = witness(from, exempt);
+        self.votes.retain(|(voter, _)| *voter != witness);
+        if self.votes.len() >= VOTES_MAX {
+            self.votes.remove(0);
+        }
+        self.votes.push((witness, seen));
+        if self.told.is_some() || self.outside == Some(seen) {
+            return;
+        }
+        let own = seen.ip().is_loopback() || self.interfaces.contains(&seen.ip());
+        let agree = self.votes.iter().filter(|(_, at)| *at == seen).count();
+        let most = agree >= VOTES_NEEDED && agree * 2 > self.votes.len();
+        // What neighbours at home see does not count beside what the world sees.
+        let better = match self.outside {
+            Some(old) => is_private(old.ip()) || !is_private(seen.ip()),
+            None => true,
+        };
+        if better && (own || most) {
+            if !own && self.outside.is_none_or(|at| is_private(at.ip())) {
+                // Whoever reached us until now was on our side of the NAT.
+                self.unprove();
+            }
+            self.outside = Some(seen);
+            self.changes.push(Change::Outside(seen));
+            (self.in_vain, self.next_check, self.wait) = (0, now, CHECK_LATER);
+            if own && self.reachable.is_none() {
+                self.set(true);
+            }
+        }
+    }
+
+    fn unprove(&mut self) {
+        if self.reachable == Some(true) {
+            self.set(false);
+        }
+        (self.reachable, self.proof) = (None, None);
+    }
+
+    fn set(&mut self, reachable: bool) {
+        if self.reachable != Some(reachable) {
+            self.reachable = Some(reachable);
+            self.changes.push(Change::Reachable(reachable));
+        }
+    }
+
+    /// A request came from `from`, with a valid cookie or without.
+    pub(super) fn asked(&mut self, now: Moment, from: IpAddr, cookie: bool) {
+        let inside = is_private(from) && self.outside.is_some_and(|at| !is_private(at.ip()));
+        if inside {
+            return;
+        }
+        if self.sent.has(now, from) {
+            // It may be the PING that was promised, out of the hands of somebody
+            // whom we have asked lately: this check proves nothing either way.
+            if !cookie {
+                self.open = None;
+            }
+            return;
+        }
+        (self.proof, self.open, self.in_vain) = (Some(now), None, 0);
+        self.wait = CHECK_LATER;
+        self.set(true);
+    }
+
+    /// Whoever was asked for a check has promised it, or cannot do it.
+    pub(super) fn promised(&mut self, now: Moment, promised: bool) {
+        if promised && self.open.is_none() {
+            self.open = Some(now + CHECK_WAIT);
+        }
+    }
+
+    /// When [`Reach::check`] wants to be called.
+    pub(super) fn due(&self) -> Moment {
+        self.open.unwrap_or(self.next_check)
+    }
+
+    /// Time has passed. Some: have this address looked at now.
+    pub(super) fn check(&mut self, now: Moment, numbers: &mut Numbers) -> Option<SocketAddr> {
+        if let Some(until) = self.open {
+            if now < until {
+                return None;
+            }
+            self.open = None;
+            self.in_vain = self.in_vain.saturating_add(1);
+            if self.in_vain >= CHECKS_MAX {
+                self.set(false);
+            }
+        }
+        if now < self.next_check {
+            return None;
+        }
+        let fresh = self.proof.map(|at| at + PROOF_LIFE);
+        if let Some(until) = fresh.filter(|until| *until > now) {
+            self.next_check = until;
+            return None;
+        }
+        let wait = match self.in_vain < CHECKS_MAX {
+            true => CHECK_SOON,
+            false => {
+                self.wait = (self.wait * 2).min(CHECK_RARELY);
+                self.wait
+            }
+        };
+        self.next_check = now + numbers.about(wait) + CHECK_WAIT;
+        self.outside
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn seconds(n: u64) -> Moment {
+        Moment(n * 1_000_000_000)
+    }
+
+    fn behind_nat() -> Reach {
+        Reach::new(None, vec![ip("192.168.1.2")], seconds(0))
+    }
+
+    #[test]
+    fn two_liars_do_not_move_us_to_another_address() {
+        let mut reach = behind_nat();
+        let nat = at("203.0.113.5:7000");
+        for n in [1, 2, 3] {
+            let from = ip(&format!("198.51.{n}.1"));
+            assert_eq!(reach.outside(), None);
+            reach.seen(seconds(1), from, nat, true);
+        }
+        assert_eq!(reach.take_change(), Some(Change::Outside(nat)));
+        let lie = at("192.0.2.66:53");
+        for n in [4, 5] {
+            reach.seen(seconds(1), ip(&format!("198.51.{n}.1")), lie, true);
+        }
+        // A hundred voices of one network are one.
+        for n in 0..100 {
+            reach.seen(seconds(1), ip(&format!("198.51.5.{n}")), lie, true);
+        }
+        assert_eq!(reach.outside(), Some(nat));
+        assert_eq!(reach.take_change(), None);
+    }
+
+    #[test]
+    fn a_node_without_nat_serves_at_once_until_three_checks_fail() {
+        let own = at("203.0.113.5:7000");
+        let mut reach = Reach::new(None, vec![own.ip()], seconds(0));
+        let mut numbers = Numbers::new(b"test", 1);
+        reach.seen(seconds(0), ip("198.51.100.1"), own, true);
+        assert_eq!(reach.reachable(), Some(true));
+        let mut now = seconds(1);
+        let mut checks = 0;
+        while reach.reachable() == Some(true) {
+            if reach.check(now, &mut numbers).is_some() {
+                checks += 1;
+                reach.promised(now, true);
+            }
+            now = now + Duration::from_secs(1);
+            assert!(now < seconds(200), "never given up");
+        }
+        assert_eq!(checks, 3);
+        // A packet from a stranger proves the opposite.
+        reach.asked(now, ip("192.0.2.1"), false);
+        assert_eq!(reach.reachable(), Some(true));
+    }
+
+    #[test]
+    fn an_answer_in_the_clothes_of_a_request_does_not_prove_that_strangers_get_in() {
+        let mut reach = behind_nat();
+        reach.sent(seconds(10), ip("198.51.100.1"));
+        reach.asked(seconds(11), ip("198.51.100.1"), false);
+        // Within five to ten minutes the NAT may still let it in.
+        reach.asked(seconds(309), ip("198.51.100.1"), true);
+        assert_eq!(reach.reachable(), None);
+        reach.asked(seconds(611), ip("198.51.100.1"), true);
+        assert_eq!(reach.reachable(), Some(true));
+    }
+
+    #[test]
+    fn a_neighbour_at_home_does_not_prove_that_strangers_get_in() {
+        let mut reach = behind_nat();
+        for n in [1, 2, 3] {
+            let from = ip(&format!("198.51.{n}.1"));
+            reach.seen(seconds(1), from, at("203.0.113.5:7000"), true);
+        }
+        reach.asked(seconds(2), ip("192.168.1.77"), false);
+        assert_eq!(reach.reachable(), None);
+        // Nor does it know what the world sees.
+        reach.seen(seconds(3), ip("192.168.1.77"), at("192.168.1.2:7000"), true);
+        assert_eq!(reach.outside(), Some(at("203.0.113.5:7000")));
+    }
+
+    #[test]
+    fn a_check_by_an_acquaintance_is_not_held_against_us() {
+        let own = at("203.0.113.5:7000");
+        let mut reach = Reach::new(None, vec![own.ip()], seconds(0));
+        let mut numbers = Numbers::new(b"test", 1);
+        reach.seen(seconds(0), ip("198.51.100.1"), own, true);
+        let mut now = seconds(1);
+        while now < seconds(3600) {
+            reach.sent(now, ip("198.51.100.7"));
+            if reach.check(now, &mut numbers).is_some() {
+                reach.promised(now, true);
+                reach.asked(now, ip("198.51.100.7"), false);
+            }
+            now = now + Duration::from_secs(1);
+        }
+        assert_eq!(reach.reachable(), Some(true));
+    }
+
+    #[test]
+    fn the_filter_forgets_and_mixes_up_few() {
+        let mut sent = SentTo {
+            halves: [[0; 64]; 2],
+            since: seconds(0),
+        };
+        let of = |n: u32| IpAddr::V4((0x0A00_0000 + n * 7919).into());
+        (0..300).for_each(|n| sent.add(seconds(1), of(n)));
+        assert!((0..300).all(|n| sent.has(seconds(2), of(n))));
+        let wrong = (300..5300).filter(|n| sent.has(seconds(2), of(*n))).count();
+        assert!(wrong < 250, "{wrong} of 5,000");
+        assert!((0..300).all(|n| sent.has(seconds(301), of(n))));
+        assert!(!(0..300).any(|n| sent.has(seconds(602), of(n))));
+    }
+}

@@ -1,0 +1,10 @@
+//! Whole networks of engines.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod joining;
+mod world;
