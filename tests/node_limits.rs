@@ -192,8 +192,12 @@ fn flood_once(node: &Node, mut raw: Raw, frames: &[u8]) -> Raw {
     raw.socket
         .set_write_timeout(Some(Duration::from_secs(3)))
         .unwrap();
-    // The kernel may take all of it before the node has had enough.
-    let _ = frames.chunks(64 * 1024).all(|part| raw.write(part).is_ok());
+    // What comes while a session is closing is thrown away, so all may be taken.
+    for part in frames.chunks(64 * 1024) {
+        if raw.write(part).is_err() {
+            break;
+        }
+    }
     let grown = node.program.rss().saturating_sub(before);
     assert!(grown < 3_000_000, "{grown} bytes for one session");
     raw

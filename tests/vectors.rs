@@ -7,6 +7,9 @@
     clippy::indexing_slicing
 )]
 
+#[path = "vectors/dht.rs"]
+mod dht;
+
 use chr_node::identity::certificate::peer_key;
 use chr_node::identity::{hex, keccak256, sha256, Address, SecretKey, Signature};
 use chr_node::ticket::{
@@ -136,6 +139,10 @@ fn check(category: &str) -> fn(&Vector) {
         "edge.port_name" => port_name,
         "edge.local_address" => local_address,
         "edge.ticket" => edge_ticket,
+        "dht.packet" => dht::packet,
+        "dht.record" => dht::record,
+        "dht.refused" => dht::refused,
+        "dht.tree" => dht::tree,
         other => panic!("nothing reads vectors of category {other}"),
     }
 }

@@ -38,6 +38,4 @@ pub use seal::{Curve, Seal, Verify, Wall};
 pub use storage::{Source, Storage};
 
 #[cfg(test)]
-mod testing;
-#[cfg(test)]
 mod tests;

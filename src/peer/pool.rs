@@ -126,6 +126,11 @@ impl Pool {
         self.all().map(|m| m.status()).collect()
     }
 
+    #[cfg(test)]
+    pub fn members_of(&self, id: &Address) -> Vec<Arc<Member>> {
+        self.members.get(id).cloned().unwrap_or_default()
+    }
+
     pub fn links(&self) -> Vec<Arc<Link>> {
         self.all().map(|m| m.link.clone()).collect()
     }

@@ -309,7 +309,6 @@ impl Core {
         body: &[u8],
         now: Moment,
     ) -> Result<(), Stop> {
-        let dialled = self.dialled();
         let Phase::Standing(standing) = &mut self.phase else {
             return Ok(());
         };
@@ -323,9 +322,6 @@ impl Core {
             Ping::KIND => {
                 parse::<Ping>(body)?;
                 link.push_control(id, &Pong {});
-                if !dialled && now.since(standing.measured) >= RTT_EVERY {
-                    standing.ask(link, now, ANSWER_TIME);
-                }
             }
             Pong::KIND => {
                 parse::<Pong>(body)?;

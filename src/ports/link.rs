@@ -51,9 +51,9 @@ pub const NODE_CONTROL_QUEUE_MAX: usize = 1024 * 1024;
 /// Openings that may wait between two nodes, in each direction: those of the
 /// devices of both share the row.
 pub const NODE_OPENINGS_MAX: usize = 1024;
-/// Openings that one other node may have waiting at one device: a quarter of
-/// what the device takes, so that those of other nodes and of this one get through.
-pub const NODE_SHARE: usize = OPENINGS_MAX / 4;
+/// Openings that one other node may have waiting at one device: three quarters
+/// of what the device takes, so that those of other nodes and of this one get through.
+pub const NODE_SHARE: usize = OPENINGS_MAX / 4 * 3;
 /// How long a publishing device may take to answer.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Published names a session; one for each port that it may open would be generous.

@@ -310,14 +310,6 @@ impl PeerLine {
         self.half(dialler)?.stop.as_ref()
     }
 
-    pub fn dialler_stop(&self) -> Option<&Stop> {
-        self.dialler.as_ref()?.stop.as_ref()
-    }
-
-    pub fn listener_stop(&self) -> Option<&Stop> {
-        self.listener.as_ref()?.stop.as_ref()
-    }
-
     pub fn links(&self) -> [Option<Arc<Link>>; 2] {
         [&self.dialler, &self.listener].map(|half| half.as_ref()?.link())
     }
@@ -338,9 +330,9 @@ impl Goings for Net {
                 .dialler
                 .as_ref()
                 .is_some_and(|half| half.stop.is_some());
-            if over && !line.told && line.met.member.get().is_none() {
+            if over && !line.told && line.listener.is_some() && line.met.member.get().is_none() {
                 line.told = true;
-                let stop = line.dialler_stop().unwrap();
+                let stop = line.stop(true).unwrap();
                 let error = PeerError::Unreachable(stop.to_string());
                 let (hub, peer) = (self.hub(line.from), self.address(line.to));
                 hub.pool().dial_failed(&peer, error, now);

@@ -6,7 +6,7 @@ use crate::edge::tests::world::World;
 use crate::identity::Address;
 use crate::session::Stop;
 use crate::wire::code::Code;
-use crate::wire::control::{encode, Close, Message};
+use crate::wire::control::{encode, Close, Message, Ping, Pong};
 use crate::wire::frame::{data_header, Decoder, Piece};
 use crate::wire::peer::{PeerHello, PeerOpen, PeerWelcome};
 
@@ -40,7 +40,9 @@ impl RawPeer {
     pub fn standing(world: &mut World, net: &Net, to: usize, address: Address) -> RawPeer {
         let mut raw = RawPeer::dialling(net, to, address, 1);
         raw.say(world, 1, &hello());
-        raw.expect::<PeerWelcome>(world);
+        let all = raw.heard(world);
+        assert!(all.iter().any(|h| h.is::<PeerWelcome>().is_some()));
+        raw.answer(world, all);
         raw
     }
 
@@ -139,6 +141,20 @@ impl RawPeer {
         let all = self.heard(world);
         let found = all.iter().find_map(Heard::is);
         found.unwrap_or_else(|| panic!("no {} came; the other end: {:?}", M::NAME, self.stop()))
+    }
+
+    /// Shows that it is there.
+    pub fn answer_pings(&mut self, world: &mut World) {
+        let all = self.heard(world);
+        self.answer(world, all);
+    }
+
+    fn answer(&mut self, world: &mut World, all: Vec<Heard>) {
+        for heard in all {
+            if let Some((id, Ping {})) = heard.is() {
+                self.say(world, id, &Pong {});
+            }
+        }
     }
 
     /// Why the node has ended the link.
