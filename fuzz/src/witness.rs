@@ -6,6 +6,7 @@ use chr_node::wire::control::{
     Publish, Published, TicketAccepted, TicketAsk, TicketTooLow, Welcome, TICKET,
 };
 use chr_node::wire::frame::{Decoder, Piece};
+use chr_node::wire::presence::{PresenceAsk, PresenceSigned, PresenceTaken};
 use std::collections::BTreeMap;
 
 /// One session as its bytes show it.
@@ -140,6 +141,9 @@ fn check(from_node: bool, kind: u8, body: &[u8]) {
         TicketAccepted::KIND => from_node && is::<TicketAccepted>(body),
         TicketTooLow::KIND => from_node && is::<TicketTooLow>(body),
         Published::KIND => from_node && is::<Published>(body),
+        PresenceAsk::KIND => from_node && is::<PresenceAsk>(body),
+        PresenceTaken::KIND => from_node && is::<PresenceTaken>(body),
+        PresenceSigned::KIND => !from_node && is::<PresenceSigned>(body),
         Hello::KIND => !from_node && is::<Hello>(body),
         Publish::KIND => !from_node && is::<Publish>(body),
         TICKET => !from_node && is::<chr_node::ticket::Ticket>(body),

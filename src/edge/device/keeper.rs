@@ -66,11 +66,11 @@ pub(super) async fn keep(shared: Arc<Shared>) {
     smol::future::or(connecting, watching).await;
 }
 
-/// Waits until a session stands.
+/// Waits until a session stands, with all that is published.
 async fn stands(shared: &Shared) {
     poll_fn(|cx| {
         let mut st = shared.lock();
-        if st.links().next().is_some() {
+        if st.settled {
             return Poll::Ready(());
         }
         st.wait(cx)

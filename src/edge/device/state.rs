@@ -51,7 +51,7 @@ pub(super) struct State {
     wakers: Vec<Waker>,
     ready_told: bool,
     /// Ready or Back was told for the first session.
-    settled: bool,
+    pub settled: bool,
     /// When the last first session ended.
     lost_at: Option<Moment>,
     pub over: Option<End>,
