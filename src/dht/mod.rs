@@ -28,6 +28,8 @@ pub mod service;
 pub mod storage;
 pub mod subnet;
 pub mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use crate::wire::dht::Contact;
 pub use choice::Prefer;
