@@ -341,3 +341,6 @@ impl Handle {
         core.waiting.clear();
     }
 }
+
+#[cfg(test)]
+mod tests;
