@@ -140,6 +140,7 @@ fn check(category: &str) -> fn(&Vector) {
         "edge.port_name" => port_name,
         "edge.local_address" => local_address,
         "edge.ticket" => edge_ticket,
+        "edge.presence" => presence,
         "dht.packet" => dht::packet,
         "dht.record" => dht::record,
         "dht.refused" => dht::refused,

@@ -211,6 +211,7 @@ CHECKS = {
     "edge.port_name": skip,
     "edge.local_address": local_address,
     "edge.ticket": edge_ticket,
+    "edge.presence": presence,
     "dht.packet": dht_packet,
     "dht.record": dht_record,
     "dht.refused": dht_refused,
