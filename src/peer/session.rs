@@ -253,7 +253,7 @@ impl Core {
         now: Moment,
     ) -> Result<(), Stop> {
         match (kind, self.dialled()) {
-            (Close::KIND, _) => return Err(told(link, parse(body)?)),
+            (Close::KIND, _) => Err(told(link, parse(body)?)),
             (PeerWelcome::KIND, true) if id == self.hello => {
                 let welcome: PeerWelcome = parse(body)?;
                 link.set_rtt(now.since(self.greeted));

@@ -204,6 +204,7 @@ def skip(*_):
 
 CHECKS = {
     "edge.frame": frame,
+    "peer.frame": frame,
     "edge.data": data,
     "edge.refused": refused,
     "edge.varint": varint,
