@@ -96,6 +96,11 @@ impl State {
         self.sessions.iter().map(|s| &s.link)
     }
 
+    /// The link of a session that is another one than `link`'s.
+    pub fn other_than(&self, link: &Arc<Link>) -> Option<Arc<Link>> {
+        self.links().find(|l| !Arc::ptr_eq(l, link)).cloned()
+    }
+
     /// Marks a node as busy with this slot; false when another one has it, or
     /// the program leaves.
     pub fn claim(&mut self, slot: usize, node: usize) -> bool {
