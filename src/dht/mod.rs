@@ -12,6 +12,7 @@
 //! | [`record`] | what is stored, and who may say it |
 //! | [`storage`], [`merkle`] | what is kept for others, and comparing it |
 //! | [`cookie`], [`seal`] | proofs of address and of identity |
+//! | [`service`] | sockets, timers and a task around all that |
 
 pub mod choice;
 pub mod cookie;

@@ -1,6 +1,7 @@
 //! Other nodes: where, how many, which.
 
 use super::{info, node_with};
+use crate::common::programs::identity;
 use crate::common::tools::*;
 use crate::common::*;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -143,29 +144,46 @@ pub fn serve() {
     assert_eq!(contacts(&client), 1);
 }
 
+/// A node at 127.0.0.N whose id begins with a bit of one, or of zero.
+fn in_half(n: u8, ones: bool, settings: &[(&str, &str)]) -> (TempDir, Node) {
+    let bind = format!("127.0.0.{n}");
+    let mut all = vec![("CHR_NETWORK__BIND", bind.as_str())];
+    all.extend(settings);
+    loop {
+        let home = tempfile::tempdir().unwrap();
+        let (_, id) = identity(home.path(), "node.key");
+        if ("8"..="g").contains(&&id[2..3]) == ones {
+            let node = Node::start_with(home.path(), &all);
+            assert_eq!(node.id(), id);
+            return (home, node);
+        }
+    }
+}
+
 pub fn subnet_limits() {
-    for (limits, most) in [("always", 2), ("never", 3)] {
+    for (limits, most) in [("always", 2), ("auto", 4)] {
         let settings = [
             ("CHR_NETWORK__SERVE", "yes"),
             ("CHR_NETWORK__SUBNET_LIMITS", limits),
         ];
-        let (_home, first) = at(2, &settings);
+        let (_home, first) = in_half(2, false, &settings);
         let seed = first.seed();
         let mut settings = settings.to_vec();
         settings.push(("SEED_LIST", &seed));
-        // All in one /24.
-        let others: Vec<_> = (3..6).map(|n| at(n, &settings)).collect();
+        // All in one /24, and all in the same bucket of the first.
+        let others: Vec<_> = (3..7).map(|n| in_half(n, true, &settings)).collect();
         for (_, other) in &others {
             until(SOON, "it has joined", || {
-                other
-                    .program
-                    .stderr()
-                    .contains("joined the network")
-                    .then_some(())
+                let log = other.program.stderr();
+                log.contains("joined the network").then_some(())
             });
         }
         until(SOON, "the table is as full as it may", || {
             (contacts(&first) == most).then_some(())
         });
+        // It stays so: everybody has been heard of by now.
+        for _ in 0..20 {
+            assert_eq!(contacts(&first), most);
+        }
     }
 }

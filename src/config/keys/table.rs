@@ -219,8 +219,8 @@ pub static KEYS: &[Key] = &[
         env: None,
         doc: "Whether this node keeps records for others and answers their questions; auto does where others can reach it.",
         allowed: "auto, yes or no",
-        set: set!(network.serve, text => choice(text, &SERVE)),
-        get: |s| word(&s.network.serve, &SERVE),
+        set: set!(network.serve, text => choice(text, SERVE)),
+        get: |s| word(&s.network.serve, SERVE),
     },
     Key {
         name: "network.subnet_limits",
@@ -228,9 +228,9 @@ pub static KEYS: &[Key] = &[
         live: false,
         env: None,
         doc: "Whether the limits on nodes of one subnet (a defence against floods of made-up nodes) hold for private address ranges; auto makes an exception while the node's own address is in one.",
-        allowed: "auto, always or never",
-        set: set!(network.subnet_limits, text => choice(text, &SUBNET_LIMITS)),
-        get: |s| word(&s.network.subnet_limits, &SUBNET_LIMITS),
+        allowed: "auto or always",
+        set: set!(network.subnet_limits, text => choice(text, SUBNET_LIMITS)),
+        get: |s| word(&s.network.subnet_limits, SUBNET_LIMITS),
     },
     Key {
         name: "storage.data_dir",

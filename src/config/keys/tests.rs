@@ -41,7 +41,7 @@ fn a_key_writes_to_its_own_field_and_no_other() {
         ("network.seeds", "seed.example:51055"),
         ("network.max_peers", "9"),
         ("network.serve", "no"),
-        ("network.subnet_limits", "never"),
+        ("network.subnet_limits", "always"),
         (
             "fleet.nodes",
             "attic=0x00000000000000000000000000000000000000cc@a.example:51055",

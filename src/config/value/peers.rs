@@ -76,28 +76,25 @@ pub enum SubnetLimits {
     Auto,
     /// For all addresses.
     Always,
-    /// For public addresses alone.
-    Never,
 }
 
-/// The words of a choice, in the order of its values.
-pub type Words<T> = [(&'static str, T); 3];
+/// The words of a choice.
+pub type Words<T> = [(&'static str, T)];
 
 /// The words of [`Serve`].
-pub const SERVE: Words<Serve> = [
+pub const SERVE: &Words<Serve> = &[
     ("auto", Serve::Auto),
     ("yes", Serve::Yes),
     ("no", Serve::No),
 ];
 
 /// The words of [`SubnetLimits`].
-pub const SUBNET_LIMITS: Words<SubnetLimits> = [
+pub const SUBNET_LIMITS: &Words<SubnetLimits> = &[
     ("auto", SubnetLimits::Auto),
     ("always", SubnetLimits::Always),
-    ("never", SubnetLimits::Never),
 ];
 
-/// One of three words.
+/// One of some words.
 ///
 /// # Errors
 /// A phrase that says what is wrong.
@@ -320,10 +317,10 @@ mod tests {
     #[test]
     fn a_choice_is_shown_by_the_word_that_it_is_read_from() {
         for (text, value) in SERVE {
-            assert_eq!(choice(text, &SERVE), Ok(value));
-            assert_eq!(word(&value, &SERVE), text);
+            assert_eq!(choice(text, SERVE), Ok(*value));
+            assert_eq!(word(value, SERVE), *text);
         }
-        assert_eq!(choice(" NEVER ", &SUBNET_LIMITS), Ok(SubnetLimits::Never));
-        assert!(choice("maybe", &SERVE).is_err());
+        assert_eq!(choice(" ALWAYS ", SUBNET_LIMITS), Ok(SubnetLimits::Always));
+        assert!(choice("maybe", SERVE).is_err());
     }
 }

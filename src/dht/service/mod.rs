@@ -248,9 +248,9 @@ impl Handle {
         self.ask(Order::Publish(record)).await
     }
 
-    /// A place to ask when nobody else answers.
-    pub fn add_seed(&self, at: SocketAddr, id: Option<Address>) {
-        self.0.with(|engine, now, _| engine.add_seed(now, at, id));
+    /// The places to ask when nobody else answers, in place of those before.
+    pub fn set_seeds(&self, seeds: &[(SocketAddr, Option<Address>)]) {
+        self.0.with(|engine, now, _| engine.set_seeds(now, seeds));
         self.0.wake();
     }
 
@@ -341,3 +341,6 @@ impl Handle {
         core.waiting.clear();
     }
 }
+
+#[cfg(test)]
+mod tests;

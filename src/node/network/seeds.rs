@@ -140,13 +140,10 @@ impl Seeds {
 
     async fn round(&self, dht: &Handle) -> bool {
         let mut all_found = true;
+        let mut found = Vec::new();
         for seed in self.list() {
             match dial::addresses(&seed.host, seed.port).await {
-                Ok(places) => {
-                    for place in places {
-                        dht.add_seed(place, seed.id);
-                    }
-                }
+                Ok(places) => found.extend(places.into_iter().map(|place| (place, seed.id))),
                 Err(why) => {
                     all_found = false;
                     log::warn!(
@@ -156,6 +153,9 @@ impl Seeds {
                 }
             }
         }
+        // A name that is not found keeps the places of the others, and no old ones of
+        // its own: they are tried again with it.
+        dht.set_seeds(&found);
         all_found
     }
 }
