@@ -95,7 +95,10 @@ fn record(data: &[u8]) {
                 who: value.owner,
                 ..pretend
             };
-            ValidRecord::mutable(&value, &pretend).unwrap().bytes().to_vec()
+            ValidRecord::mutable(&value, &pretend)
+                .unwrap()
+                .bytes()
+                .to_vec()
         }
     };
     assert_eq!(again, data);
@@ -121,7 +124,7 @@ fn store(input: &mut Input) {
     let mut now = Moment(1);
     let mut wall = WALL;
     while !input.is_empty() {
-        match input.byte() % 6 {
+        match input.byte() % 4 {
             0 => {
                 let pass = Duration::from_secs(u64::from(input.byte()) * 60);
                 now = now + pass;
@@ -151,12 +154,7 @@ fn store(input: &mut Input) {
                 let source = Source(u64::from(input.byte() % 4));
                 let _ = storage.take(now, wall, &pretend.who, source, bytes, &pretend);
             }
-            3 => {
-                let pass = Duration::from_secs(u64::from(input.byte()) * 60);
-                let most = usize::from(input.byte() % 8);
-                assert!(storage.republish(now, pass, most).len() <= most);
-            }
-            4 => {
+            _ => {
                 let prefix = Prefix::of(&Address([input.byte(); 20]), input.byte());
                 let theirs = [u64::from(input.byte()); 16];
                 let Body::Synced {
@@ -174,12 +172,6 @@ fn store(input: &mut Input) {
                 let listed = u16::from(input.byte()) << 8 | u16::from(input.byte());
                 let other = storage.compare(now, wall, &step, &theirs, listed, &entries);
                 assert!(other.pull.is_empty() && other.next.len() <= 16);
-            }
-            _ => {
-                let newcomer = Address([input.byte(); 20]);
-                let neighbours = [Address([input.byte(); 20]), Address([input.byte(); 20])];
-                let given = storage.handover(now, wall, &newcomer, &neighbours, 2);
-                assert!(given.len() <= storage.len());
             }
         }
         let bytes: usize = storage.records().map(|record| record.bytes().len()).sum();

@@ -18,23 +18,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const EVENTS_MAX: usize = 256;
 
 /// See the module's text.
-pub(super) struct Hub {
-    pub node: Address,
-    pub agent: String,
-    pub peer_port: Option<u16>,
-    pub serving: AtomicBool,
+pub struct Hub {
+    pub(super) node: Address,
+    agent: String,
+    peer_port: Option<u16>,
+    pub(super) serving: AtomicBool,
     terms: Mutex<Arc<PeerTerms>>,
-    pub board: Arc<Switchboard>,
-    pub budget: Arc<Budget>,
-    pub clock: Arc<dyn Clock>,
+    pub(super) board: Arc<Switchboard>,
+    pub(super) budget: Arc<Budget>,
+    pub(super) clock: Arc<dyn Clock>,
     pool: Mutex<Pool>,
     /// Something has changed for the links that are to be kept.
     changed: (Sender<()>, Receiver<()>),
     /// What happens to links, for who watches.
-    pub events: (Sender<PeerEvent>, Receiver<PeerEvent>),
+    pub(super) events: (Sender<PeerEvent>, Receiver<PeerEvent>),
 }
 
 impl Hub {
+    /// For the node with this address, name and version, and port for links.
+    #[must_use]
     pub fn new(
         (node, agent, peer_port): (Address, String, Option<u16>),
         terms: PeerTerms,
@@ -57,23 +59,23 @@ impl Hub {
         }
     }
 
-    pub fn terms(&self) -> Arc<PeerTerms> {
+    pub(super) fn terms(&self) -> Arc<PeerTerms> {
         self.terms
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    pub fn change(&self, terms: PeerTerms) {
+    pub(super) fn change(&self, terms: PeerTerms) {
         self.pool().max = terms.max_links;
         *self.terms.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
     }
 
-    pub fn pool(&self) -> MutexGuard<'_, Pool> {
+    pub(super) fn pool(&self) -> MutexGuard<'_, Pool> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn hello(&self) -> PeerHello {
+    pub(super) fn hello(&self) -> PeerHello {
         let trusted = self.clock.trusted();
         PeerHello {
             agent: self.agent.clone(),
@@ -84,7 +86,7 @@ impl Hub {
         }
     }
 
-    pub fn welcome(&self) -> PeerWelcome {
+    pub(super) fn welcome(&self) -> PeerWelcome {
         let hello = self.hello();
         PeerWelcome {
             agent: hello.agent,
@@ -97,7 +99,7 @@ impl Hub {
 
     /// The greeting of another node was heard. `answer` is sent before anybody
     /// can open a port over the link.
-    pub fn join(
+    pub(super) fn join(
         &self,
         who: (Address, SocketAddr, bool),
         link: &Arc<Link>,
@@ -114,30 +116,36 @@ impl Hub {
     }
 
     /// A link has ended.
-    pub fn leave(&self, member: &Arc<Member>) {
+    pub(super) fn leave(&self, member: &Arc<Member>) {
         self.pool().leave(member, self.clock.now());
         self.tell_changed();
     }
 
-    pub fn rank(&self, member: &Arc<Member>) -> Rank {
+    pub(super) fn rank(&self, member: &Arc<Member>) -> Rank {
         self.pool().rank(member)
     }
 
-    pub fn closes_second(&self, member: &Member) -> bool {
+    /// How many links stand.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.pool().count()
+    }
+
+    pub(super) fn closes_second(&self, member: &Member) -> bool {
         self.pool().closes_second(&member.id)
     }
 
-    pub fn tell(&self, event: PeerEvent) {
+    pub(super) fn tell(&self, event: PeerEvent) {
         let _ = self.events.0.try_send(event);
     }
 
-    pub fn tell_changed(&self) {
+    pub(super) fn tell_changed(&self) {
         // One word in the channel says it all.
         let _ = self.changed.0.try_send(());
     }
 
     /// Resolves when something has changed since the last time.
-    pub async fn changed(&self) {
+    pub(super) async fn changed(&self) {
         let _ = self.changed.1.recv().await;
     }
 }

@@ -5,16 +5,16 @@
 //! | --- | --- |
 //! | [`terms`] | what links are held to, what nodes tell each other |
 //! | [`links`] | all links of a node: listens, dials, keeps |
-//! | `session.rs` | the state machine of one link, without I/O |
+//! | [`session`] | the state machine of one link, without I/O |
 //! | `pool.rs` | which links there are, which of two stays, who has to go; without I/O |
 //! | `member.rs` | a link that stands, as the pool knows it |
-//! | `hub.rs` | what all links share |
+//! | [`hub`] | what all links share |
 
-mod hub;
+pub mod hub;
 pub mod links;
 mod member;
 mod pool;
-mod session;
+pub mod session;
 pub mod terms;
 
 #[cfg(test)]

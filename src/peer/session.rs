@@ -26,6 +26,9 @@ use std::time::Duration;
 /// Most ports of a link: eight devices that have as many as they may. Each
 /// buffers its first credit, 16 KiB in a link with many.
 pub const PORTS_MAX: usize = 8192;
+/// How long TLS and the greeting of a node that is dialled may take at most:
+/// whoever waits has 20 s, and the node's next place must have its turn in them.
+const GREETING_TIME: Duration = Duration::from_secs(6);
 /// A link on which nothing was heard for so long is asked, by the node that
 /// dialled it: 160 bytes in five minutes of silence.
 const QUIET_DIALLED: Duration = Duration::from_secs(30);
@@ -45,24 +48,24 @@ const SECOND_GRACE: Duration = Duration::from_secs(2);
 const UNCLEAR_EVERY: Duration = Duration::from_secs(1);
 
 /// How the session came about.
-pub(super) enum Role {
-    /// This node has dialled that one.
+pub enum Role {
+    /// This node has dialled that one, and wants no other.
     Dialling(Address, Arc<Met>),
-    /// Somebody has dialled this node.
+    /// Somebody has dialled this node, and has this place among connections.
     Listening(Slot, Arc<Met>),
 }
 
 /// What whoever started a session learns of it.
 #[derive(Debug, Default)]
-pub(super) struct Met {
+pub struct Met {
     /// The link stands, or stood.
-    pub member: OnceLock<Arc<Member>>,
+    pub(super) member: OnceLock<Arc<Member>>,
     /// Another node answered than the one that was dialled.
-    pub wrong: OnceLock<Address>,
+    pub(super) wrong: OnceLock<Address>,
 }
 
 /// See the module's text.
-pub(super) struct PeerSession {
+pub struct PeerSession {
     decoder: Decoder,
     core: Core,
 }
@@ -119,12 +122,17 @@ impl Drop for Place {
 
 impl PeerSession {
     /// Over a connection to or from `place` that has just been made.
+    #[must_use]
     pub fn new(hub: Arc<Hub>, role: Role, place: SocketAddr) -> PeerSession {
         let now = hub.clock.now();
+        let time = match &role {
+            Role::Dialling(..) => hub.terms().handshake_time.min(GREETING_TIME),
+            Role::Listening(..) => hub.terms().handshake_time,
+        };
         PeerSession {
             decoder: Decoder::new(),
             core: Core {
-                due: now + hub.terms().handshake_time,
+                due: now + time,
                 hub,
                 role,
                 place,

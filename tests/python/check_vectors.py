@@ -113,6 +113,22 @@ def edge_ticket(given, wanted):
     assert client.encode("Ticket", given["id"], ticket).hex() == wanted["frame"]
 
 
+def presence(given, wanted):
+    device, node = (bytes.fromhex(given[key]) for key in ("device_private_key", "node_private_key"))
+    addresses = [client.address_of(client.public_key(secret)) for secret in (device, node)]
+    fields = (*addresses, given["t"], given["not_after"])
+    digest = client.presence_digest(*fields)
+    assert digest.hex() == wanted["device_digest"]
+    device_sig = client.sign(device, digest)
+    assert device_sig.hex() == wanted["device_sig"]
+    digest = client.presence_node_digest(*fields, device_sig, given["until"])
+    assert digest.hex() == wanted["node_digest"]
+    node_sig = client.sign(node, digest)
+    assert node_sig.hex() == wanted["node_sig"]
+    record = client.rlp([*fields, device_sig, given["until"], node_sig])
+    assert record.hex() == wanted["record"]
+
+
 def ticket(given, wanted, name):
     if name == "ticket.v2.full":
         fields = {
@@ -195,10 +211,12 @@ CHECKS = {
     "edge.port_name": skip,
     "edge.local_address": local_address,
     "edge.ticket": edge_ticket,
+    "edge.presence": presence,
     "dht.packet": dht_packet,
     "dht.record": dht_record,
     "dht.refused": dht_refused,
     "dht.tree": dht_tree,
+    "edge.presence": presence,
     "hash": hash_of,
     "identity": identity,
     "signature": signature,

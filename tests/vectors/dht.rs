@@ -226,3 +226,47 @@ pub fn tree(v: &Vector) {
     let hashes = merkle::hashes(&prefix, &leaves).map(|hash| format!("{hash:016x}"));
     v.expect("hashes", hashes.to_vec());
 }
+
+fn protocol() -> String {
+    super::file("docs/protocol.md")
+}
+
+#[test]
+fn the_examples_between_nodes_in_the_protocol_s_document_are_what_the_program_sends() {
+    let document = protocol();
+    let blocks = document.split("```");
+    let shown: Vec<String> = blocks
+        .map(|block| block.trim_start_matches("text"))
+        .map(|block| block.chars().filter(char::is_ascii_hexdigit).collect())
+        .collect();
+    for (id, field) in [
+        ("dht.packet.ping", "packet"),
+        ("dht.record.presence", "record"),
+    ] {
+        let all = super::all();
+        let vector = all.iter().find(|vector| vector["id"] == id).unwrap();
+        let bytes = vector["expected"][field].as_str().unwrap();
+        assert!(shown.iter().any(|block| block == bytes), "{id}");
+        assert!(document.contains(id), "{id}");
+    }
+}
+
+#[test]
+fn the_codes_of_stored_in_the_protocol_s_document_are_the_program_s() {
+    let document = protocol();
+    let (_, part) = document.split_once("### 24.3 ").unwrap();
+    let (part, _) = part.split_once("## 25. ").unwrap();
+    let mut codes = 0;
+    for line in part.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let Some(code) = cells.get(1).and_then(|cell| cell.parse::<u8>().ok()) else {
+            continue;
+        };
+        let refusal = Refusal::from_code(code);
+        let word = refusal.map(|refusal| format!("{refusal:?}").to_lowercase());
+        assert_eq!(cells[2], word.unwrap_or_default(), "{code}");
+        codes += 1;
+    }
+    let known = (0..=u8::MAX).filter(|code| Refusal::from_code(*code).is_some());
+    assert_eq!(codes, known.count() + 1, "and 0");
+}

@@ -29,6 +29,8 @@ pub fn run(options: &Options) -> Report {
         lookups,
         Duration::from_secs(300),
     );
+    let known: Vec<f64> = askers.iter().map(|n| world.table(*n) as f64).collect();
+    report.note(format!("tables hold {:.1} nodes in the mean", mean(&known)));
     let (nodes, overlap) = search(&mut world, lookups / 3);
 
     let small = Target::AtMost;
@@ -81,6 +83,20 @@ pub fn run(options: &Options) -> Report {
         "",
         mean(&nodes.asked),
         small(50.0),
+    );
+    report.figure(
+        "node_hops",
+        "… rounds without challenges, mean",
+        "",
+        mean(&nodes.hops),
+        small(9.0),
+    );
+    report.figure(
+        "node_unchallenged",
+        "… requests without challenged ones, mean",
+        "",
+        mean(&nodes.unchallenged),
+        small(28.0),
     );
     report.figure(
         "node_p50",
