@@ -217,7 +217,6 @@ CHECKS = {
     "dht.record": dht_record,
     "dht.refused": dht_refused,
     "dht.tree": dht_tree,
-    "edge.presence": presence,
     "hash": hash_of,
     "identity": identity,
     "signature": signature,

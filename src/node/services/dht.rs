@@ -285,6 +285,7 @@ impl Keeper {
                 self.publish_own();
             }
             Event::Alive { id, at, rtt } => {
+                house.clock.set_network(self.handle.network_time());
                 let unix = house.clock.best();
                 network.peers.answered(id, at, rtt, unix);
             }
