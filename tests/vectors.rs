@@ -145,7 +145,6 @@ fn check(category: &str) -> fn(&Vector) {
         "dht.record" => dht::record,
         "dht.refused" => dht::refused,
         "dht.tree" => dht::tree,
-        "edge.presence" => presence,
         other => panic!("nothing reads vectors of category {other}"),
     }
 }

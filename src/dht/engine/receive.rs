@@ -114,6 +114,10 @@ impl Engine {
                 let rtt = rtt.unwrap_or_default();
                 let (id, at) = (contact.id, contact.at);
                 self.event(Event::Alive { id, at, rtt });
+                if self.hours.median(now).is_none() {
+                    // Only a PONG tells the time and where we are seen.
+                    self.check(now, contact);
+                }
             }
             Heard::Waits(Some(oldest)) => self.check(now, oldest),
             Heard::Waits(None) | Heard::Known | Heard::Refused => {}
