@@ -31,6 +31,10 @@ const REMEMBER_EVERY: Duration = Duration::from_secs(3600);
 const REMEMBER_FIRST: Duration = Duration::from_secs(300);
 /// How often the machine's addresses are read.
 const ADDRESSES_EVERY: Duration = Duration::from_secs(60);
+/// After it has joined, a node looks this often whether enough others have told the
+/// time, for so long: what devices are told depends on it.
+const LOOK_AT_CLOCKS: Duration = Duration::from_secs(1);
+const CLOCKS_WITHIN: Duration = Duration::from_secs(10);
 /// A time further away than this can wait for other timers.
 const FAR: Duration = Duration::from_secs(5);
 
@@ -214,10 +218,18 @@ async fn tell_one(house: Arc<House>, handle: Handle, said: DevicePresence) {
     house.network.presences.done(&said, stored);
 }
 
+/// What the keeper is woken for.
+enum Due {
+    Event(Event),
+    Tick,
+    Clocks,
+}
+
 /// Does what is due from time to time, and what events ask for.
 struct Keeper {
     house: Arc<House>,
     handle: Handle,
+    joined: Option<Moment>,
     remembered: Moment,
     wait: Duration,
     looked: Moment,
@@ -228,6 +240,7 @@ impl Keeper {
     fn new(house: Arc<House>, handle: Handle) -> Keeper {
         let now = house.clock.now();
         Keeper {
+            joined: None,
             remembered: now,
             wait: REMEMBER_FIRST,
             looked: now,
@@ -240,16 +253,38 @@ impl Keeper {
     async fn keep(mut self, beat: Beat) {
         loop {
             let handle = self.handle.clone();
-            let event = async { Some(handle.next_event().await) };
+            let event = async { Due::Event(handle.next_event().await) };
             let asked = async {
                 beat.asked().await;
-                None
+                Due::Tick
             };
-            match future::or(asked, event).await {
-                Some(event) => self.hear(event),
-                None => self.tick(),
+            let learns = self.learns_the_time();
+            let clocks = async {
+                if learns {
+                    Timer::after(LOOK_AT_CLOCKS).await;
+                    Due::Clocks
+                } else {
+                    future::pending().await
+                }
+            };
+            match future::or(asked, future::or(event, clocks)).await {
+                Due::Event(event) => self.hear(event),
+                Due::Tick => self.tick(),
+                Due::Clocks => self.look_at_clocks(),
             }
         }
+    }
+
+    /// Others have begun to answer, and too few have told the time.
+    fn learns_the_time(&self) -> bool {
+        let clock = &self.house.clock;
+        let young = |at| clock.now().since(at) < CLOCKS_WITHIN;
+        clock.network().is_none() && self.joined.is_some_and(young)
+    }
+
+    fn look_at_clocks(&self) {
+        let told = self.handle.network_time();
+        self.house.clock.set_network(told);
     }
 
     fn hear(&mut self, event: Event) {
@@ -258,6 +293,7 @@ impl Keeper {
         let now = house.clock.now();
         match event {
             Event::Joined { nodes } => {
+                self.joined = Some(now);
                 let change = network.standing().join(nodes, now);
                 network.seeds.set_joined(true);
                 if let Some(change) = change {
@@ -296,7 +332,7 @@ impl Keeper {
     fn tick(&mut self) {
         let house = &self.house;
         let now = house.clock.now();
-        house.clock.set_network(self.handle.network_time());
+        self.look_at_clocks();
         let network = &house.network;
         if network.seeds.are_named() && network.standing().silence(now, PATIENCE) {
             log::warn!(
