@@ -252,8 +252,10 @@ fn nodes_with_wrong_clocks_take_part_and_their_devices_are_found() {
             .arg(env!("CARGO_BIN_EXE_chr-node"))
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         let node = node_by(command, home.path(), host, &seed, &[]);
-        until(SOON, "the node knows five others", || {
-            (known(&node) >= 5).then_some(())
+        // It learns from five others that its clock is wrong.
+        until(SOON, "the node does not trust its clock", || {
+            let info = call(&node, "chr_node_info");
+            (known(&node) >= 5 && info["clock_trusted"] == false).then_some(())
         });
         until(SOON, "the node goes by their clocks", || {
             let info = call(&node, "chr_node_info");

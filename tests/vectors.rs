@@ -132,7 +132,7 @@ fn check(category: &str) -> fn(&Vector) {
         "rlp" => rlp,
         "ticket" => ticket,
         "epoch" => epoch,
-        "edge.frame" => frame,
+        "edge.frame" | "peer.frame" => frame,
         "edge.data" => data,
         "edge.refused" => refused,
         "edge.varint" => varint,
@@ -363,6 +363,7 @@ fn ticket_v1(v: &Vector) {
 /// The structs of all control frames.
 mod frames {
     pub use chr_node::wire::control::*;
+    pub use chr_node::wire::peer::{PeerHello, PeerOpen, PeerWelcome};
     pub use chr_node::wire::presence::{PresenceAsk, PresenceSigned, PresenceTaken};
 }
 
@@ -411,6 +412,7 @@ fn ticket_of(fields: &Value) -> Ticket {
 fn frame(v: &Vector) {
     let long = |f: &Value| f.as_u64().unwrap();
     let int = |f: &Value| u32::try_from(f.as_u64().unwrap()).unwrap();
+    let short = |f: &Value| u16::try_from(f.as_u64().unwrap()).unwrap();
     let text = |f: &Value| f.as_str().unwrap().to_owned();
     let on = |f: &Value| f.as_bool().unwrap();
     let signature = |f: &Value| Signature(hex::decode_array(f.as_str().unwrap()).unwrap());
@@ -439,6 +441,9 @@ fn frame(v: &Vector) {
         PresenceAsk { last_t: long, unix_time: long }
         PresenceSigned { t: long, not_after: long, signature: signature }
         PresenceTaken {}
+        PeerHello { agent: text, capabilities: long, unix_time: long, peer_port: short, serving: on }
+        PeerWelcome { agent: text, capabilities: long, unix_time: long, peer_port: short, serving: on }
+        PeerOpen { port: int, opener: address, device: address, name: text, credit: int }
     };
     v.expect_bytes("frame", bytes);
 }
@@ -627,7 +632,7 @@ fn the_examples_in_the_protocol_s_document_are_what_the_program_sends() {
         );
         seen += 1;
     }
-    assert_eq!(seen, 22, "20 structs, a data frame, a local_address");
+    assert_eq!(seen, 25, "23 structs, a data frame, a local_address");
 }
 
 #[test]

@@ -178,6 +178,24 @@ fn a_device_that_the_first_node_does_not_know_is_opened_through_the_second() {
 }
 
 #[test]
+fn a_first_node_that_has_frozen_does_not_keep_an_opener_from_the_second() {
+    let ((_a, first), (_b, second)) = (node(), node());
+    let home = tempfile::tempdir().unwrap();
+    let spec = format!("{}=8080:public", echo_server());
+    let (_publisher, device) = publish(home.path(), &spec, &[&second], &[]);
+    let (forwarder, listen) = forward(home.path(), "f", &device, &[&first, &second]);
+    await_devices(&second, 2);
+    // Its connections stand, and nothing comes of them.
+    first.program.signal("-STOP");
+    assert!(answers(listen).is_some(), "{}", forwarder.program.stderr());
+    // From then on the second is asked first: a crowd of openings needs no crowd
+    // of waits.
+    for _ in 0..20 {
+        assert!(answers(listen).is_some());
+    }
+}
+
+#[test]
 fn two_places_of_one_node_are_one_session_and_no_end() {
     let home = tempfile::tempdir().unwrap();
     let node = Node::start_with(home.path(), &[("EDGE2_PORT", "0 0")]);

@@ -108,7 +108,7 @@ impl Hub {
     ) -> Result<Arc<Member>, Close> {
         let now = self.clock.now();
         let mut pool = self.pool();
-        pool.admit(who.0, who.2, now)?;
+        pool.admit(who, now)?;
         if let Some(id) = answer {
             link.push_control(id, &self.welcome());
         }

@@ -6,6 +6,7 @@
 //! | [`terms`] | what links are held to, what nodes tell each other |
 //! | [`links`] | all links of a node: listens, dials, keeps |
 //! | [`session`] | the state machine of one link, without I/O |
+//! | `standing.rs` | the same after the greeting: is the other still there, is it of use |
 //! | `pool.rs` | which links there are, which of two stays, who has to go; without I/O |
 //! | `member.rs` | a link that stands, as the pool knows it |
 //! | [`hub`] | what all links share |
@@ -15,6 +16,7 @@ pub mod links;
 mod member;
 mod pool;
 pub mod session;
+mod standing;
 pub mod terms;
 
 #[cfg(test)]

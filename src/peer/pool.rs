@@ -15,6 +15,7 @@
 
 use super::member::Member;
 use super::terms::{PeerError, PeerFacts, PeerStatus, Wanted};
+use crate::dht::subnet::{is_private, narrow};
 use crate::identity::Address;
 use crate::ports::Link;
 use crate::time::Moment;
@@ -22,7 +23,7 @@ use crate::wire::code::Code;
 use crate::wire::control::Close;
 use smol::channel::{bounded, Receiver, Sender};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +71,23 @@ pub(super) enum Rank {
     Second,
     /// The one that stays by the rule has not been heard from yet.
     Unclear,
+}
+
+/// Whose place is wanted.
+#[derive(Clone, Copy)]
+enum Room {
+    /// Of any, for a link that this node needs.
+    ForOurselves,
+    /// Of a stranger, for another.
+    ForStranger,
+    /// Of a stranger of the network of this address, for another of it.
+    ForNeighbour(IpAddr),
+}
+
+/// Whether two addresses are of one network (/24, IPv6 /48). Private ones are
+/// not: in a house there may be many nodes.
+fn is_neighbour(a: IpAddr, b: IpAddr) -> bool {
+    !is_private(a) && narrow(a) == narrow(b)
 }
 
 /// A link that is to be kept.
@@ -185,7 +203,7 @@ impl Pool {
         if self.dials.len() >= DIALS_MAX {
             return Err(PeerError::Busy);
         }
-        if !self.has_room() && !self.make_room(false, now) {
+        if !self.has_room() && !self.make_room(Room::ForOurselves, now) {
             return Err(PeerError::Full);
         }
         self.dials.insert(peer, vec![tell]);
@@ -193,13 +211,17 @@ impl Pool {
     }
 
     /// Whether a link to `id` may come about, whose greeting has been heard.
-    pub fn admit(&self, id: Address, dialled: bool, now: Moment) -> Result<(), Close> {
+    pub fn admit(
+        &self,
+        (id, place, dialled): (Address, SocketAddr, bool),
+        now: Moment,
+    ) -> Result<(), Close> {
         if self.stopped {
             return Err(close(Code::SHUTTING_DOWN, "this node is stopping", None));
         }
         let wanted = self.wanted.contains_key(&id);
         let known = self.members.contains_key(&id);
-        if !dialled && !known && !self.admit_stranger(wanted, now) {
+        if !dialled && !known && !self.admit_stranger(place.ip(), wanted, now) {
             let text = "this node has as many links as it may";
             return Err(close(Code::TOO_MANY_LINKS, text, Some(60_000)));
         }
@@ -254,12 +276,25 @@ impl Pool {
     }
 
     /// Whether a node that has dialled this one may stay.
-    fn admit_stranger(&self, wanted: bool, now: Moment) -> bool {
-        let strangers = self.live().filter(|m| !m.dialled && !m.is_kept()).count();
-        if !wanted && strangers >= self.most_strangers() {
-            return self.make_room(true, now);
+    fn admit_stranger(&self, from: IpAddr, wanted: bool, now: Moment) -> bool {
+        if wanted {
+            return self.has_room() || self.make_room(Room::ForOurselves, now);
         }
-        self.has_room() || self.make_room(!wanted, now)
+        let strangers = || self.live().filter(|m| !m.dialled && !m.is_kept());
+        let neighbours = strangers().filter(|m| is_neighbour(m.place.ip(), from));
+        if neighbours.count() >= self.most_neighbours() {
+            return self.make_room(Room::ForNeighbour(from), now);
+        }
+        if strangers().count() < self.most_strangers() && self.has_room() {
+            return true;
+        }
+        self.make_room(Room::ForStranger, now)
+    }
+
+    /// Of one network, so many: addresses are what a stranger has to pay for,
+    /// identities are free.
+    fn most_neighbours(&self) -> usize {
+        (self.max / 8).max(2)
     }
 
     fn has_room(&self) -> bool {
@@ -268,11 +303,17 @@ impl Pool {
 
     /// Has a link give its place up. For a stranger only another one does, that
     /// was of no use for a while.
-    fn make_room(&self, for_stranger: bool, now: Moment) -> bool {
+    fn make_room(&self, room: Room, now: Moment) -> bool {
         let is_quiet = |m: &Member| now.since(m.used()) >= QUIET;
         let may_go = |m: &&Arc<Member>| {
-            let other = for_stranger && (m.dialled || !is_quiet(m));
-            !m.is_kept() && !other
+            let fits = match room {
+                Room::ForOurselves => true,
+                Room::ForStranger => !m.dialled && is_quiet(m),
+                Room::ForNeighbour(ip) => {
+                    !m.dialled && is_quiet(m) && is_neighbour(m.place.ip(), ip)
+                }
+            };
+            fits && !m.is_kept()
         };
         let idle = self
             .live()
@@ -286,7 +327,7 @@ impl Pool {
         let quiet = self
             .live()
             .filter(may_go)
-            .filter(|m| !for_stranger && is_quiet(m));
+            .filter(|m| matches!(room, Room::ForOurselves) && is_quiet(m));
         if let Some(member) = quiet.min_by_key(|m| (m.link.port_count(), m.used())) {
             let text = "this link had long carried nothing, and its place was needed";
             member.link.leave(Code::TOO_MANY_LINKS, text);

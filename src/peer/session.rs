@@ -7,7 +7,7 @@
 
 use super::hub::Hub;
 use super::member::Member;
-use super::pool::Rank;
+use super::standing::Standing;
 use super::terms::{PeerEvent, PeerFacts, ALPN};
 use crate::identity::Address;
 use crate::ports::{Link, LinkOptions};
@@ -18,7 +18,6 @@ use crate::wire::control::{decode, Close, Message, Ping, Pong};
 use crate::wire::frame::{Decoder, Piece};
 use crate::wire::peer::{PeerHello, PeerOpen, PeerWelcome};
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::task::Context;
 use std::time::Duration;
@@ -29,24 +28,6 @@ pub const PORTS_MAX: usize = 8192;
 /// How long TLS and the greeting of a node that is dialled may take at most:
 /// whoever waits has 20 s, and the node's next place must have its turn in them.
 const GREETING_TIME: Duration = Duration::from_secs(6);
-/// A link on which nothing was heard for so long is asked, by the node that
-/// dialled it: 160 bytes in five minutes of silence.
-const QUIET_DIALLED: Duration = Duration::from_secs(30);
-/// And by the other, which usually hears the first one's question before.
-const QUIET_TAKEN: Duration = Duration::from_secs(45);
-/// How long the answer may take.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
-/// How long it may take when a port is about to be opened over a link that was
-/// quiet: openings wait 20 s, and the next node must have its turn in that time.
-const DOUBT_TIME: Duration = Duration::from_secs(5);
-/// How often the round trip of a busy link is measured.
-const RTT_EVERY: Duration = Duration::from_secs(60);
-/// A second link to the same node is closed when it has had no port for so
-/// long: the other node may have sent PeerOpen before it knew that it is one.
-const SECOND_GRACE: Duration = Duration::from_secs(2);
-/// How often it is looked whether it is the second one, until that is settled.
-const UNCLEAR_EVERY: Duration = Duration::from_secs(1);
-
 /// How the session came about.
 pub enum Role {
     /// This node has dialled that one, and wants no other.
@@ -76,20 +57,6 @@ enum Phase {
     Standing(Standing),
 }
 
-/// What a link holds once it stands.
-struct Standing {
-    member: Arc<Member>,
-    /// Leaves the pool with the session.
-    _place: Place,
-    /// The question that waits for its answer: its id, when it was asked, and by
-    /// when something has to be heard.
-    ping: Option<(u32, Moment, Moment)>,
-    measured: Moment,
-    had_ports: bool,
-    /// Something was carried since the last tick.
-    carried: bool,
-}
-
 struct Core {
     hub: Arc<Hub>,
     role: Role,
@@ -103,21 +70,6 @@ struct Core {
     /// The id of our PeerHello.
     hello: u32,
     heard: Moment,
-}
-
-/// A link's place in the pool; leaving scope takes it off and ends its ports.
-struct Place(Arc<Hub>, Arc<Member>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let Place(hub, member) = self;
-        hub.leave(member);
-        // Closed in good order, or lost.
-        let code = member.link.ending().map_or(Code::PEER_LOST, |c| c.code);
-        member
-            .link
-            .dissolve(code, "the link to the other device's node ended");
-    }
 }
 
 impl PeerSession {
@@ -196,8 +148,7 @@ impl Protocol for PeerSession {
 
     fn sent(&mut self, bytes: usize) {
         if let Phase::Standing(standing) = &mut self.core.phase {
-            standing.member.count_out(bytes);
-            standing.carried = true;
+            standing.sent(bytes);
         }
     }
 
@@ -229,9 +180,7 @@ impl Core {
                 },
                 Phase::Standing(standing),
             ) => {
-                let taken = link.receive(port, bytes, first, last, now)?;
-                standing.member.count_in(taken);
-                standing.carried = true;
+                standing.received(link.receive(port, bytes, first, last, now)?);
                 Ok(())
             }
             (Piece::Control { kind, id, body }, Phase::Standing(_)) => {
@@ -253,7 +202,7 @@ impl Core {
         now: Moment,
     ) -> Result<(), Stop> {
         match (kind, self.dialled()) {
-            (Close::KIND, _) => return Err(told(link, parse(body)?)),
+            (Close::KIND, _) => Err(told(link, parse(body)?)),
             (PeerWelcome::KIND, true) if id == self.hello => {
                 let welcome: PeerWelcome = parse(body)?;
                 link.set_rtt(now.since(self.greeted));
@@ -263,7 +212,7 @@ impl Core {
                 let hello: PeerHello = parse(body)?;
                 self.stand(link, PeerFacts::from(hello), Some(id), now)?;
                 if let Phase::Standing(standing) = &mut self.phase {
-                    standing.ask(link, now, ANSWER_TIME);
+                    standing.measure(link, now);
                 }
                 Ok(())
             }
@@ -298,14 +247,7 @@ impl Core {
             rtt: dialled.then(|| link.rtt()),
             facts,
         });
-        self.phase = Phase::Standing(Standing {
-            _place: Place(self.hub.clone(), member.clone()),
-            member,
-            ping: None,
-            measured: now,
-            had_ports: false,
-            carried: false,
-        });
+        self.phase = Phase::Standing(Standing::new(&self.hub, member, now));
         Ok(())
     }
 
@@ -333,9 +275,7 @@ impl Core {
             }
             Pong::KIND => {
                 parse::<Pong>(body)?;
-                if let Some((_, at, _)) = standing.ping.take_if(|(ping, ..)| *ping == id) {
-                    link.set_rtt(now.since(at));
-                }
+                standing.answered(link, id, now);
             }
             Close::KIND => return Err(told(link, parse(body)?)),
             other if !link.take_port_frame(other, id, body, now)? => {
@@ -362,97 +302,8 @@ impl Core {
             }
             return Ok(Some(self.due));
         };
-        standing.settle(link, self.heard, now);
-        let quiet = if dialled { QUIET_DIALLED } else { QUIET_TAKEN };
-        let mut next = standing.look_after(link, self.heard, quiet, now)?;
-        if let Some(due) = link.expire(now) {
-            next = next.min(due);
-        }
-        if let Some(due) = standing.end_if_useless(&self.hub, link, dialled, now) {
-            next = next.min(due);
-        }
+        let next = standing.tick(&self.hub, link, (dialled, self.heard), now)?;
         Ok(Some(next))
-    }
-}
-
-impl Standing {
-    /// Tells the pool whether it is of use, and when it was heard from.
-    fn settle(&mut self, link: &Link, heard: Moment, now: Moment) {
-        self.member.hear(heard);
-        let has_ports = link.port_count() > 0;
-        if std::mem::take(&mut self.carried) || has_ports != self.had_ports {
-            self.member.mark_used(now);
-        }
-        self.had_ports = has_ports;
-    }
-
-    fn ask(&mut self, link: &Link, now: Moment, time: Duration) {
-        self.ping = Some((link.request(&Ping {}), now, now + time));
-        self.measured = now;
-    }
-
-    /// Finds out whether the other node is still there; when to look again.
-    fn look_after(
-        &mut self,
-        link: &Link,
-        heard: Moment,
-        quiet: Duration,
-        now: Moment,
-    ) -> Result<Moment, Stop> {
-        let doubted = self.member.check.swap(false, Ordering::Relaxed);
-        let waits = self.ping.filter(|(_, asked, _)| heard <= *asked);
-        if let Some((id, asked, due)) = waits {
-            let due = if doubted {
-                due.min(now + DOUBT_TIME)
-            } else {
-                due
-            };
-            if now >= due {
-                return Err(Stop::Lost("the other node no longer answers".into()));
-            }
-            self.ping = Some((id, asked, due));
-            return Ok(due);
-        }
-        let busy = self.had_ports && self.ping.is_none();
-        if doubted {
-            self.ask(link, now, DOUBT_TIME);
-        } else if now >= heard + quiet || (busy && now.since(self.measured) >= RTT_EVERY) {
-            self.ask(link, now, ANSWER_TIME);
-        } else {
-            return Ok(heard + quiet);
-        }
-        Ok(self.ping.map_or(now + quiet, |(.., due)| due))
-    }
-
-    /// Closes a link that nobody needs; when to look again.
-    fn end_if_useless(&self, hub: &Hub, link: &Link, dialled: bool, now: Moment) -> Option<Moment> {
-        let mut next = None;
-        let used = self.member.used();
-        if self.member.paired.load(Ordering::Relaxed) {
-            match hub.rank(&self.member) {
-                Rank::Second if hub.closes_second(&self.member) && !self.had_ports => {
-                    let due = used.max(self.member.heard()) + SECOND_GRACE;
-                    if now >= due {
-                        link.leave(Code::SECOND_LINK, "another link to this node stays");
-                        return None;
-                    }
-                    next = Some(due);
-                }
-                Rank::Unclear => next = Some(now + UNCLEAR_EVERY),
-                _ => {}
-            }
-        }
-        if dialled && !self.had_ports && !self.member.is_kept() {
-            let idle_after = hub.terms().idle_after;
-            let due = used + idle_after;
-            if now >= due {
-                let text = format!("no port was on it for {} s", idle_after.as_secs());
-                link.leave(Code::IDLE, &text);
-                return None;
-            }
-            next = Some(next.map_or(due, |n: Moment| n.min(due)));
-        }
-        next
     }
 }
 

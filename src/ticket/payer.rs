@@ -358,8 +358,11 @@ impl Payer {
         }
         bill.signed = total;
         bill.ports = bill.ports.max(carried.ports).min(MAX_TOTAL_CONNECTIONS);
+        // This node first, then the others that the device has sessions with.
+        let others = self.sessions.iter().map(|session| session.payee.node);
+        let others = others.filter(|node| *node != bill.payee.node);
         let hints = Hints {
-            relays: vec![bill.payee.node],
+            relays: std::iter::once(bill.payee.node).chain(others).collect(),
             time: Some(carried.unix),
             ..Hints::default()
         };

@@ -54,7 +54,7 @@ codes! {
     /// Who answered is not the node that was dialled.
     WRONG_NODE = 14, "wrong-node";
 
-    /// The device is not connected to this node.
+    /// The device is not connected to this node, nor found at another.
     NOT_FOUND = 32, "not-found";
     /// The device is connected and does not publish this port.
     NOT_PUBLISHED = 33, "not-published";
@@ -68,7 +68,7 @@ codes! {
     NO_ANSWER = 37, "no-answer";
     /// The publishing device could not reach the target of the port.
     TARGET = 38, "target-unreachable";
-    /// The other device's session ended.
+    /// The other device's session ended, or the link between the two nodes.
     PEER_LOST = 39, "peer-lost";
     /// A request came before a ticket was accepted.
     NO_TICKET = 40, "no-ticket";

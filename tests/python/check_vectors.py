@@ -204,6 +204,7 @@ def skip(*_):
 
 CHECKS = {
     "edge.frame": frame,
+    "peer.frame": frame,
     "edge.data": data,
     "edge.refused": refused,
     "edge.varint": varint,
@@ -216,7 +217,6 @@ CHECKS = {
     "dht.record": dht_record,
     "dht.refused": dht_refused,
     "dht.tree": dht_tree,
-    "edge.presence": presence,
     "hash": hash_of,
     "identity": identity,
     "signature": signature,

@@ -236,6 +236,10 @@ STRUCTS = {
     "PresenceAsk": (0x30, "last_t:u64 unix_time:u64"),
     "PresenceSigned": (0x31, "t:u64 not_after:u64 signature:signature"),
     "PresenceTaken": (0x32, ""),
+    # Between nodes; here for the test vectors.
+    "PeerHello": (0x50, "agent:str capabilities:u64 unix_time:u64 peer_port:u16 serving:bool"),
+    "PeerWelcome": (0x51, "agent:str capabilities:u64 unix_time:u64 peer_port:u16 serving:bool"),
+    "PeerOpen": (0x52, "port:u32 opener:address device:address name:str credit:u32"),
 }
 FIELDS = {
     name: [field.split(":") for field in fields.split()] for name, (_, fields) in STRUCTS.items()

@@ -8,12 +8,10 @@
 //! are equals: whichever loses its session looks for another.
 
 use super::attempt::{attempt, Outcome};
-use super::{DeviceEvent, Shared};
+use super::Shared;
 use crate::platform::clock::{awake, on_the_second, SleepWatch};
-use crate::ports::local::End;
 use crate::session::Stop;
 use crate::time::{Clock, Moment};
-use crate::wire::code::Code;
 use async_io::Timer;
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
@@ -111,7 +109,7 @@ async fn connect(shared: &Arc<Shared>, slot: usize) {
     loop {
         let sweep = match sweep(shared, slot, turn, skip).await {
             Ok(sweep) => sweep,
-            Err(reason) => return shared.end(&reason),
+            Err(reason) => return shared.lock().end(&reason),
         };
         if shared.lock().leaving {
             return pending().await;
@@ -130,7 +128,7 @@ async fn connect(shared: &Arc<Shared>, slot: usize) {
             }
         }
         if sweep.wrong == nodes {
-            return shared.end("no node is the one that it should be");
+            return shared.lock().end("no node is the one that it should be");
         }
         let eager = now.since(*since.get_or_insert(now)) < EAGER_TIME;
         if sweep.lost.is_none() && sweep.tried > 0 && sweep.hopeful == 0 {
@@ -219,14 +217,4 @@ fn jitter(pause: Duration) -> Duration {
         PATIENT_PAUSE
     };
     pause.mul_f64(0.5 + fastrand::f64()).min(cap)
-}
-
-impl Shared {
-    fn end(&self, reason: &str) {
-        let mut st = self.lock();
-        st.over = Some(End::new(Code::LEAVING, reason));
-        st.tell(DeviceEvent::Over {
-            reason: reason.to_owned(),
-        });
-    }
 }

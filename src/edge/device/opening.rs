@@ -28,35 +28,35 @@ impl Device {
     /// # Errors
     /// There is no session in time, or the port was refused.
     pub async fn open(&self, peer: Address, name: &str) -> Result<LocalPort, End> {
-        let links = self.sessions().await?;
-        let mut refusal = None;
-        let mut links = links.iter().peekable();
-        while let Some(link) = links.next() {
-            let opened = self.open_through(link, peer, name);
-            let outcome = if links.peek().is_none() {
-                opened.await.map_err(Some)
-            } else {
-                let late = async {
-                    Timer::after(FIRST_WAIT).await;
-                    Err(None)
-                };
-                smol::future::or(async { opened.await.map_err(Some) }, late).await
-            };
-            match (outcome, links.peek()) {
-                (Ok(port), _) => return Ok(port),
-                (Err(None), Some(next)) => {
-                    log::info!("node {} does not answer an opening", link.remote());
-                    self.shared.lock().prefer(next);
-                }
-                (Err(Some(end)), Some(_)) if leads_nowhere(&end) => refusal = Some(end),
-                (Err(end), _) => {
-                    // The better reason is that of a node which knows the device.
-                    let end = end.filter(|end| refusal.is_none() || !leads_nowhere(end));
-                    return Err(end.or(refusal).unwrap_or_else(no_session));
-                }
-            }
+        let first = self.session().await?;
+        let options = &self.shared.options;
+        if options.nodes.len() < 2 || !options.warm_second {
+            return self.open_through(&first, peer, name).await;
         }
-        Err(refusal.unwrap_or_else(no_session))
+        let opened = async { self.open_through(&first, peer, name).await.map_err(Some) };
+        let late = async {
+            Timer::after(FIRST_WAIT).await;
+            let other = self.other_session(&first).await;
+            log::info!("node {} does not answer an opening", first.remote());
+            // Those that follow need not wait as well.
+            self.shared.lock().prefer(&other);
+            Err(None)
+        };
+        let refusal = match smol::future::or(opened, late).await {
+            Ok(port) => return Ok(port),
+            Err(Some(end)) if !leads_nowhere(&end) => return Err(end),
+            Err(refusal) => refusal,
+        };
+        let other = self.shared.lock().other_than(&first);
+        let Some(other) = other else {
+            return Err(refusal.unwrap_or_else(no_session));
+        };
+        let opened = self.open_through(&other, peer, name).await;
+        // The better reason is that of a node which knows the device.
+        opened.map_err(|end| match refusal {
+            Some(refusal) if leads_nowhere(&end) => refusal,
+            _ => end,
+        })
     }
 
     async fn open_through(
@@ -70,12 +70,12 @@ impl Device {
         Ok(port)
     }
 
-    /// The links of the sessions that stand, at least one.
-    async fn sessions(&self) -> Result<Vec<Arc<Link>>, End> {
+    /// The session that new ports go through; waits for it.
+    async fn session(&self) -> Result<Arc<Link>, End> {
         let found = poll_fn(|cx| {
             let mut st = self.shared.lock();
-            if st.links().next().is_some() {
-                return Poll::Ready(Ok(st.links().cloned().collect()));
+            if let Some(link) = st.links().next() {
+                return Poll::Ready(Ok(link.clone()));
             }
             match &st.over {
                 Some(end) => Poll::Ready(Err(end.clone())),
@@ -88,13 +88,25 @@ impl Device {
         };
         smol::future::or(found, late).await
     }
+
+    /// Another session than `first`; waits for it.
+    async fn other_session(&self, first: &Arc<Link>) -> Arc<Link> {
+        poll_fn(|cx| {
+            let mut st = self.shared.lock();
+            match st.other_than(first) {
+                Some(link) => Poll::Ready(link),
+                None => st.wait(cx),
+            }
+        })
+        .await
+    }
 }
 
 /// Whether another node may have a better answer.
 fn leads_nowhere(end: &End) -> bool {
     matches!(
         end.code,
-        Code::NOT_FOUND | Code::NO_ANSWER | Code::PEER_LOST
+        Code::NOT_FOUND | Code::UNREACHABLE | Code::NO_ANSWER | Code::PEER_LOST
     )
 }
 

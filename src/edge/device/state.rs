@@ -12,6 +12,7 @@ use crate::identity::Address;
 use crate::ports::local::End;
 use crate::ports::Link;
 use crate::time::Moment;
+use crate::wire::code::Code;
 use crate::wire::control::Publish;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -96,6 +97,11 @@ impl State {
         self.sessions.iter().map(|s| &s.link)
     }
 
+    /// The link of a session that is another one than `link`'s.
+    pub fn other_than(&self, link: &Arc<Link>) -> Option<Arc<Link>> {
+        self.links().find(|l| !Arc::ptr_eq(l, link)).cloned()
+    }
+
     /// Marks a node as busy with this slot; false when another one has it, or
     /// the program leaves.
     pub fn claim(&mut self, slot: usize, node: usize) -> bool {
@@ -177,6 +183,15 @@ impl State {
         true
     }
 
+    /// It makes no sense to go on: what stands ends with the keeper.
+    pub fn end(&mut self, reason: &str) {
+        self.sessions.clear();
+        self.over = Some(End::new(Code::LEAVING, reason));
+        self.tell(DeviceEvent::Over {
+            reason: reason.to_owned(),
+        });
+    }
+
     /// Has new ports go through this session, if it stands.
     pub fn prefer(&mut self, link: &Arc<Link>) {
         let at = self
@@ -255,7 +270,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::ports::{Budget, LinkOptions};
-    use crate::wire::code::Code;
     use std::time::Duration;
 
     fn link(n: u8) -> Arc<Link> {
@@ -385,6 +399,17 @@ mod tests {
         state.ended(0, "gone", at(2));
         state.trouble(1, "no b".into());
         assert_eq!(told(&mut state), ["lost gone", "trouble no b"]);
+    }
+
+    #[test]
+    fn a_device_that_is_over_offers_no_session_to_open_ports_in() {
+        let mut state = State::default();
+        state.admitted(0, &link(1), "a:1", at(0));
+        state.admitted(1, &link(2), "b:1", at(0));
+        state.end("replaced");
+        assert_eq!(told(&mut state), ["ready 1", "over replaced"]);
+        assert_eq!(state.links().count(), 0);
+        assert_eq!(state.over.as_ref().unwrap().text, "replaced");
     }
 
     #[test]

@@ -202,9 +202,8 @@ impl Net {
 
 impl Nodes {
     /// A connection to node `to` whose dialling half is a test, after TLS.
-    pub fn dialled_by_test(&mut self, to: usize, peer: Address, ip: u8) -> usize {
+    pub fn dialled_by_test(&mut self, to: usize, peer: Address, from: SocketAddr) -> usize {
         let hub = self.peers[to].hub.clone();
-        let from = SocketAddr::from(([10, 0, 0, ip], 1));
         let slot = self.peers[to].admission.admit(from.ip(), hub.clock.now());
         let role = Role::Listening(slot.unwrap(), Arc::default());
         let now = hub.clock.now();

@@ -130,6 +130,26 @@ fn strangers_never_take_the_places_that_the_nodes_own_devices_need() {
 }
 
 #[test]
+fn strangers_of_one_network_take_a_part_of_the_places_and_no_more() {
+    let (mut world, net) = full(1, 32);
+    let mut greet = |n: u8, ip: [u8; 4]| {
+        let mut raw = RawPeer::dialling_from(&net, 0, key(50 + n).address(), ip);
+        raw.say(&mut world, 1, &hello());
+        raw.heard(&mut world);
+        raw
+    };
+    let same: Vec<_> = (0..6).map(|n| greet(n, [203, 0, 113, n])).collect();
+    let refused = same.iter().filter(|raw| raw.stop().is_some()).count();
+    assert_eq!(refused, 2);
+    let other = greet(10, [198, 51, 100, 1]);
+    assert_eq!(other.stop(), None);
+    // In a house there may be many nodes.
+    let house: Vec<_> = (20..26).map(|n| greet(n, [192, 168, 1, 1])).collect();
+    assert!(house.iter().all(|raw| raw.stop().is_none()));
+    assert_eq!(net.count(0), 4 + 1 + 6);
+}
+
+#[test]
 fn a_node_that_is_wanted_finds_a_place_although_strangers_have_come_first() {
     let (mut world, net) = full(1, 4);
     let wanted = key(70).address();

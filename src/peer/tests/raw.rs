@@ -32,7 +32,12 @@ pub fn hello() -> PeerHello {
 impl RawPeer {
     /// A node that has dialled node `to`, after TLS.
     pub fn dialling(net: &Net, to: usize, address: Address, ip: u8) -> RawPeer {
-        let line = net.lock().dialled_by_test(to, address, ip);
+        RawPeer::dialling_from(net, to, address, [10, 0, 0, ip])
+    }
+
+    /// The same from anywhere.
+    pub fn dialling_from(net: &Net, to: usize, address: Address, ip: [u8; 4]) -> RawPeer {
+        let line = net.lock().dialled_by_test(to, address, (ip, 1).into());
         RawPeer::new(net, line, true)
     }
 

@@ -184,7 +184,7 @@ fn a_link_that_is_to_be_kept_is_not_recycled_and_comes_back_with_growing_pauses(
         port: 51_055,
     };
     hub.pool().keep(vec![wanted.clone()], world.now());
-    assert_eq!(hub.pool().due(world.now()).0, [wanted.clone()]);
+    assert_eq!(hub.pool().due(world.now()).0, vec![wanted.clone()]);
     net.link(&mut world, 0, 1).unwrap();
     world.pass(terms().idle_after * 3);
     assert_eq!(net.count(0), 1);
@@ -197,7 +197,7 @@ fn a_link_that_is_to_be_kept_is_not_recycled_and_comes_back_with_growing_pauses(
         assert!(due.is_empty());
         pauses.push(next.unwrap().since(world.now()));
         world.pass(*pauses.last().unwrap());
-        assert_eq!(hub.pool().due(world.now()).0, [wanted.clone()]);
+        assert_eq!(hub.pool().due(world.now()).0, vec![wanted.clone()]);
         assert!(net.link(&mut world, 0, 1).is_err());
     }
     assert!(pauses[0] <= Duration::from_millis(1_500), "{pauses:?}");

@@ -254,11 +254,22 @@ fn a_node_that_is_dialled_again_and_again_does_not_fill_the_memory() {
 }
 
 #[test]
-fn a_session_that_is_kept_warm_does_not_use_up_max_bytes() {
+fn a_session_that_is_kept_warm_is_told_of_and_does_not_use_up_max_bytes() {
     let other = Payee {
         node: Address([9; 20]),
         ..payee()
     };
+    // Its tickets say where else the device is.
+    let mut payer = begun(None);
+    payer.begin(other);
+    let terms = payer.answer(other.node, &ask(0), &carried(0, 0));
+    let hints = Hints {
+        relays: vec![other.node, NODE],
+        time: Some(EPOCH * EPOCH_SECONDS + 9),
+        ..Hints::default()
+    };
+    let said = terms.unwrap().unwrap().local_address;
+    assert_eq!(said, hints.to_bytes().unwrap());
     for (limit, warm) in [
         (Some(16 * MIB), MIB / 4),
         (Some(MIB / 2), MIB / 16),

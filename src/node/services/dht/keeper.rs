@@ -129,6 +129,7 @@ impl Keeper {
                 self.publish_own();
             }
             Event::Alive { id, at, rtt } => {
+                self.look_at_clocks();
                 let unix = house.clock.best();
                 network.peers.answered(id, at, rtt, unix);
             }
