@@ -63,6 +63,10 @@ pub enum Goal {
     Value,
 }
 
+/// Of a candidate: whether it will ask for a cookie before it answers, and how dear
+/// it is otherwise; of equally close ones the lowest is asked first.
+pub type Cost<'a> = &'a dyn Fn(&Contact) -> (bool, u64);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Fresh,
@@ -199,10 +203,10 @@ impl Lookup {
             return;
         }
         let far = distance(&self.target, &contact.id);
-        let place = self.candidates.partition_point(|c| c.far < far);
-        if place >= CANDIDATES_MAX {
+        if self.candidates.len() >= CANDIDATES_MAX && !self.make_room(&far) {
             return;
         }
+        let place = self.candidates.partition_point(|c| c.far < far);
         let candidate = Candidate {
             contact,
             far,
@@ -213,16 +217,22 @@ impl Lookup {
             asked_twice: false,
         };
         self.candidates.insert(place, candidate);
-        if self.candidates.len() > CANDIDATES_MAX {
-            // The farthest that nobody waits for. Those that we began with are kept:
-            // they are the way back when all others turn out to be made up.
-            let idle = |c: &Candidate| c.state != State::Asked && c.state != State::Late;
-            let last = self
-                .candidates
-                .iter()
-                .rposition(|c| idle(c) && (c.source != 0 || c.state == State::Failed));
-            self.candidates.remove(last.unwrap_or(CANDIDATES_MAX));
-        }
+    }
+
+    /// Drops a candidate for one that is `far` away: of somebody whom nobody believes,
+    /// or else the farthest, if it is farther, for which nobody waits. Those that we
+    /// began with are kept: they are the way back when all others turn out to be made up.
+    fn make_room(&mut self, far: &[u8; 20]) -> bool {
+        let all = &self.candidates;
+        let made_up = all
+            .iter()
+            .rposition(|c| c.state == State::Fresh && self.lies(c.source));
+        let idle = |c: &Candidate| {
+            let waited_for = matches!(c.state, State::Asked | State::Late);
+            !waited_for && (c.source != 0 || c.state == State::Failed) && c.far > *far
+        };
+        let place = made_up.or_else(|| all.iter().rposition(idle));
+        place.map(|place| self.candidates.remove(place)).is_some()
     }
 
     fn count(&self, state: State) -> usize {
@@ -247,8 +257,8 @@ impl Lookup {
     }
 
     /// Whom to ask now; none: nobody at the moment. `cost` tells two equally close
-    /// ones apart: the lower is asked first.
-    pub fn next(&mut self, cost: &dyn Fn(&Contact) -> u64) -> Option<Contact> {
+    /// ones apart.
+    pub fn next(&mut self, cost: Cost<'_>) -> Option<Contact> {
         let waiting = self.count(State::Asked);
         if waiting >= self.alpha
             || waiting + self.count(State::Late) >= self.alpha * (LATE_FACTOR + 1)
@@ -271,7 +281,7 @@ impl Lookup {
     }
 
     /// Its place and the path that wants it; none: the whole lookup does.
-    fn choose(&self, cost: &dyn Fn(&Contact) -> u64) -> Option<(usize, Option<u8>)> {
+    fn choose(&self, cost: Cost<'_>) -> Option<(usize, Option<u8>)> {
         let paths = self.all_paths();
         // Paths that wait for nobody come first, in turn.
         for idle in [true, false] {
@@ -298,22 +308,21 @@ impl Lookup {
 
     /// The closest of `places` that was not asked yet; of equally close ones that of
     /// the least cost.
-    fn best(
-        &self,
-        places: impl Iterator<Item = usize>,
-        cost: &dyn Fn(&Contact) -> u64,
-    ) -> Option<usize> {
+    fn best(&self, places: impl Iterator<Item = usize>, cost: Cost<'_>) -> Option<usize> {
         let fresh = places.filter_map(|place| {
             let candidate = self.candidates.get(place)?;
             (candidate.state == State::Fresh).then_some((place, candidate))
         });
         let ranked = fresh.min_by_key(|(_, candidate)| {
+            let (stranger, cost) = cost(&candidate.contact);
             let bits = shared_bits(&self.target, &candidate.contact.id);
-            let bits = match self.goal {
-                Goal::Nodes => bits,
-                Goal::Value => bits.min(self.zone),
+            // On the way a step of one bit less is nothing beside a round trip more.
+            let near = bits + usize::from(!stranger && bits < self.zone);
+            let near = match self.goal {
+                Goal::Nodes => near,
+                Goal::Value => near.min(self.zone),
             };
-            (std::cmp::Reverse(bits), cost(&candidate.contact))
+            (std::cmp::Reverse(near), cost)
         });
         ranked.map(|(place, _)| place)
     }
@@ -509,3 +518,6 @@ impl Lookup {
         others.next().map(|c| c.contact)
     }
 }
+
+#[cfg(test)]
+mod tests;
