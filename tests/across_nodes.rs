@@ -257,6 +257,10 @@ fn nodes_with_wrong_clocks_take_part_and_their_devices_are_found() {
             let info = call(&node, "chr_node_info");
             (known(&node) >= 5 && info["clock_trusted"] == false).then_some(())
         });
+        until(SOON, "the node goes by their clocks", || {
+            let info = call(&node, "chr_node_info");
+            (info["clock_trusted"] == false).then_some(())
+        });
         let name = format!("p{host}");
         let (_publisher, device) = publish(home.path(), &name, &spec, &[&node]);
         let (_forwarder, listen) = Device::forward(

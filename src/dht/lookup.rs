@@ -63,6 +63,10 @@ pub enum Goal {
     Value,
 }
 
+/// Of a candidate: whether it will ask for a cookie before it answers, and how dear
+/// it is otherwise; of equally close ones the lowest is asked first.
+pub type Cost<'a> = &'a dyn Fn(&Contact) -> (bool, u64);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Fresh,
@@ -80,6 +84,9 @@ struct Candidate {
     contact: Contact,
     far: [u8; 20],
     state: State,
+    /// The paths on which it was named, as bits.
+    paths: u32,
+    /// The one on which it was asked.
     path: u8,
     /// Which answer named it: its place in `sources`.
     source: u8,
@@ -158,7 +165,7 @@ impl Lookup {
         };
         for (place, contact) in start.iter().enumerate() {
             let path = place % usize::from(paths);
-            lookup.insert(*contact, path as u8, 0);
+            lookup.insert(*contact, 1 << path, 0);
         }
         lookup
     }
@@ -175,12 +182,15 @@ impl Lookup {
         self.requests
     }
 
-    fn insert(&mut self, contact: Contact, path: u8, source: u8) {
+    fn insert(&mut self, contact: Contact, paths: u32, source: u8) {
         if contact.id == self.own || contact.id == Address::ZERO {
             return;
         }
         let known = |c: &Candidate| c.contact.id == contact.id;
         if let Some(place) = self.candidates.iter().position(known) {
+            if let Some(candidate) = self.candidates.get_mut(place) {
+                candidate.paths |= paths;
+            }
             let doubted = self.candidates.get(place).map(|c| c.source);
             if doubted.is_some_and(|source| self.lies(source)) {
                 // Somebody else vouches for it, and says where it is.
@@ -193,29 +203,36 @@ impl Lookup {
             return;
         }
         let far = distance(&self.target, &contact.id);
-        let place = self.candidates.partition_point(|c| c.far < far);
-        if place >= CANDIDATES_MAX {
+        if self.candidates.len() >= CANDIDATES_MAX && !self.make_room(&far) {
             return;
         }
+        let place = self.candidates.partition_point(|c| c.far < far);
         let candidate = Candidate {
             contact,
             far,
             state: State::Fresh,
-            path,
+            paths,
+            path: 0,
             source,
             asked_twice: false,
         };
         self.candidates.insert(place, candidate);
-        if self.candidates.len() > CANDIDATES_MAX {
-            // The farthest that nobody waits for. Those that we began with are kept:
-            // they are the way back when all others turn out to be made up.
-            let idle = |c: &Candidate| c.state != State::Asked && c.state != State::Late;
-            let last = self
-                .candidates
-                .iter()
-                .rposition(|c| idle(c) && (c.source != 0 || c.state == State::Failed));
-            self.candidates.remove(last.unwrap_or(CANDIDATES_MAX));
-        }
+    }
+
+    /// Drops a candidate for one that is `far` away: of somebody whom nobody believes,
+    /// or else the farthest, if it is farther, for which nobody waits. Those that we
+    /// began with are kept: they are the way back when all others turn out to be made up.
+    fn make_room(&mut self, far: &[u8; 20]) -> bool {
+        let all = &self.candidates;
+        let made_up = all
+            .iter()
+            .rposition(|c| c.state == State::Fresh && self.lies(c.source));
+        let idle = |c: &Candidate| {
+            let waited_for = matches!(c.state, State::Asked | State::Late);
+            !waited_for && (c.source != 0 || c.state == State::Failed) && c.far > *far
+        };
+        let place = made_up.or_else(|| all.iter().rposition(idle));
+        place.map(|place| self.candidates.remove(place)).is_some()
     }
 
     fn count(&self, state: State) -> usize {
@@ -233,15 +250,15 @@ impl Lookup {
                 State::Fresh => self.desperate || !self.lies(c.source),
                 State::Asked | State::Late | State::Answered => true,
             };
-            there && path.is_none_or(|path| c.path == path)
+            there && path.is_none_or(|path| c.paths & (1 << path) != 0)
         });
         let fits = alive.filter(move |(_, c)| tally.admit(c.contact.at.ip()));
         fits.map(|(place, _)| place).take(most)
     }
 
     /// Whom to ask now; none: nobody at the moment. `cost` tells two equally close
-    /// ones apart: the lower is asked first.
-    pub fn next(&mut self, cost: &dyn Fn(&Contact) -> u64) -> Option<Contact> {
+    /// ones apart.
+    pub fn next(&mut self, cost: Cost<'_>) -> Option<Contact> {
         let waiting = self.count(State::Asked);
         if waiting >= self.alpha
             || waiting + self.count(State::Late) >= self.alpha * (LATE_FACTOR + 1)
@@ -249,10 +266,11 @@ impl Lookup {
         {
             return None;
         }
-        let place = self.choose(cost)?;
+        let (place, path) = self.choose(cost)?;
         let paths = self.all_paths();
         let candidate = self.candidates.get_mut(place)?;
         candidate.state = State::Asked;
+        candidate.path = path.unwrap_or(candidate.paths.trailing_zeros() as u8);
         self.requests += 1;
         self.turn = (candidate.path + 1) % paths;
         Some(candidate.contact)
@@ -262,7 +280,8 @@ impl Lookup {
         self.paths.saturating_mul(self.winds).max(1)
     }
 
-    fn choose(&self, cost: &dyn Fn(&Contact) -> u64) -> Option<usize> {
+    /// Its place and the path that wants it; none: the whole lookup does.
+    fn choose(&self, cost: Cost<'_>) -> Option<(usize, Option<u8>)> {
         let paths = self.all_paths();
         // Paths that wait for nobody come first, in turn.
         for idle in [true, false] {
@@ -278,32 +297,32 @@ impl Lookup {
                     Goal::Value => self.k,
                 };
                 let best = self.best(self.window(Some(path), wide), cost);
-                if best.is_some() {
-                    return best;
+                if let Some(best) = best {
+                    return Some((best, Some(path)));
                 }
             }
         }
-        self.best(self.window(None, self.k), cost)
+        let best = self.best(self.window(None, self.k), cost)?;
+        Some((best, None))
     }
 
     /// The closest of `places` that was not asked yet; of equally close ones that of
     /// the least cost.
-    fn best(
-        &self,
-        places: impl Iterator<Item = usize>,
-        cost: &dyn Fn(&Contact) -> u64,
-    ) -> Option<usize> {
+    fn best(&self, places: impl Iterator<Item = usize>, cost: Cost<'_>) -> Option<usize> {
         let fresh = places.filter_map(|place| {
             let candidate = self.candidates.get(place)?;
             (candidate.state == State::Fresh).then_some((place, candidate))
         });
         let ranked = fresh.min_by_key(|(_, candidate)| {
+            let (stranger, cost) = cost(&candidate.contact);
             let bits = shared_bits(&self.target, &candidate.contact.id);
-            let bits = match self.goal {
-                Goal::Nodes => bits,
-                Goal::Value => bits.min(self.zone),
+            // On the way a step of one bit less is nothing beside a round trip more.
+            let near = bits + usize::from(!stranger && bits < self.zone);
+            let near = match self.goal {
+                Goal::Nodes => near,
+                Goal::Value => near.min(self.zone),
             };
-            (std::cmp::Reverse(bits), cost(&candidate.contact))
+            (std::cmp::Reverse(near), cost)
         });
         ranked.map(|(place, _)| place)
     }
@@ -323,7 +342,7 @@ impl Lookup {
             return;
         };
         candidate.state = State::Answered;
-        let (path, source) = (candidate.path, candidate.source);
+        let (paths, source) = (candidate.paths, candidate.source);
         self.judge(source, true);
         let number = self.sources.len();
         if named.is_empty() || number > usize::from(u8::MAX) {
@@ -331,7 +350,7 @@ impl Lookup {
         }
         self.sources.push(Source::default());
         for contact in named.iter().take(self.k) {
-            self.insert(*contact, path, number as u8);
+            self.insert(*contact, paths, number as u8);
         }
     }
 
@@ -470,7 +489,7 @@ impl Lookup {
         let mut dealt = false;
         for candidate in &mut self.candidates {
             if candidate.state == State::Fresh && candidate.source == 0 {
-                candidate.path = path;
+                candidate.paths = 1 << path;
                 path += 1;
                 if path >= self.paths * 2 {
                     path = self.paths;
@@ -499,3 +518,6 @@ impl Lookup {
         others.next().map(|c| c.contact)
     }
 }
+
+#[cfg(test)]
+mod tests;

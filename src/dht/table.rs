@@ -361,3 +361,6 @@ impl Bucket {
         self.spares.push(Spare { contact, proven });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,15 +67,15 @@ pub struct NetworkStats {
     pub history: Option<()>,
 }
 
-/// Percentiles of round trips in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+/// Percentiles of round trips in milliseconds, rounded up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Latency {
-    /// Half of them take less.
-    pub p50: f64,
-    /// Nine of ten take less.
-    pub p90: f64,
-    /// All but one of a hundred take less.
-    pub p99: f64,
+    /// Half of them take no longer.
+    pub p50: u64,
+    /// Nine of ten take no longer.
+    pub p90: u64,
+    /// All but one of a hundred take no longer.
+    pub p99: u64,
 }
 
 impl Latency {
@@ -85,8 +85,8 @@ impl Latency {
         micros.sort_unstable();
         let last = micros.len().checked_sub(1)?;
         let at = |percent: usize| {
-            let micros = micros.get(last * percent / 100).copied().unwrap_or(0);
-            micros as f64 / 1000.0
+            let micros = micros.get(last * percent / 100).copied();
+            micros.unwrap_or(0).div_ceil(1000)
         };
         Some(Latency {
             p50: at(50),
@@ -118,8 +118,8 @@ mod tests {
     fn percentiles_of_few_round_trips_are_some_of_them() {
         assert_eq!(Latency::of(Vec::new()), None);
         let one = Latency::of(vec![1500]).unwrap();
-        assert_eq!((one.p50, one.p90, one.p99), (1.5, 1.5, 1.5));
+        assert_eq!((one.p50, one.p90, one.p99), (2, 2, 2));
         let many = Latency::of((0..=100).rev().map(|n| n * 1000).collect()).unwrap();
-        assert_eq!((many.p50, many.p90, many.p99), (50.0, 90.0, 99.0));
+        assert_eq!((many.p50, many.p90, many.p99), (50, 90, 99));
     }
 }

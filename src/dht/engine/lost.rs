@@ -9,7 +9,7 @@
 //! whoever turns out to be near.
 
 use super::requests::Why;
-use super::{Engine, Serve};
+use super::Engine;
 use crate::dht::peer::Peer;
 use crate::time::Moment;
 use crate::wire::dht::{Body, Contact};
@@ -110,9 +110,9 @@ impl Engine {
         if now < self.next_lost || !self.is_joined() {
             return;
         }
-        let interval = match self.config.serve {
-            Serve::No => LOST_INTERVAL_CLIENT,
-            _ => LOST_INTERVAL,
+        let interval = match self.serving() {
+            true => LOST_INTERVAL,
+            false => LOST_INTERVAL_CLIENT,
         };
         self.next_lost = now + self.numbers.about(interval);
         self.lost.retain(|lost| now.since(lost.since) < LOST_LIFE);

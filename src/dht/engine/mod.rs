@@ -282,8 +282,8 @@ impl Engine {
         op
     }
 
-    /// Like [`Engine::find_value`], but asks the whole replica set and takes the
-    /// newest of all answers: for callers whom the quick answer has misled.
+    /// Like [`Engine::find_value`], but takes the newest that half of the replica set
+    /// has: for callers whom the quick answer has misled.
     pub fn find_newest(&mut self, now: Moment, key: Address) -> Op {
         let op = self.begin();
         self.search(now, Some(op), key, search::Purpose::Newest);

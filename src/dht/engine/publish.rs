@@ -140,12 +140,13 @@ impl Engine {
         }
     }
 
-    /// What is known of `key` here without asking anybody.
-    pub(super) fn here(&self, now: Moment, key: &Address) -> Vec<ValidRecord> {
+    /// What is known of `key` here without asking anybody: what this node publishes
+    /// itself, and what it keeps for others.
+    pub(super) fn here(&self, now: Moment, key: &Address) -> (Vec<ValidRecord>, Vec<ValidRecord>) {
         let own = self.own.iter().map(|own| &own.record);
         let own = own.filter(|record| record.key() == *key && record.until() > self.wall.unix);
-        let stored = self.storage.get(now, self.wall, key);
-        own.chain(stored).cloned().collect()
+        let stored = self.storage.get(now, self.wall, key).into_iter();
+        (own.cloned().collect(), stored.cloned().collect())
     }
 }
 

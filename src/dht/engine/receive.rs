@@ -114,6 +114,11 @@ impl Engine {
                 let rtt = rtt.unwrap_or_default();
                 let (id, at) = (contact.id, contact.at);
                 self.event(Event::Alive { id, at, rtt });
+                if cookie.is_none() || self.hours.median(now).is_none() {
+                    // It has asked us, which does not prove that it answers; we need
+                    // a cookie of it; and only a PONG tells the time and where we are seen.
+                    self.check(now, contact);
+                }
             }
             Heard::Waits(Some(oldest)) => self.check(now, oldest),
             Heard::Waits(None) | Heard::Known | Heard::Refused => {}
@@ -193,7 +198,7 @@ impl Engine {
                 }
                 _ => self.refused_lookup(now, step, &from.id),
             },
-            Why::Store(step) => {
+            Why::Store(step, _) => {
                 let good = matches!(&body, Body::Stored { codes } if codes.first() == Some(&0));
                 self.answered_store(now, step, good);
             }
@@ -225,7 +230,7 @@ impl Engine {
         }
         match why {
             Why::Lookup(step) => self.silent_lookup(now, step, &contact.id),
-            Why::Store(step) => self.answered_store(now, step, false),
+            Why::Store(step, _) => self.answered_store(now, step, false),
             Why::Outside => self.reach.promised(now, false),
             _ => {}
         }

@@ -30,13 +30,21 @@ pub(super) struct Step {
     pub(super) hop: u32,
 }
 
+impl Step {
+    /// The same step so many rounds later.
+    fn after(mut self, rounds: u32) -> Step {
+        self.round += rounds;
+        self
+    }
+}
+
 /// What a request was sent for.
 #[derive(Clone, Debug)]
 pub(super) enum Why {
     /// A step of a search.
     Lookup(Step),
-    /// The record of a search.
-    Store(Step),
+    /// The record of a search; the second time.
+    Store(Step, bool),
     /// Whether a node of the table, or one that waits for a place, is there.
     Check,
     /// Whether a seed or a remembered node is there.
@@ -226,7 +234,7 @@ impl Engine {
         let again = pending.challenges + 1;
         let Pending { body, mut why, .. } = pending;
         let mut search = None;
-        if let Why::Lookup(step) | Why::Store(step) = &mut why {
+        if let Why::Lookup(step) | Why::Store(step, _) = &mut why {
             step.round += 1;
             search = Some(step.search);
         }
@@ -236,7 +244,7 @@ impl Engine {
         if !sent {
             self.unanswered(now, lost.0, lost.1);
         } else if let Some(search) = search {
-            self.count(search);
+            self.count(search, true);
         }
     }
 
@@ -253,14 +261,26 @@ impl Engine {
             }
             let alive = pending.deadline > now;
             if !alive {
-                over.push((pending.contact(), pending.why.clone()));
+                over.push((pending.contact(), pending.why.clone(), pending.body.clone()));
             }
             alive
         });
-        for (contact, why) in over {
+        for (contact, why, body) in over {
             self.stats.timeouts += 1;
             self.unheard = self.unheard.saturating_add(1);
-            self.unanswered(now, contact, why);
+            match why {
+                // One packet more for a replica more: at a loss of 5 % each way two of
+                // twenty would miss the record, and answer with an old one later.
+                Why::Store(step, false) => {
+                    let again = step.after(1);
+                    if self.ask(now, contact, body, Why::Store(again, true)) {
+                        self.count(step.search, false);
+                    } else {
+                        self.unanswered(now, contact, why);
+                    }
+                }
+                _ => self.unanswered(now, contact, why),
+            }
         }
         for (step, id) in late {
             self.late(now, step, &id);

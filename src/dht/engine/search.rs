@@ -18,8 +18,11 @@ use std::net::SocketAddr;
 pub(super) const SEARCHES_MAX: usize = 256;
 /// Answers with a mutable value that a search waits for: one alone could be an old
 /// one that a liar kept, and whoever looks a name up has nothing to notice it by.
-/// (Who is sent to a node where a device is not any more notices.)
 const MUTABLE_VOTES: usize = 3;
+/// Answers with a device's presence likewise. One of fifty replicas has missed the
+/// latest one of a network in which nodes stay for an hour; who is sent to a node
+/// that is gone waits for a connection in vain, and then for a longer search.
+const PRESENCE_VOTES: usize = 2;
 
 /// A copy of a value found is left with a node that is not farther from the key than
 /// this many places beyond the replica set: the life of copies halves with each.
@@ -33,7 +36,8 @@ const REFRESH_WIDTH: usize = 5;
 pub(super) enum Purpose {
     /// Records; the first answer that is enough.
     Value,
-    /// Records; the newest of the whole replica set.
+    /// Records; the newest that half of the replica set has: more than an attacker
+    /// from four networks can be of it (8 of 20).
     Newest,
     /// The closest nodes.
     Nodes,
@@ -87,7 +91,11 @@ impl Engine {
         let terms = Terms {
             own: self.id,
             k,
-            alpha: self.config.alpha,
+            // Somebody has waited in vain already.
+            alpha: match purpose {
+                Purpose::Newest => self.config.alpha * 2,
+                _ => self.config.alpha,
+            },
             paths: self.config.paths,
             exempt: self.exempt(),
             network: self.table.network_size(),
@@ -112,10 +120,15 @@ impl Engine {
             requests: 0,
             challenged: 0,
         };
-        for record in self.here(now, &target) {
+        let (own, stored) = self.here(now, &target);
+        let certain = !own.is_empty();
+        if !stored.is_empty() {
+            search.holders.push(self.id);
+        }
+        for record in own.into_iter().chain(stored) {
             search.choice.know(record);
         }
-        if matches!(search.purpose, Purpose::Value) && !search.choice.is_empty() {
+        if matches!(search.purpose, Purpose::Value) && (certain || search.has_enough()) {
             self.found(now, search);
             return;
         }
@@ -134,11 +147,12 @@ impl Engine {
         Some(search)
     }
 
-    /// A request of the search with this number was challenged, and is sent again.
-    pub(super) fn count(&mut self, id: u64) {
+    /// A request of the search with this number is sent again, because it was
+    /// challenged or because nobody answered.
+    pub(super) fn count(&mut self, id: u64, challenged: bool) {
         if let Some(search) = self.place_of(id).and_then(|p| self.searches.get_mut(p)) {
             search.requests += 1;
-            search.challenged += 1;
+            search.challenged += u32::from(challenged);
         }
     }
 
@@ -203,18 +217,20 @@ impl Engine {
         }
     }
 
-    fn dear(&self, now: Moment, contact: &Contact, noise: u64) -> u64 {
+    fn dear(&self, now: Moment, contact: &Contact, noise: u64) -> (bool, u64) {
         let (id, at) = (&contact.id, contact.at);
         let peer = self.table.get(id).filter(|peer| peer.contact.at == at);
+        let cookie = self.cookie_of(now, id, at) != 0;
         let seen = Seen {
             peer,
             met: self.strangers.rtt(now, at),
-            cookie: self.cookie_of(now, id, at) != 0,
+            cookie,
         };
         // One number for all, mixed with the id: the same for each call of a choice.
         let own = u64::from_be_bytes(id.0.first_chunk().copied().unwrap_or_default());
         let noise = (own ^ noise).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 32;
-        cost(self.config.prefer, seen, &self.network, now, noise)
+        let cost = cost(self.config.prefer, seen, &self.network, now, noise);
+        (!cookie, cost)
     }
 
     /// A node has answered a step of a search.
@@ -253,11 +269,12 @@ impl Engine {
             true => search.lookup.refused(from),
             false => search.lookup.answered(from, contacts),
         }
-        let votes = match search.choice.records().first().map(|r| r.kind()) {
-            Some(Kind::Mutable) => MUTABLE_VOTES,
-            _ => 1,
+        let enough = match search.purpose {
+            Purpose::Value => search.has_enough(),
+            Purpose::Newest => search.holders.len() >= self.config.k.div_ceil(2),
+            _ => false,
         };
-        if matches!(search.purpose, Purpose::Value) && search.holders.len() >= votes {
+        if enough {
             self.found(now, search);
         } else {
             self.drive(now, search);
@@ -333,7 +350,7 @@ impl Engine {
                 let mut waiting = 0;
                 for contact in closest {
                     let body = self.store_body(&record);
-                    if self.ask(now, contact, body, Why::Store(search.step())) {
+                    if self.ask(now, contact, body, Why::Store(search.step(), false)) {
                         search.requests += 1;
                         waiting += 1;
                     }
@@ -415,6 +432,18 @@ impl Search {
             round: self.round + 1,
             hop: self.hop + 1,
         }
+    }
+
+    /// Whether so many nodes have answered with records that a quick answer can be
+    /// given.
+    fn has_enough(&self) -> bool {
+        let votes = match self.choice.records().first().map(|record| record.kind()) {
+            None => return false,
+            Some(Kind::Mutable) => MUTABLE_VOTES,
+            Some(Kind::Presence) => PRESENCE_VOTES,
+            Some(_) => 1,
+        };
+        self.holders.len() >= votes
     }
 
     fn cost(&self, now: Moment) -> Cost {

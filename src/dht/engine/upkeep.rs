@@ -15,7 +15,7 @@
 
 use super::requests::Why;
 use super::search::Purpose;
-use super::{Engine, Event, Serve};
+use super::{Engine, Event};
 use crate::dht::id::in_bucket;
 use crate::time::Moment;
 use crate::wire::dht::Contact;
@@ -79,8 +79,10 @@ impl Engine {
         self.standing == Standing::Joined
     }
 
+    /// Whether it only asks. Also while it is not known whether strangers reach it:
+    /// nobody needs it yet.
     fn is_client(&self) -> bool {
-        self.config.serve == Serve::No
+        !self.serving()
     }
 
     /// When [`Engine::upkeep`] has something to do.

@@ -171,11 +171,13 @@ impl PeerBook {
         rows.len()
     }
 
-    /// Nodes to begin with.
+    /// Nodes to begin with, the best first.
     #[must_use]
     pub fn known(&self) -> Vec<Known> {
         let rows = self.lock();
-        rows.values().filter_map(|row| row.now.known()).collect()
+        let mut best: Vec<&PeerHistory> = rows.values().map(|row| &row.now).collect();
+        best.sort_by_key(|row| std::cmp::Reverse(row.rank()));
+        best.into_iter().filter_map(PeerHistory::known).collect()
     }
 
     /// Where a node was reached last.

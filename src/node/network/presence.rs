@@ -11,8 +11,11 @@
 //! [`Presences`] is what sessions talk to; it outlives the DHT, so that all is
 //! published anew when that is restarted. [`Queue`] decides, without I/O.
 
+use crate::dht::record::presence_key;
+use crate::dht::service::Handle;
 use crate::edge::server::Announce;
 use crate::identity::Address;
+use crate::node::house::Place;
 use crate::time::{Clock, Moment};
 use crate::wire::presence::{DevicePresence, UNTIL_MAX};
 use smol::channel::{bounded, Receiver, Sender};
@@ -170,6 +173,8 @@ impl Queue {
 /// See the module's text.
 pub struct Presences {
     queue: Mutex<Queue>,
+    /// Knows what other nodes have said, while it runs.
+    dht: Place<Handle>,
     clock: Arc<dyn Clock>,
     wake: (Sender<()>, Receiver<()>),
 }
@@ -180,6 +185,7 @@ impl Presences {
     pub fn new(clock: Arc<dyn Clock>) -> Arc<Presences> {
         Arc::new(Presences {
             queue: Mutex::default(),
+            dht: Place::default(),
             clock,
             wake: bounded(1),
         })
@@ -198,6 +204,22 @@ impl Presences {
     pub fn set_joined(&self, joined: bool) {
         self.lock().set_joined(joined);
         self.changed();
+    }
+
+    /// The DHT runs, or does not any more.
+    pub fn set_dht(&self, dht: Option<Handle>) {
+        match dht {
+            Some(dht) => self.dht.put(dht),
+            None => drop(self.dht.clear()),
+        }
+    }
+
+    /// The newest `t` of a device in the records that this node keeps.
+    fn stored(&self, device: &Address) -> u64 {
+        let Some(dht) = self.dht.get() else { return 0 };
+        let records = dht.stored(presence_key(device));
+        let times = records.iter().map(|record| record.entry().order);
+        times.max().unwrap_or(0)
     }
 
     /// The next device to publish, if one is due.
@@ -227,7 +249,8 @@ impl Presences {
 
 impl Announce for Presences {
     fn last(&self, device: Address) -> u64 {
-        self.lock().last(&device)
+        let own = self.lock().last(&device);
+        own.max(self.stored(&device))
     }
 
     fn came(&self, presence: DevicePresence) {

@@ -69,7 +69,7 @@ fn what_a_node_knew_is_there_after_a_restart() {
     let mut second = known(2, 5, 0);
     second.contact.at = at(7);
     second.last_seen = NOW + 5;
-    assert_eq!(again.known(), [known(1, 9, 1), second]);
+    assert_eq!(again.known(), [second, known(1, 9, 1)], "the best first");
     assert_eq!(again.list(&[])[0].connection_count, 1);
 }
 
