@@ -190,7 +190,7 @@ impl<P: Protocol> Pump<P> {
         Stop::Lost(if self.secured {
             how.to_owned()
         } else {
-            format!("{how} before TLS stood: it is not such a port of a node, or the node takes no more connections")
+            format!("{how} before TLS stood: it is no device port of a node, or the node takes no more connections")
         })
     }
 
