@@ -117,7 +117,7 @@ pub struct Lookup {
     requests: u16,
     /// Nobody else is left: those whom nobody believes are asked, too.
     desperate: bool,
-    /// Bits that a node near the target shares with it.
+    /// Bits that a node well inside the replica set shares with the target.
     zone: usize,
     winds: u8,
 }
@@ -160,7 +160,9 @@ impl Lookup {
             turn: 0,
             requests: 0,
             desperate: false,
-            zone: zone.max(1.0).log2().ceil().min(160.0) as usize,
+            // Twice as close as the edge of the replica set: near it every other one
+            // is outside.
+            zone: (zone.max(1.0).log2() + 1.0).round().min(160.0) as usize,
             winds: 1,
         };
         for (place, contact) in start.iter().enumerate() {

@@ -14,11 +14,12 @@
 //! | `serve` | answers requests |
 //! | `requests`, `cookies` | own requests: numbers, cookies, time-outs |
 //! | `search`, `publish` | lookups and what they are for; own records |
-//! | `upkeep`, `lost` | joining, isolation, living contacts, healing |
+//! | `upkeep`, `fill`, `lost` | joining, isolation, living contacts, buckets, healing |
 //! | `reach`, `hours` | our outside address, whether strangers reach it, the time |
 //! | `sync` | comparing records with other replicas |
 
 mod cookies;
+mod fill;
 mod gate;
 mod hours;
 mod lost;
@@ -105,10 +106,11 @@ pub struct Engine {
     /// Contacts that missed a request, and when they are asked again.
     doubts: Vec<(Moment, Contact)>,
     next_refresh: Moment,
+    refresh_wait: Duration,
     /// Buckets to be filled, by shared bits, the last one first.
     fills: Vec<u8>,
     /// Buckets that are being filled.
-    filling: usize,
+    filling: Vec<fill::Fill>,
     lost: Vec<lost::Lost>,
     next_lost: Moment,
     returns: Vec<Moment>,
@@ -166,8 +168,9 @@ impl Engine {
             hurry_until: now,
             doubts: Vec::new(),
             next_refresh: now,
+            refresh_wait: Duration::ZERO,
             fills: Vec::new(),
-            filling: 0,
+            filling: Vec::new(),
             lost: Vec::new(),
             next_lost: now,
             returns: Vec::new(),
