@@ -249,3 +249,59 @@ fn devices_on_two_nodes_meet() {
     assert!(row["bytes_out"].as_u64().unwrap() >= 3 << 20, "{row}");
     drop(forwarder);
 }
+
+#[test]
+fn devices_that_come_together_are_all_told_and_none_before_its_turn() {
+    use chr_node::edge::device::{Device, DeviceEvent, DeviceOptions, NodeAddress};
+    use chr_node::identity::SecretKey;
+    use smol::Executor;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    const DEVICES: u64 = 50;
+    /// A second.
+    const RATE: u64 = 10;
+    let homes: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
+    let first = node_at(16, homes[0].path(), &[]);
+    let seed = first.seed();
+    let second = node_at(17, homes[1].path(), &[("SEED_LIST", &seed)]);
+    wait_for(&first, "joined the network");
+    wait_for(&second, "joined the network");
+    let kept = |node: &Node| {
+        let stats = node.ask("network_stats");
+        stats["dht"]["values"].as_u64().unwrap()
+    };
+    // Both have published themselves.
+    until(SOON, "the nodes' own records", || {
+        (kept(&second) == 2).then_some(())
+    });
+    let address: NodeAddress = first.address().parse().unwrap();
+    let executor = Arc::new(Executor::new());
+    let inner = executor.clone();
+    let began = Instant::now();
+    let devices = smol::block_on(executor.run(async move {
+        let start = |_| {
+            let options = DeviceOptions::new(SecretKey::generate(), vec![address.clone()]);
+            Device::start(options, &inner).unwrap()
+        };
+        let devices: Vec<Device> = (0..DEVICES).map(start).collect();
+        for device in &devices {
+            let event = device.next_event().await;
+            assert!(matches!(event, DeviceEvent::Ready { .. }), "{event:?}");
+        }
+        devices
+    }));
+    let (stop, stopped) = smol::channel::bounded::<()>(1);
+    let serving = std::thread::spawn(move || smol::block_on(executor.run(stopped.recv())));
+    until(SOON, "all devices are known to the other node", || {
+        let told = kept(&second) - 2;
+        let most = 1 + RATE * (began.elapsed().as_secs() + 1);
+        assert!(told <= most, "{told} after {:?}", began.elapsed());
+        (told == DEVICES).then_some(())
+    });
+    let least = Duration::from_secs(DEVICES / RATE - 1);
+    assert!(began.elapsed() >= least, "{:?}", began.elapsed());
+    drop(stop);
+    let _ = serving.join();
+    drop(devices);
+}

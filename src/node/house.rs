@@ -351,6 +351,11 @@ impl House {
         }
     }
 
+    /// Memory for records that are kept for others: of a small device's little.
+    pub fn record_memory(&self, most: usize) -> usize {
+        usize::try_from(self.memory / 16).map_or(most, |share| share.min(most))
+    }
+
     /// The node's key.
     pub fn key(&self) -> &SecretKey {
         self.identity.key()

@@ -180,7 +180,7 @@ impl Core {
                 },
                 Phase::Standing(standing),
             ) => {
-                standing.received(link.receive(port, bytes, first, last, now)?);
+                standing.received(link.receive(port, bytes, first, last, now)?, now);
                 Ok(())
             }
             (Piece::Control { kind, id, body }, Phase::Standing(_)) => {

@@ -41,8 +41,8 @@ pub(super) struct Standing {
     ping: Option<(u32, Moment, Moment)>,
     measured: Moment,
     had_ports: bool,
-    /// Something was carried since the last tick.
-    carried: bool,
+    /// When it was looked after last: in every turn, before anything is sent.
+    turn: Moment,
 }
 
 /// A link's place in the pool; leaving scope takes it off and ends its ports.
@@ -68,20 +68,20 @@ impl Standing {
             ping: None,
             measured: now,
             had_ports: false,
-            carried: false,
+            turn: now,
         }
     }
 
     /// Payload of a port has come.
-    pub fn received(&mut self, bytes: usize) {
+    pub fn received(&mut self, bytes: usize, now: Moment) {
         self.member.count_in(bytes);
-        self.carried = true;
+        self.member.mark_used(now);
     }
 
     /// Payload of a port has left.
     pub fn sent(&mut self, bytes: usize) {
         self.member.count_out(bytes);
-        self.carried = true;
+        self.member.mark_used(self.turn);
     }
 
     /// The answer to our question has come.
@@ -120,7 +120,8 @@ impl Standing {
     fn settle(&mut self, link: &Link, heard: Moment, now: Moment) {
         self.member.hear(heard);
         let has_ports = link.port_count() > 0;
-        if std::mem::take(&mut self.carried) || has_ports != self.had_ports {
+        self.turn = now;
+        if has_ports != self.had_ports {
             self.member.mark_used(now);
         }
         self.had_ports = has_ports;

@@ -6,11 +6,12 @@ use crate::dht::choice::{cost, Seen};
 use crate::dht::id::{distance, share};
 use crate::dht::lookup::{Goal, Lookup, Terms};
 use crate::dht::record::{Choice, Kind, Refusal, ValidRecord};
-use crate::dht::seal::Verify;
+use crate::dht::seal::{Verify, Wall};
 use crate::dht::subnet::concerns;
 use crate::identity::Address;
 use crate::time::Moment;
 use crate::wire::dht::{Body, Contact};
+use crate::wire::presence::UNTIL_MAX;
 use std::net::SocketAddr;
 
 /// Searches at a time that are asked for. Each takes up to 15 KB and a few requests; who
@@ -19,10 +20,13 @@ pub(super) const SEARCHES_MAX: usize = 256;
 /// Answers with a mutable value that a search waits for: one alone could be an old
 /// one that a liar kept, and whoever looks a name up has nothing to notice it by.
 const MUTABLE_VOTES: usize = 3;
-/// Answers with a device's presence likewise. One of fifty replicas has missed the
-/// latest one of a network in which nodes stay for an hour; who is sent to a node
-/// that is gone waits for a connection in vain, and then for a longer search.
+/// Answers with a presence that a search waits for when the first one is old.
 const PRESENCE_VOTES: usize = 2;
+/// A presence that has at least so many seconds left was signed lately: nodes sign those
+/// of their devices again when half of the time is over. One with less may be of a
+/// node that has gone, known to a replica that missed the news; who is sent there
+/// waits for a connection in vain, so another replica is heard first.
+const PRESENCE_FRESH: u64 = UNTIL_MAX / 3;
 
 /// A copy of a value found is left with a node that is not farther from the key than
 /// this many places beyond the replica set: the life of copies halves with each.
@@ -128,7 +132,7 @@ impl Engine {
         for record in own.into_iter().chain(stored) {
             search.choice.know(record);
         }
-        if matches!(search.purpose, Purpose::Value) && (certain || search.has_enough()) {
+        if matches!(search.purpose, Purpose::Value) && certain {
             self.found(now, search);
             return;
         }
@@ -270,7 +274,7 @@ impl Engine {
             false => search.lookup.answered(from, contacts),
         }
         let enough = match search.purpose {
-            Purpose::Value => search.has_enough(),
+            Purpose::Value => search.has_enough(&self.id, self.wall),
             Purpose::Newest => search.holders.len() >= self.config.k.div_ceil(2),
             _ => false,
         };
@@ -297,9 +301,11 @@ impl Engine {
         }
     }
 
-    /// An answer is late: the search goes on without it.
+    /// An answer is late: the search goes on without it. What is asked now needed no
+    /// answer, so it is no further round.
     pub(super) fn late(&mut self, now: Moment, step: Step, node: &Address) {
-        if let Some(mut search) = self.take(step) {
+        if let Some(place) = self.place_of(step.search) {
+            let mut search = self.searches.swap_remove(place);
             search.lookup.late(node);
             self.drive(now, search);
         }
@@ -435,13 +441,19 @@ impl Search {
     }
 
     /// Whether so many nodes have answered with records that a quick answer can be
-    /// given.
-    fn has_enough(&self) -> bool {
-        let votes = match self.choice.records().first().map(|record| record.kind()) {
-            None => return false,
-            Some(Kind::Mutable) => MUTABLE_VOTES,
-            Some(Kind::Presence) => PRESENCE_VOTES,
-            Some(_) => 1,
+    /// given. What is kept here is one voice, but not alone: nobody may have told
+    /// this node for long.
+    fn has_enough(&self, own: &Address, wall: Wall) -> bool {
+        let others = self.holders.iter().any(|holder| holder != own);
+        let Some(record) = self.choice.records().first().filter(|_| others) else {
+            return false;
+        };
+        let votes = match record.kind() {
+            Kind::Mutable => MUTABLE_VOTES,
+            Kind::Presence if record.until() < wall.unix.saturating_add(PRESENCE_FRESH) => {
+                PRESENCE_VOTES
+            }
+            _ => 1,
         };
         self.holders.len() >= votes
     }

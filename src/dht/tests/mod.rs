@@ -6,5 +6,7 @@
     clippy::indexing_slicing
 )]
 
+mod defence;
+mod healing;
 mod joining;
 mod world;

@@ -45,6 +45,8 @@ pub(super) struct World {
     pub(super) rng: fastrand::Rng,
     /// Datagrams and bytes that were sent.
     pub(super) sent: u64,
+    /// Calls of `tick`.
+    pub(super) ticks: u64,
     places: BTreeMap<SocketAddr, usize>,
     queue: BTreeMap<(Moment, u64), Item>,
     number: u64,
@@ -66,6 +68,7 @@ impl World {
             island: BTreeSet::new(),
             rng: fastrand::Rng::with_seed(seed),
             sent: 0,
+            ticks: 0,
             places: BTreeMap::new(),
             queue: BTreeMap::new(),
             number: 0,
@@ -226,6 +229,7 @@ impl World {
                     if self.hosts[host].next_tick == Some(at) {
                         self.hosts[host].next_tick = None;
                         if self.hosts[host].engine.is_some() {
+                            self.ticks += 1;
                             self.order(host, |engine, now, wall| engine.tick(now, wall));
                         }
                     }

@@ -88,10 +88,13 @@ fn of_those_that_are_silent_the_least_loaded_goes() {
     let mut ports = load(&mut world, &net, &[1, 2]);
     let a = Program::new(3);
     world.connect_at(0, &a);
-    let b = Program::new(12);
-    let link = world.connect_at(2, &b);
-    let _ = link;
+    let b = Program::new(20);
+    world.connect_at(2, &b);
+    net.tell(&b, &[2]);
     ports.push(join(&mut world, &a, &b, "tcp:81"));
+    // The one with one port was of use later than the one with two.
+    world.pass(Duration::from_secs(5));
+    crate::edge::tests::world::write(&ports[0].0, b"x").unwrap();
     world.pass(QUIET + Duration::from_secs(1));
     net.link(&mut world, 0, 3).unwrap();
     assert!(!linked(&net, 0).contains(&net.address(1)));

@@ -62,6 +62,20 @@ pub fn run(options: &Options) -> Report {
         mean(&found.asked),
         small(12.0),
     );
+    report.figure(
+        "value_hops",
+        "… rounds without challenges, mean",
+        "",
+        mean(&found.hops),
+        Target::None,
+    );
+    report.figure(
+        "value_mean",
+        "… takes, mean",
+        "round trips",
+        mean(&found.took) / world.net.round_trip().as_secs_f64(),
+        Target::None,
+    );
     tools::trips(&world, &found, &mut report, Target::None, Target::None);
     report.figure(
         "node_rounds",

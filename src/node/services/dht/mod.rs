@@ -36,7 +36,9 @@ impl Dht {
             let port = house.network.sockets.port()?;
             Some(SocketAddr::new(ip, port))
         });
+        let usual = Config::default();
         Config {
+            quota_bytes: house.record_memory(usual.quota_bytes),
             serve: match network.serve {
                 Wish::Auto => Serve::Auto,
                 Wish::Yes => Serve::Yes,
@@ -45,7 +47,7 @@ impl Dht {
             exempt_private: network.subnet_limits != SubnetLimits::Always,
             outside,
             interfaces: addresses(house),
-            ..Config::default()
+            ..usual
         }
     }
 }
