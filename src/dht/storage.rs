@@ -28,6 +28,7 @@ use super::merkle;
 use super::record::{Kind, Record, Refusal, ValidRecord, SLOTS};
 use super::seal::{Verify, Wall};
 use crate::identity::Address;
+use crate::sorted;
 use crate::time::Moment;
 use crate::wire::presence::{AHEAD_MAX, UNTIL_MAX};
 use room::Pool;
@@ -199,7 +200,7 @@ impl Storage {
             .filter(|stored| !stored.over(now, wall))
             .map(|stored| &stored.record)
             .collect();
-        found.sort_by_key(|r| std::cmp::Reverse((r.entry().order, r.entry().until)));
+        sorted::sort_by(&mut found, |a, b| a.newest_first(b));
         found
     }
 

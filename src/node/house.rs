@@ -24,6 +24,7 @@ use crate::platform::memory::Memory;
 use crate::ports::{Budget, Switchboard};
 use crate::rpc::Door;
 use crate::session::AdmissionLimits;
+use crate::sorted;
 use crate::store::{Recovery, Store, StoreError};
 use crate::ticket::{Book, FleetRule, Policy, Rules};
 use crate::time::{Clock, Moment};
@@ -373,8 +374,7 @@ impl House {
     /// The numbers of the ports for devices.
     pub fn edge_ports(&self) -> Vec<u16> {
         let mut ports: Vec<u16> = self.edge.places.iter().map(SocketAddr::port).collect();
-        ports.sort_unstable();
-        ports.dedup();
+        sorted::sort_and_dedup(&mut ports);
         ports
     }
 

@@ -10,9 +10,9 @@ use crate::rpc::{
     DhtStats, Health, HealthReason, HealthState, Latency, NetworkStats, NodeInfo, NodeView,
     PeerInfo,
 };
+use crate::sorted::Map;
 use crate::ticket::epoch_of;
 use crate::time::Clock;
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -245,8 +245,8 @@ impl NodeView for House {
 
 impl House {
     /// What went wrong since the start, by category.
-    fn errors(&self, dht: Option<&(Stats, u64)>) -> BTreeMap<&'static str, u64> {
-        let mut errors = BTreeMap::new();
+    fn errors(&self, dht: Option<&(Stats, u64)>) -> Map<&'static str, u64> {
+        let mut errors = Map::new();
         let record = self.record.get();
         let failures = record.map(|r| r.lock().unwrap_or_else(PoisonError::into_inner).failures);
         errors.insert("services_restarted", failures.unwrap_or(0));

@@ -18,11 +18,11 @@ use super::terms::{PeerError, PeerFacts, PeerStatus, Wanted};
 use crate::dht::subnet::{is_private, narrow};
 use crate::identity::Address;
 use crate::ports::Link;
+use crate::sorted::{self, Map};
 use crate::time::Moment;
 use crate::wire::code::Code;
 use crate::wire::control::Close;
 use smol::channel::{bounded, Receiver, Sender};
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -106,9 +106,9 @@ pub(super) struct Pool {
     node: Address,
     /// Most links, dials included.
     pub max: usize,
-    members: BTreeMap<Address, Vec<Arc<Member>>>,
-    dials: BTreeMap<Address, Vec<Sender<Outcome>>>,
-    wanted: BTreeMap<Address, Keep>,
+    members: Map<Address, Vec<Arc<Member>>>,
+    dials: Map<Address, Vec<Sender<Outcome>>>,
+    wanted: Map<Address, Keep>,
     next: u64,
     /// No links come about any more.
     pub stopped: bool,
@@ -119,9 +119,9 @@ impl Pool {
         Pool {
             node,
             max,
-            members: BTreeMap::new(),
-            dials: BTreeMap::new(),
-            wanted: BTreeMap::new(),
+            members: Map::new(),
+            dials: Map::new(),
+            wanted: Map::new(),
             next: 0,
             stopped: false,
         }
@@ -241,7 +241,7 @@ impl Pool {
         let member = Arc::new(Member::new(self.next, who, link, facts, now));
         self.next += 1;
         member.kept.store(wanted, Ordering::Relaxed);
-        let row = self.members.entry(id).or_default();
+        let row = self.members.get_or_insert_with(id, Vec::new);
         row.push(member.clone());
         if row.len() > 1 {
             for other in row.iter() {
@@ -266,7 +266,9 @@ impl Pool {
             .iter()
             .filter(|m| m.is_live() && Some(m.number) != current)
             .collect();
-        others.sort_by_key(|m| m.link.port_count());
+        sorted::sort_by(&mut others, |a, b| {
+            a.link.port_count().cmp(&b.link.port_count())
+        });
         let surplus = (others.len() + 1).saturating_sub(LINKS_OF_ONE);
         for member in others.into_iter().take(surplus) {
             member

@@ -6,6 +6,7 @@
 //! address than the one that was asked is no answer. So such a socket is told
 //! for each datagram where it arrived (IP_PKTINFO), and answers from there.
 
+use crate::sorted;
 use nix::sys::socket::{
     bind, setsockopt, socket, sockopt, AddressFamily, SockType, SockaddrStorage,
 };
@@ -198,8 +199,7 @@ pub fn interfaces() -> Vec<IpAddr> {
             v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
         })
         .collect();
-    addresses.sort_unstable();
-    addresses.dedup();
+    sorted::sort_and_dedup(&mut addresses);
     addresses
 }
 

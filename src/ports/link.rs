@@ -32,6 +32,7 @@ pub(super) use state::{Declined, Ending, Far, Port, Stage, State};
 use super::budget::Budget;
 use super::queue::Chunk;
 use crate::identity::Address;
+use crate::sorted::{self, Map};
 use crate::wire::code::Code;
 use crate::wire::control::{short_text, Close, Message};
 use std::collections::{BTreeMap, VecDeque};
@@ -137,7 +138,7 @@ impl Link {
                 waker: None,
                 idle: false,
                 ending: None,
-                published: BTreeMap::new(),
+                published: Map::new(),
                 growth: 0,
                 rtt: Duration::ZERO,
                 remote_high: 0,
@@ -299,7 +300,7 @@ impl Link {
             ));
         }
         let allow = allow.map(|mut a| {
-            a.sort_unstable();
+            sorted::sort(&mut a);
             a
         });
         st.published.insert(name.to_owned(), Publication { allow });

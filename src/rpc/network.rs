@@ -2,8 +2,8 @@
 //! field is always there, `null` where the node does not know; bytes and times are
 //! whole numbers, scores go from 0 to 1.
 
+use crate::sorted::{self, Map};
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// One known node, connected or not: an item of `peer_list`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -54,7 +54,7 @@ pub struct NetworkStats {
     /// Round trips to those who are connected; `None` while none was measured.
     pub latency_ms: Option<Latency>,
     /// What went wrong since the start, by category.
-    pub errors: BTreeMap<&'static str, u64>,
+    pub errors: Map<&'static str, u64>,
     /// Resident memory.
     pub memory_bytes: Option<u64>,
     /// Share of one core in the latest ten seconds.
@@ -82,7 +82,7 @@ impl Latency {
     /// Of round trips in microseconds, in any order; `None` without any.
     #[must_use]
     pub fn of(mut micros: Vec<u64>) -> Option<Latency> {
-        micros.sort_unstable();
+        sorted::sort(&mut micros);
         let last = micros.len().checked_sub(1)?;
         let at = |percent: usize| {
             let micros = micros.get(last * percent / 100).copied();

@@ -10,12 +10,12 @@ use crate::identity::Address;
 use crate::platform::socket::Tuning;
 use crate::ports::local::End;
 use crate::session::dial::{addresses, dial};
+use crate::sorted::Map;
 use crate::task;
 use crate::wire::code::Code;
 use crate::wire::control::allow_list_fits;
 use async_io::Async;
 use smol::Executor;
-use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
@@ -110,7 +110,7 @@ pub async fn serve(
     executor: Arc<Executor<'static>>,
     failed: Failed,
 ) {
-    let by_name: BTreeMap<String, Arc<Publication>> = publications
+    let by_name: Map<String, Arc<Publication>> = publications
         .into_iter()
         .map(|p| (p.name(), Arc::new(p)))
         .collect();

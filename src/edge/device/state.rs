@@ -11,10 +11,11 @@ use super::{DeviceEvent, EVENTS_MAX};
 use crate::identity::Address;
 use crate::ports::local::End;
 use crate::ports::Link;
+use crate::sorted::Map;
 use crate::time::Moment;
 use crate::wire::code::Code;
 use crate::wire::control::Publish;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -25,9 +26,9 @@ pub(super) struct Standing {
     /// Where the node was reached.
     place: String,
     /// Publish requests that wait for their answer.
-    asked: BTreeMap<u32, String>,
+    asked: Map<u32, String>,
     /// The answers.
-    published: BTreeMap<String, bool>,
+    published: Map<String, bool>,
 }
 
 /// A node that a slot is busy with, from dialling to the end of the session.
@@ -45,9 +46,9 @@ pub(super) struct State {
     sessions: Vec<Standing>,
     claims: [Option<Claim>; SLOTS],
     /// Nodes of which the program has heard that they cannot be kept warm.
-    complained: BTreeSet<usize>,
+    complained: Vec<usize>,
     /// What is published, and for whom.
-    publications: BTreeMap<String, Option<Vec<Address>>>,
+    publications: Map<String, Option<Vec<Address>>>,
     pub events: VecDeque<DeviceEvent>,
     wakers: Vec<Waker>,
     ready_told: bool,
@@ -85,10 +86,13 @@ impl State {
     /// An attempt at a node failed. While a session stands, that is told once a
     /// node: the device works, and the node may be away for a week.
     pub fn trouble(&mut self, node: usize, reason: String) {
-        if self.sessions.is_empty() || self.complained.insert(node) {
+        if self.sessions.is_empty() {
             self.tell(DeviceEvent::Trouble { reason });
-        } else {
+        } else if self.complained.contains(&node) {
             log::debug!("{reason}");
+        } else {
+            self.complained.push(node);
+            self.tell(DeviceEvent::Trouble { reason });
         }
     }
 
@@ -145,14 +149,14 @@ impl State {
             self.settled = false;
         }
         if let Some(claim) = self.claims.get(slot).copied().flatten() {
-            self.complained.remove(&claim.node);
+            self.complained.retain(|node| *node != claim.node);
         }
         self.sessions.push(Standing {
             slot,
             link: link.clone(),
             place: place.to_owned(),
-            asked: BTreeMap::new(),
-            published: BTreeMap::new(),
+            asked: Map::new(),
+            published: Map::new(),
         });
         if let Some(session) = self.sessions.last_mut() {
             for (name, allow) in &self.publications {

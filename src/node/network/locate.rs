@@ -13,6 +13,7 @@ use crate::dht::Outcome;
 use crate::identity::Address;
 use crate::peer::{Links, PeerError};
 use crate::ports::{Link, Locate, Locating, Refusal};
+use crate::sorted;
 use crate::task;
 use crate::time::{Clock, Moment};
 use crate::wire::code::Code;
@@ -199,7 +200,7 @@ impl Inner {
                 }
             }
         }
-        found.sort_by_key(|presence| std::cmp::Reverse(presence.t));
+        sorted::sort_by(&mut found, |a, b| b.t.cmp(&a.t));
         let found = Arc::new(Answer {
             presences: found,
             alone: outcome == Outcome::Failed,

@@ -11,9 +11,9 @@ use crate::dht::{Contact, Known};
 use crate::identity::Address;
 use crate::peer::PeerStatus;
 use crate::rpc::PeerInfo;
+use crate::sorted::{self, Map};
 use crate::store::{Record, Store, Table};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -148,10 +148,10 @@ struct Row {
 
 /// See the module's text.
 #[derive(Default)]
-pub struct PeerBook(Mutex<BTreeMap<Address, Row>>);
+pub struct PeerBook(Mutex<Map<Address, Row>>);
 
 impl PeerBook {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Address, Row>> {
+    fn lock(&self) -> MutexGuard<'_, Map<Address, Row>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -166,7 +166,7 @@ impl PeerBook {
         let mut rows = self.lock();
         for now in found {
             let written = Some(now.clone());
-            rows.entry(now.id).or_insert(Row { now, written });
+            rows.get_or_insert_with(now.id, || Row { now, written });
         }
         rows.len()
     }
@@ -176,7 +176,7 @@ impl PeerBook {
     pub fn known(&self) -> Vec<Known> {
         let rows = self.lock();
         let mut best: Vec<&PeerHistory> = rows.values().map(|row| &row.now).collect();
-        best.sort_by_key(|row| std::cmp::Reverse(row.rank()));
+        sorted::sort_by(&mut best, |a, b| b.rank().cmp(&a.rank()));
         best.into_iter().filter_map(PeerHistory::known).collect()
     }
 
@@ -303,7 +303,7 @@ impl PeerBook {
             info.bytes_out = link.bytes_out;
         }
         let score = |info: &PeerInfo| info.reliability_score.unwrap_or(0.0);
-        list.sort_by(|a, b| {
+        sorted::sort_by(&mut list, |a, b| {
             let by_score = score(b).total_cmp(&score(a));
             b.connected.cmp(&a.connected).then(by_score)
         });
@@ -326,15 +326,15 @@ impl PeerHistory {
     }
 }
 
-fn row(rows: &mut BTreeMap<Address, Row>, id: Address) -> &mut Row {
-    rows.entry(id).or_insert_with(|| Row {
+fn row(rows: &mut Map<Address, Row>, id: Address) -> &mut Row {
+    rows.get_or_insert_with(id, || Row {
         now: PeerHistory::new(id),
         written: None,
     })
 }
 
 /// Forgets those that are worth least, but for `except`, who just came.
-fn shrink(rows: &mut BTreeMap<Address, Row>, except: Address) {
+fn shrink(rows: &mut Map<Address, Row>, except: Address) {
     while rows.len() > PEERS_MAX {
         let others = rows.values().map(|row| &row.now);
         let least = others

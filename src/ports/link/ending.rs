@@ -3,6 +3,7 @@
 use super::{violation, Declined, Ending, Far, Link, Stage, Violation};
 use crate::ports::local::End;
 use crate::ports::switchboard::Refusal;
+use crate::sorted::Map;
 use crate::wire::code::Code;
 use crate::wire::control::{short_text, Abort};
 
@@ -102,7 +103,7 @@ impl Link {
         let (ports, searches) = {
             let mut st = self.lock();
             st.gone = true;
-            st.published.clear();
+            st.published = Map::new();
             st.openings.clear();
             st.ready.clear();
             st.control = Vec::new();

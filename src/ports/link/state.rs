@@ -7,6 +7,7 @@ use crate::ports::local::{End, LocalEnd};
 use crate::ports::queue::Queue;
 use crate::ports::search::Searches;
 use crate::ports::window::{Window, CROWDED, INITIAL, INITIAL_CROWDED};
+use crate::sorted::Map;
 use crate::time::Moment;
 use crate::wire::code::Code;
 use crate::wire::control::{encode, is_datagram_port, Close, Credit, Finish, Message};
@@ -112,7 +113,7 @@ pub(in crate::ports) struct State {
     pub waker: Option<Waker>,
     pub idle: bool,
     pub ending: Option<Close>,
-    pub published: BTreeMap<String, Publication>,
+    pub published: Map<String, Publication>,
     pub growth: usize,
     pub rtt: Duration,
     pub remote_high: u32,

@@ -14,6 +14,7 @@ use crate::node::network::locate::{Locator, Parts};
 use crate::node::network::peers::PEERS_MAX;
 use crate::node::supervisor::{Beats, End, Later, Restart, Running, Service};
 use crate::platform::udp::interfaces;
+use crate::sorted;
 use crate::task;
 use crate::time::Clock;
 use keeper::Keeper;
@@ -140,8 +141,7 @@ fn addresses(house: &House) -> Vec<IpAddr> {
     let mut found = interfaces();
     let bound = house.network.sockets.places.iter().map(SocketAddr::ip);
     found.extend(bound.filter(|ip| !ip.is_unspecified()));
-    found.sort_unstable();
-    found.dedup();
+    sorted::sort_and_dedup(&mut found);
     found
 }
 
