@@ -84,6 +84,9 @@ struct Candidate {
     contact: Contact,
     far: [u8; 20],
     state: State,
+    /// The paths on which it was named, as bits.
+    paths: u32,
+    /// The one on which it was asked.
     path: u8,
     /// Which answer named it: its place in `sources`.
     source: u8,
@@ -164,7 +167,7 @@ impl Lookup {
         };
         for (place, contact) in start.iter().enumerate() {
             let path = place % usize::from(paths);
-            lookup.insert(*contact, path as u8, 0);
+            lookup.insert(*contact, 1 << path, 0);
         }
         lookup
     }
@@ -181,12 +184,15 @@ impl Lookup {
         self.requests
     }
 
-    fn insert(&mut self, contact: Contact, path: u8, source: u8) {
+    fn insert(&mut self, contact: Contact, paths: u32, source: u8) {
         if contact.id == self.own || contact.id == Address::ZERO {
             return;
         }
         let known = |c: &Candidate| c.contact.id == contact.id;
         if let Some(place) = self.candidates.iter().position(known) {
+            if let Some(candidate) = self.candidates.get_mut(place) {
+                candidate.paths |= paths;
+            }
             let doubted = self.candidates.get(place).map(|c| c.source);
             if doubted.is_some_and(|source| self.lies(source)) {
                 // Somebody else vouches for it, and says where it is.
@@ -207,7 +213,8 @@ impl Lookup {
             contact,
             far,
             state: State::Fresh,
-            path,
+            paths,
+            path: 0,
             source,
             asked_twice: false,
         };
@@ -245,7 +252,7 @@ impl Lookup {
                 State::Fresh => self.desperate || !self.lies(c.source),
                 State::Asked | State::Late | State::Answered => true,
             };
-            there && path.is_none_or(|path| c.path == path)
+            there && path.is_none_or(|path| c.paths & (1 << path) != 0)
         });
         let fits = alive.filter(move |(_, c)| tally.admit(c.contact.at.ip()));
         fits.map(|(place, _)| place).take(most)
@@ -261,10 +268,11 @@ impl Lookup {
         {
             return None;
         }
-        let place = self.choose(cost)?;
+        let (place, path) = self.choose(cost)?;
         let paths = self.all_paths();
         let candidate = self.candidates.get_mut(place)?;
         candidate.state = State::Asked;
+        candidate.path = path.unwrap_or(candidate.paths.trailing_zeros() as u8);
         self.requests += 1;
         self.turn = (candidate.path + 1) % paths;
         Some(candidate.contact)
@@ -274,7 +282,8 @@ impl Lookup {
         self.paths.saturating_mul(self.winds).max(1)
     }
 
-    fn choose(&self, cost: Cost<'_>) -> Option<usize> {
+    /// Its place and the path that wants it; none: the whole lookup does.
+    fn choose(&self, cost: Cost<'_>) -> Option<(usize, Option<u8>)> {
         let paths = self.all_paths();
         // Paths that wait for nobody come first, in turn.
         for idle in [true, false] {
@@ -290,12 +299,13 @@ impl Lookup {
                     Goal::Value => self.k,
                 };
                 let best = self.best(self.window(Some(path), wide), cost);
-                if best.is_some() {
-                    return best;
+                if let Some(best) = best {
+                    return Some((best, Some(path)));
                 }
             }
         }
-        self.best(self.window(None, self.k), cost)
+        let best = self.best(self.window(None, self.k), cost)?;
+        Some((best, None))
     }
 
     /// The closest of `places` that was not asked yet; of equally close ones that of
@@ -334,7 +344,7 @@ impl Lookup {
             return;
         };
         candidate.state = State::Answered;
-        let (path, source) = (candidate.path, candidate.source);
+        let (paths, source) = (candidate.paths, candidate.source);
         self.judge(source, true);
         let number = self.sources.len();
         if named.is_empty() || number > usize::from(u8::MAX) {
@@ -342,7 +352,7 @@ impl Lookup {
         }
         self.sources.push(Source::default());
         for contact in named.iter().take(self.k) {
-            self.insert(*contact, path, number as u8);
+            self.insert(*contact, paths, number as u8);
         }
     }
 
@@ -481,7 +491,7 @@ impl Lookup {
         let mut dealt = false;
         for candidate in &mut self.candidates {
             if candidate.state == State::Fresh && candidate.source == 0 {
-                candidate.path = path;
+                candidate.paths = 1 << path;
                 path += 1;
                 if path >= self.paths * 2 {
                     path = self.paths;

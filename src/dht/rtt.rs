@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// The least time-out: a device that is busy with a handshake answers later than
 /// its round trip says.
-pub const TIMEOUT_MIN: Duration = Duration::from_millis(250);
+pub const TIMEOUT_MIN: Duration = Duration::from_millis(500);
 /// The longest: beyond it a node is of no use to a lookup.
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(3);
 /// As long as nothing is measured (RFC 6298, section 2.1).
@@ -73,7 +73,7 @@ impl<const GAIN: u32> Estimate<GAIN> {
         if self.smoothed == 0 {
             return TIMEOUT_FIRST;
         }
-        let micros = u64::from(self.smoothed) + 4 * u64::from(self.deviation);
+        let micros = u64::from(self.smoothed) + 6 * u64::from(self.deviation);
         Duration::from_micros(micros).clamp(TIMEOUT_MIN, TIMEOUT_MAX)
     }
 

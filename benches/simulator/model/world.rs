@@ -199,6 +199,12 @@ impl World {
         self.drain(machine);
     }
 
+    /// How many nodes a machine has in its table.
+    pub fn table(&self, machine: usize) -> usize {
+        let engine = self.machines[machine].engine.as_ref();
+        engine.map_or(0, |engine| engine.stats().nodes)
+    }
+
     /// Something with the engine of a machine that is on.
     fn with<T>(
         &mut self,

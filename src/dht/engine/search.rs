@@ -291,9 +291,11 @@ impl Engine {
         }
     }
 
-    /// An answer is late: the search goes on without it.
+    /// An answer is late: the search goes on without it. What is asked now needed no
+    /// answer, so it is no further round.
     pub(super) fn late(&mut self, now: Moment, step: Step, node: &Address) {
-        if let Some(mut search) = self.take(step) {
+        if let Some(place) = self.place_of(step.search) {
+            let mut search = self.searches.swap_remove(place);
             search.lookup.late(node);
             self.drive(now, search);
         }

@@ -1,9 +1,10 @@
 //! IPv4 addresses as networks hand them out.
 //!
 //! A third of the machines stand at hosting companies, whose /24 networks are
-//! few and shared: a machine's is drawn from 3,000 with the weights of Zipf's
-//! law (exponent 1), so that the most popular hold several machines each. The rest are homes, in a /24 of
-//! their own but for chance. Private, loopback, documentation and multicast
+//! shared: a machine's is drawn from 10,000 with the weights of Zipf's law with the exponent
+//! 0.6. Of 10,000 machines the most popular network then has some 30 and a hundred have more
+//! than two, so that 3 % of all machines are beyond the limit of two a network. The
+//! rest are homes, in a /24 of their own but for chance. Private, loopback, documentation and multicast
 //! ranges are left out, since a node treats them differently.
 
 use fastrand::Rng;
@@ -11,7 +12,9 @@ use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 /// How many /24 networks of hosting companies there are.
-const HOSTED_NETWORKS: usize = 3_000;
+const HOSTED_NETWORKS: usize = 10_000;
+/// How much more popular the first are.
+const ZIPF: f64 = 0.6;
 
 /// Hands out addresses, none twice.
 pub struct Subnets {
@@ -27,7 +30,7 @@ impl Subnets {
         let mut sum = 0.0;
         let mut sums = Vec::with_capacity(HOSTED_NETWORKS);
         for rank in 1..=HOSTED_NETWORKS {
-            sum += 1.0 / rank as f64;
+            sum += (rank as f64).powf(-ZIPF);
             sums.push(sum);
         }
         Subnets {

@@ -29,12 +29,16 @@ pub fn run(options: &Options) -> Report {
     let end = world.now + Duration::from_secs(60 * minutes);
     fleet.pass(&mut world, end);
     let (mut serve, mut client) = (Vec::new(), Vec::new());
+    let (mut tables_serve, mut tables_client) = (Vec::new(), Vec::new());
     for (number, machine) in world.machines.iter().enumerate() {
         let bytes = (machine.traffic.bytes() - before[number]) as f64 / (60 * minutes) as f64;
+        let table = world.table(number) as f64;
         if machine.serves() {
             serve.push(bytes);
+            tables_serve.push(table);
         } else {
             client.push(bytes);
+            tables_client.push(table);
         }
     }
     report.figure(
@@ -67,6 +71,11 @@ pub fn run(options: &Options) -> Report {
         percentile(&client, 0.99),
         Target::None,
     );
+    report.note(format!(
+        "tables hold {:.1} nodes in the mean at a serving node, {:.1} at a client",
+        mean(&tables_serve),
+        mean(&tables_client)
+    ));
     tools::finish(&world, &mut report);
     report
 }

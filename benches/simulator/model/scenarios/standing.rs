@@ -29,6 +29,8 @@ pub fn run(options: &Options) -> Report {
         lookups,
         Duration::from_secs(300),
     );
+    let known: Vec<f64> = askers.iter().map(|n| world.table(*n) as f64).collect();
+    report.note(format!("tables hold {:.1} nodes in the mean", mean(&known)));
     let (nodes, overlap) = search(&mut world, lookups / 3);
 
     let small = Target::AtMost;
@@ -60,6 +62,20 @@ pub fn run(options: &Options) -> Report {
         mean(&found.asked),
         small(12.0),
     );
+    report.figure(
+        "value_hops",
+        "… rounds without challenges, mean",
+        "",
+        mean(&found.hops),
+        Target::None,
+    );
+    report.figure(
+        "value_mean",
+        "… takes, mean",
+        "round trips",
+        mean(&found.took) / world.net.round_trip().as_secs_f64(),
+        Target::None,
+    );
     tools::trips(&world, &found, &mut report, Target::None, Target::None);
     report.figure(
         "node_rounds",
@@ -81,6 +97,20 @@ pub fn run(options: &Options) -> Report {
         "",
         mean(&nodes.asked),
         small(50.0),
+    );
+    report.figure(
+        "node_hops",
+        "… rounds without challenges, mean",
+        "",
+        mean(&nodes.hops),
+        small(9.0),
+    );
+    report.figure(
+        "node_unchallenged",
+        "… requests without challenged ones, mean",
+        "",
+        mean(&nodes.unchallenged),
+        small(28.0),
     );
     report.figure(
         "node_p50",

@@ -76,6 +76,9 @@ pub struct Lookups {
     pub good: usize,
     pub rounds: Vec<f64>,
     pub requests: Vec<f64>,
+    /// Without challenges.
+    pub hops: Vec<f64>,
+    pub unchallenged: Vec<f64>,
     /// By count on the line.
     pub asked: Vec<f64>,
     /// Seconds, of those that were good.
@@ -95,6 +98,9 @@ impl Lookups {
         };
         self.rounds.push(f64::from(cost.rounds));
         self.requests.push(f64::from(cost.requests));
+        self.hops.push(f64::from(cost.hops));
+        self.unchallenged
+            .push(f64::from(cost.requests - cost.challenged));
         self.asked.push(done.asked as f64);
         if good {
             self.good += 1;
