@@ -117,10 +117,16 @@ impl Engine {
             }
             // Others are closer: a copy of a lookup, which lives the shorter the
             // farther off it is.
-            Some(beyond) => record.check(self.wall, verify).map(|record| {
-                let between = u32::try_from(beyond).unwrap_or(u32::MAX);
-                self.storage.cache(now, self.wall, record, between)
-            }),
+            Some(beyond) => {
+                let here = self.storage.get(now, self.wall, &record.key());
+                if here.iter().any(|other| other.bytes() == bytes) {
+                    return 0;
+                }
+                record.check(self.wall, verify).map(|record| {
+                    let between = u32::try_from(beyond).unwrap_or(u32::MAX);
+                    self.storage.cache(now, self.wall, record, between)
+                })
+            }
         };
         match kept {
             Ok(_) => 0,
