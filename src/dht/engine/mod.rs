@@ -78,6 +78,8 @@ pub struct Engine {
     looks: Bucket,
     /// Comparisons of records.
     comparing: Bucket,
+    /// Who has asked last to compare records, and when.
+    compared: Option<(SocketAddr, Moment)>,
 
     table: Table,
     storage: Storage,
@@ -146,6 +148,7 @@ impl Engine {
             gate: gate::Gate::new(now),
             looks: Bucket::full(serve::LOOK_BURST, now),
             comparing: Bucket::full(sync::SYNC_BURST, now),
+            compared: None,
             table: Table::new(id, bucket),
             storage: Storage::new(id, config.quota_bytes),
             network: NetworkEstimate::default(),
