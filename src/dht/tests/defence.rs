@@ -264,9 +264,9 @@ fn names_alone_get_nobody_into_a_table() {
 
 #[test]
 fn rented_networks_get_few_places_in_tables_and_answers() {
+    let rented = |c: &&Contact| c.at.ip().to_string().starts_with("198.51.");
     let mut world = World::grown(7, 30);
     let id = world.id(0);
-    let before = world.stats(0).nodes;
     // 100 nodes in four networks, all alive; each asks node 0.
     for n in 0..100u64 {
         let at = SocketAddr::from(([198, 51, (n % 4) as u8, 1 + n as u8], 51055));
@@ -279,12 +279,16 @@ fn rented_networks_get_few_places_in_tables_and_answers() {
     world.run(Duration::from_secs(60));
     // Two of each of four networks a bucket; ids are random, so they spread over
     // five or six buckets.
-    let nodes = world.stats(0).nodes;
-    assert!(nodes < before + 48, "{before} became {nodes}");
+    let known = world
+        .engine(0)
+        .contacts(world.now, crate::dht::testing::WALL, 500);
+    let known = known
+        .iter()
+        .filter(|known| known.in_table && rented(&&known.contact));
+    assert!((1..48).contains(&known.count()));
     let Some(Body::Nodes { contacts }) = ask(&mut world, public(800), 800, &find(id)) else {
         panic!("no answer");
     };
-    let rented = |c: &&Contact| c.at.ip().to_string().starts_with("198.51.");
     assert!(contacts.iter().filter(rented).count() <= 8);
 }
 
@@ -422,7 +426,9 @@ fn a_node_behind_a_nat_that_lets_nobody_in_serves_nobody() {
         "{:?}",
         world.hosts[node].events
     );
-    assert!(world.told(node, &Event::Reachable(false)));
+    // Where everybody is an acquaintance, a check proves nothing; nothing proves
+    // that strangers get in, either.
+    assert!(!world.told(node, &Event::Reachable(true)));
     assert!(!world.engine(node).serving());
     // The operator opens the router's port.
     world.hosts[node].behind_nat = false;
