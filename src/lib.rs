@@ -25,6 +25,7 @@
 //! | [`platform`] | what differs by OS and device: limits, CPU features, clocks |
 //! | [`time`] | the clock as an argument |
 //! | [`task`] | tasks, all of one shape |
+//! | [`sorted`] | lists in order: one sort for all types, small maps |
 //! | [`liveness`] | how a loop proves that it still turns |
 //!
 //! Which room may use which is a rule (docs/architecture.md); `tests/house.rs` checks it.
@@ -41,6 +42,7 @@ pub mod platform;
 pub mod ports;
 pub mod rpc;
 pub mod session;
+pub mod sorted;
 pub mod store;
 pub mod task;
 pub mod ticket;

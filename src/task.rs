@@ -5,10 +5,13 @@
 //! copy; the price is one pointer to follow at each wake-up.
 
 use smol::{Executor, Task};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Condvar, Mutex, PoisonError};
 
-type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What becomes a task.
+pub type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Runs `future` on `executor`. Dropping the task ends it.
 pub fn spawn(
@@ -18,7 +21,8 @@ pub fn spawn(
     spawn_boxed(executor, Box::pin(future))
 }
 
-fn spawn_boxed(executor: &Executor<'static>, future: Boxed) -> Task<()> {
+/// [`spawn`] for what has its box already.
+pub fn spawn_boxed(executor: &Executor<'static>, future: Boxed) -> Task<()> {
     executor.spawn(future)
 }
 
@@ -43,6 +47,47 @@ fn drive(executor: &Executor<'static>, task: Task<()>) {
     smol::block_on(executor.run(task));
 }
 
+/// What a thread waits for in others, one after the other. (The standard
+/// library's channels are 7 KB of code for each type that goes through them.)
+#[derive(Debug)]
+pub struct Inbox<T> {
+    waiting: Mutex<VecDeque<T>>,
+    come: Condvar,
+}
+
+impl<T> Default for Inbox<T> {
+    fn default() -> Inbox<T> {
+        Inbox {
+            waiting: Mutex::new(VecDeque::new()),
+            come: Condvar::new(),
+        }
+    }
+}
+
+impl<T> Inbox<T> {
+    /// Hands `item` to the thread that waits. Nothing bounds how many lie here:
+    /// that is up to those who put in.
+    pub fn put(&self, item: T) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push_back(item);
+        self.come.notify_one();
+    }
+
+    /// Takes the next; blocks the thread until there is one.
+    pub fn wait(&self) -> T {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(item) = waiting.pop_front() {
+                return item;
+            }
+            waiting = self
+                .come
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::panic, clippy::unwrap_used)]
@@ -61,6 +106,15 @@ mod tests {
             told.recv().await.unwrap() + 2
         });
         assert_eq!(sum, Some(42));
+    }
+
+    #[test]
+    fn a_thread_that_waits_gets_everything_in_its_order() {
+        let inbox = Arc::new(Inbox::default());
+        let other = inbox.clone();
+        let thread = std::thread::spawn(move || [other.wait(), other.wait(), other.wait()]);
+        (1..=3).for_each(|n| inbox.put(n));
+        assert_eq!(thread.join().unwrap(), [1, 2, 3]);
     }
 
     #[test]

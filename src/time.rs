@@ -43,7 +43,7 @@ pub trait Clock: Send + Sync {
     /// Seconds since 1970 by the wall clock, right or wrong.
     fn unix(&self) -> u64;
     /// Whether [`Clock::unix`] can be believed: later than the build date and
-    /// the floor that the store remembers.
+    /// the floor that the store remembers, and not contradicted by other nodes.
     fn trusted(&self) -> bool;
     /// The latest time that is known to have passed, in seconds since 1970.
     fn floor(&self) -> u64;

@@ -14,7 +14,7 @@ mod common;
 use chr_node::edge::device::{Device as LibraryDevice, DeviceEvent, DeviceOptions, NodeAddress};
 use chr_node::identity::SecretKey;
 use common::servers::{source_server, Route};
-use common::tools::files_below;
+use common::tools::{files_below, until};
 use common::*;
 use smol::Executor;
 use std::collections::{BTreeMap, BTreeSet};
@@ -242,8 +242,12 @@ fn files(folder: &Path) -> Vec<(std::path::PathBuf, std::time::SystemTime, u64)>
 
 fn watch_an_idle_node(sessions: usize) {
     let home = tempfile::tempdir().unwrap();
-    let data = home.path().to_owned();
-    let node = Node::start(&data);
+    let node = Node::start(home.path());
+    watch(home.path(), node, sessions);
+}
+
+fn watch(data: &Path, node: Node, sessions: usize) {
+    let data = data.to_owned();
     let pid = node.program.child.id();
     run(move |executor| async move {
         let address = node.address().parse().unwrap();
@@ -276,6 +280,24 @@ fn idle_sessions_do_not_wake_the_node() {
 #[test]
 fn a_node_without_sessions_sleeps_and_writes_nothing() {
     watch_an_idle_node(0);
+}
+
+#[test]
+fn a_node_among_others_sleeps_nearly_as_well() {
+    let homes: Vec<_> = (0..4).map(|_| tempfile::tempdir().unwrap()).collect();
+    let first = Node::start(homes[0].path());
+    let seed = [("SEED_LIST", &*first.seed())];
+    let others = homes[1..].iter();
+    let mut nodes: Vec<_> = others
+        .map(|home| Node::start_with(home.path(), &seed))
+        .collect();
+    for node in &nodes {
+        until(SOON, "it has joined", || {
+            let log = node.program.stderr();
+            log.contains("joined the network").then_some(())
+        });
+    }
+    watch(homes[3].path(), nodes.pop().unwrap(), 10);
 }
 
 #[cfg_attr(

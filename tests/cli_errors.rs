@@ -108,6 +108,39 @@ fn every_usage_error_is_one_line_with_a_remedy_and_exit_code_2() {
             &format!("forward 127.0.0.1:0 {ADDRESS}:80"),
             "--node HOST:PORT",
         ),
+        ("message", "0xADDR"),
+        (&format!("message {ADDRESS}"), "the text is missing"),
+        (&format!("message {ADDRESS} hi"), "--node HOST:PORT"),
+        (
+            "message camera hi --node localhost:1",
+            "names of devices are not supported in this version; write 0xADDR",
+        ),
+        (
+            "message 0x12 hi --node localhost:1",
+            "40 hexadecimal digits",
+        ),
+        (
+            &format!("message {ADDRESS} good morning --node localhost:1"),
+            "in quotes",
+        ),
+        (
+            &format!("message {ADDRESS} {} --node localhost:1", "x".repeat(8193)),
+            "8193 bytes, a message at most 8192",
+        ),
+        (
+            &format!("message {ADDRESS} hi --plain --node localhost:1"),
+            "--help",
+        ),
+        (
+            &format!("message {ADDRESS} hi --messages --node localhost:1"),
+            "--help",
+        ),
+        ("publish --messages", "--node HOST:PORT"),
+        ("publish --node localhost:1", "--messages"),
+        (
+            &format!("forward 1 {ADDRESS}:1 --messages --node localhost:1"),
+            "--help",
+        ),
         ("identity", "identity show"),
         ("identity show --identity a --data-dir b", "leave one out"),
     ] {
@@ -155,6 +188,7 @@ fn arguments_that_are_not_utf_8_are_an_error_and_no_crash() {
         &["publish"],
         &["run", "--data-dir"],
         &["run", "--set"],
+        &["message", ADDRESS],
         &["identity", "show", "--set"],
     ] {
         let output = program(folder.path()).args(before).arg(odd).output();
@@ -171,6 +205,7 @@ fn help_and_version_go_to_standard_output() {
         "run --help",
         "publish --help",
         "forward -h",
+        "message --help",
         "identity --help",
         "help forward",
     ] {
@@ -262,6 +297,7 @@ fn too_few_open_files_are_told_and_are_no_panic() {
         "run",
         "publish 1:public --node 127.0.0.1:1",
         "forward 1 0x00112233445566778899aabbccddeeff00112233:1 --node 127.0.0.1:1",
+        "message 0x00112233445566778899aabbccddeeff00112233 hi --node 127.0.0.1:1",
     ] {
         let program = env!("CARGO_BIN_EXE_chr-node");
         let mut command = Command::new("sh");

@@ -63,6 +63,7 @@ fn every_option_in_the_help_is_in_the_readme() {
         Topic::Run,
         Topic::Publish,
         Topic::Forward,
+        Topic::Message,
         Topic::Identity,
         Topic::Config,
         Topic::Demo,

@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("liveness", &[]),
     ("task", &[]),
+    ("sorted", &[]),
     ("wire", &["identity"]),
     ("tls", &["identity"]),
     ("config", &["platform"]),
@@ -118,7 +119,7 @@ fn a_room_does_not_reach_into_one_that_it_must_not_know() {
                 let known = rules.contains_key(used.as_str()) || used == "cli";
                 if known
                     && used != room
-                    && !["time", "liveness", "task"].contains(&used.as_str())
+                    && !["time", "liveness", "task", "sorted"].contains(&used.as_str())
                     && !allowed.contains(&used.as_str())
                 {
                     wrong.push(format!("{name} uses {used}"));

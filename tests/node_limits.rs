@@ -180,21 +180,27 @@ fn a_device_that_asks_without_reading_the_answers_is_sent_away() {
         };
         encode(number, &open, &mut opens);
     }
-    flood_once(&node, raw, &opens);
+    let raw = flood_once(&node, raw, &opens);
     ended(2);
+    drop(raw);
     Raw::admitted(&node, &key(), PAID);
 }
 
 /// As [`flood`], for frames that cannot be sent twice.
-fn flood_once(node: &Node, mut raw: Raw, frames: &[u8]) {
+fn flood_once(node: &Node, mut raw: Raw, frames: &[u8]) -> Raw {
     let before = node.program.rss();
     raw.socket
         .set_write_timeout(Some(Duration::from_secs(3)))
         .unwrap();
-    let whole = frames.chunks(64 * 1024).all(|part| raw.write(part).is_ok());
-    assert!(!whole, "the node took everything");
+    // What comes while a session is closing is thrown away, so all may be taken.
+    for part in frames.chunks(64 * 1024) {
+        if raw.write(part).is_err() {
+            break;
+        }
+    }
     let grown = node.program.rss().saturating_sub(before);
     assert!(grown < 3_000_000, "{grown} bytes for one session");
+    raw
 }
 
 #[test]

@@ -72,10 +72,10 @@ fn health_and_info_say_what_the_node_is_and_leave_no_field_out() {
         "version": env!("CARGO_PKG_VERSION"),
         "profile": "router",
         "edge_ports": [node.edge().port()],
-        "peer_port": null,
+        "peer_port": node.peer().port(),
         "public_address": "node.example",
         "devices": 2,
-        "peers": null,
+        "peers": 0,
         "clock_trusted": true,
         "health": "ok",
     });
@@ -104,7 +104,8 @@ fn run_json_names_what_can_be_dialled_and_is_gone_after_the_end() {
         assert!(fields.contains(&field), "{fields:?}");
     }
     assert_eq!(run["pid"], node.program.child.id());
-    assert!(run["peer"].is_null() && run["rpcs"].is_null());
+    assert!(run["rpcs"].is_null());
+    TcpStream::connect(run["peer"].as_str().unwrap()).unwrap();
     let edge = run["edge"].as_array().unwrap();
     assert_eq!(edge.len(), 2, "{edge:?}");
     for place in edge {
@@ -175,6 +176,7 @@ fn a_node_for_this_run_only_serves_and_writes_nothing() {
         .env("HOME", &folder)
         .env("DATA_DIR", &data)
         .env("EDGE2_PORT", "0")
+        .env("PEER2_PORT", "0")
         .env("RPC_PORT", "0")
         .env("CHR_NETWORK__BIND", "127.0.0.1")
         .env("LOG_LEVEL", "info")
@@ -290,6 +292,7 @@ fn a_data_folder_that_is_a_file_is_named() {
         .args(["run", "-q"])
         .env("DATA_DIR", &file)
         .env("EDGE2_PORT", "0")
+        .env("PEER2_PORT", "0")
         .env("RPC_PORT", "0");
     let said = run(&mut command, SOON);
     said.assert_one_line(1, &["cannot make the data folder", "--data-dir"]);

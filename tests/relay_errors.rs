@@ -149,14 +149,14 @@ fn a_node_without_its_ports_says_which_one_and_ends() {
     let home = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    for (variable, other) in [("EDGE2_PORT", "RPC_PORT"), ("RPC_PORT", "EDGE2_PORT")] {
+    for variable in ["EDGE2_PORT", "PEER2_PORT", "RPC_PORT"] {
         let mut command = chr_node();
         command
             .args(["run", "-q"])
             .env("DATA_DIR", home.path())
             .env("CHR_NETWORK__BIND", "127.0.0.1")
-            .env(variable, &port)
-            .env(other, "0");
+            .envs(["EDGE2_PORT", "PEER2_PORT", "RPC_PORT"].map(|other| (other, "0")))
+            .env(variable, &port);
         run(&mut command, SOON).assert_one_line(1, &[&port, "in use"]);
         assert!(!home.path().join("run.json").exists());
     }
@@ -198,6 +198,7 @@ fn a_key_file_that_is_damaged_open_to_others_or_in_use_is_never_replaced() {
         .args(["run", "-q"])
         .env("DATA_DIR", home)
         .env("EDGE2_PORT", "0")
+        .env("PEER2_PORT", "0")
         .env("RPC_PORT", "0");
     run(&mut second, SOON).assert_one_line(1, &["node.key", "in use"]);
 }

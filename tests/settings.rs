@@ -14,6 +14,8 @@ mod common;
 mod limits;
 #[path = "settings/logs.rs"]
 mod logs;
+#[path = "settings/network.rs"]
+mod network;
 #[path = "settings/places.rs"]
 mod places;
 #[path = "settings/reload.rs"]
@@ -27,7 +29,7 @@ mod traffic;
 
 use common::tools::run;
 use common::*;
-use serde_json::{json, Value};
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// One test a key.
@@ -45,11 +47,17 @@ effects! {
     "node.memory_limit" => limits::memory_limit,
     "node.profile" => terms::profile,
     "network.edge_ports" => places::edge_ports,
+    "network.peer_port" => network::peer_port,
     "network.rpc_port" => places::rpc_port,
     "network.bind" => places::bind,
     "network.rpc_bind" => places::rpc_bind,
     "network.rpc_hosts" => places::rpc_hosts,
     "network.host" => places::host,
+    "network.seeds" => network::seeds,
+    "network.max_peers" => network::max_peers,
+    "network.serve" => network::serve,
+    "network.subnet_limits" => network::subnet_limits,
+    "fleet.nodes" => network::fleet_nodes,
     "storage.data_dir" => places::data_dir,
     "storage.map_size" => runtime::map_size,
     "storage.flush_interval" => runtime::flush_interval,
@@ -103,14 +111,7 @@ fn every_setting_has_a_test_that_sees_its_effect() {
 
 /// `chr_node_info` of a node.
 fn info(node: &Node) -> Value {
-    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "chr_node_info"}).to_string();
-    let answer = node.http(&format!(
-        "POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    ));
-    let (_, body) = answer.split_once("\r\n\r\n").expect(&answer);
-    let answer: Value = serde_json::from_str(body).expect(body);
-    answer["result"].clone()
+    node.ask("chr_node_info")
 }
 
 /// A node in a folder of its own with one setting changed by its variable.

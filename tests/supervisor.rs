@@ -22,7 +22,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// In the order in which they are started.
-const SERVICES: [&str; 5] = ["store", "tickets", "edge", "rpc", "cron"];
+const SERVICES: [&str; 7] = ["store", "tickets", "edge", "peer", "dht", "rpc", "cron"];
 /// What is found hanging was asked twice, ten seconds apart.
 const HANG: Duration = Duration::from_secs(40);
 
@@ -94,6 +94,12 @@ fn fails_once(service: &str, kind: &str, most: Duration) {
     until(SOON, "the devices are served again", || {
         is_served(route.listen).then_some(())
     });
+    if at > SERVICES.iter().position(|s| *s == "edge").unwrap() {
+        for device in [&route.publisher, &route.forwarder] {
+            let event = device.event(Duration::ZERO);
+            assert!(event.is_none(), "a device noticed: {event:?}");
+        }
+    }
     let mut node = node;
     node.program.signal("-TERM");
     assert_eq!(node.program.wait(SOON).code(), Some(0));
@@ -133,6 +139,16 @@ fn a_panic_of_the_edge_leaves_store_and_tickets_alone() {
 #[test]
 fn a_panic_of_http_ends_no_device_session() {
     fails_once("rpc", "panic", SOON);
+}
+
+#[test]
+fn a_panic_of_the_links_ends_no_device_session() {
+    fails_once("peer", "panic", SOON);
+}
+
+#[test]
+fn a_panic_of_the_dht_ends_no_device_session() {
+    fails_once("dht", "panic", SOON);
 }
 
 #[test]

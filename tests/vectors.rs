@@ -7,6 +7,9 @@
     clippy::indexing_slicing
 )]
 
+#[path = "vectors/dht.rs"]
+mod dht;
+
 use chr_node::identity::certificate::peer_key;
 use chr_node::identity::{hex, keccak256, sha256, Address, SecretKey, Signature};
 use chr_node::ticket::{
@@ -15,6 +18,7 @@ use chr_node::ticket::{
 use chr_node::wire::code::Code;
 use chr_node::wire::control::{self, ControlError, Message};
 use chr_node::wire::frame::{data_header, starts_our_dialect, Decoder, FrameError, Piece};
+use chr_node::wire::presence::{recover, DevicePresence, Presence};
 use chr_node::wire::rlp::{Encoder, Item};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -128,7 +132,7 @@ fn check(category: &str) -> fn(&Vector) {
         "rlp" => rlp,
         "ticket" => ticket,
         "epoch" => epoch,
-        "edge.frame" => frame,
+        "edge.frame" | "peer.frame" => frame,
         "edge.data" => data,
         "edge.refused" => refused,
         "edge.varint" => varint,
@@ -136,6 +140,11 @@ fn check(category: &str) -> fn(&Vector) {
         "edge.port_name" => port_name,
         "edge.local_address" => local_address,
         "edge.ticket" => edge_ticket,
+        "edge.presence" => presence,
+        "dht.packet" => dht::packet,
+        "dht.record" => dht::record,
+        "dht.refused" => dht::refused,
+        "dht.tree" => dht::tree,
         other => panic!("nothing reads vectors of category {other}"),
     }
 }
@@ -351,13 +360,20 @@ fn ticket_v1(v: &Vector) {
     );
 }
 
+/// The structs of all control frames.
+mod frames {
+    pub use chr_node::wire::control::*;
+    pub use chr_node::wire::peer::{PeerHello, PeerOpen, PeerWelcome};
+    pub use chr_node::wire::presence::{PresenceAsk, PresenceSigned, PresenceTaken};
+}
+
 macro_rules! structs {
     ($v:expr; $($name:ident { $($field:ident : $read:expr),* })*) => {
         match $v.text("struct") {
             $(stringify!($name) => {
                 let fields = $v.input("fields");
                 let _ = fields;
-                let message = control::$name { $($field: $read(&fields[stringify!($field)])),* };
+                let message = frames::$name { $($field: $read(&fields[stringify!($field)])),* };
                 encoded($v, &message)
             })*
             "Ticket" => encoded($v, &ticket_of($v.input("fields"))),
@@ -396,8 +412,10 @@ fn ticket_of(fields: &Value) -> Ticket {
 fn frame(v: &Vector) {
     let long = |f: &Value| f.as_u64().unwrap();
     let int = |f: &Value| u32::try_from(f.as_u64().unwrap()).unwrap();
+    let short = |f: &Value| u16::try_from(f.as_u64().unwrap()).unwrap();
     let text = |f: &Value| f.as_str().unwrap().to_owned();
     let on = |f: &Value| f.as_bool().unwrap();
+    let signature = |f: &Value| Signature(hex::decode_array(f.as_str().unwrap()).unwrap());
     let code = |f: &Value| Code(u16::try_from(f.as_u64().unwrap()).unwrap());
     let maybe_long = |f: &Value| f.as_u64();
     let maybe_int = |f: &Value| f.as_u64().map(|n| u32::try_from(n).unwrap());
@@ -420,6 +438,12 @@ fn frame(v: &Vector) {
         Abort { port: int, code: code, text: text }
         Publish { name: text, allow: maybe_list }
         Published {}
+        PresenceAsk { last_t: long, unix_time: long }
+        PresenceSigned { t: long, not_after: long, signature: signature }
+        PresenceTaken {}
+        PeerHello { agent: text, capabilities: long, unix_time: long, peer_port: short, serving: on }
+        PeerWelcome { agent: text, capabilities: long, unix_time: long, peer_port: short, serving: on }
+        PeerOpen { port: int, opener: address, device: address, name: text, credit: int }
     };
     v.expect_bytes("frame", bytes);
 }
@@ -566,6 +590,21 @@ fn edge_ticket(v: &Vector) {
     v.expect_bytes("frame", out);
 }
 
+fn presence(v: &Vector) {
+    let (device, node) = (v.key("device_private_key"), v.key("node_private_key"));
+    let (t, not_after) = (v.number("t"), v.number("not_after"));
+    let said = DevicePresence::sign(&device, node.address(), t, not_after);
+    v.expect_bytes("device_digest", said.digest());
+    v.expect_bytes("device_sig", said.device_sig.0);
+    let both = said.countersign(v.number("until"), |digest| node.sign(digest));
+    v.expect_bytes("node_digest", both.digest());
+    v.expect_bytes("node_sig", both.node_sig.0);
+    assert_eq!(both.check(&recover), Ok(()));
+    let record = both.encode();
+    assert_eq!(Presence::decode(&record), Ok(both));
+    v.expect_bytes("record", record);
+}
+
 #[test]
 fn the_examples_in_the_protocol_s_document_are_what_the_program_sends() {
     let document = file("docs/protocol.md");
@@ -593,7 +632,7 @@ fn the_examples_in_the_protocol_s_document_are_what_the_program_sends() {
         );
         seen += 1;
     }
-    assert_eq!(seen, 19, "17 structs, a data frame, a local_address");
+    assert_eq!(seen, 25, "23 structs, a data frame, a local_address");
 }
 
 #[test]

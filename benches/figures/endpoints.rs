@@ -53,8 +53,18 @@ pub struct Pair {
 
 /// Publishes `tcp:1` at one device and opens it from another.
 pub async fn pair(node: &Node, ciphers: CipherOrder, executor: &Arc<Executor<'static>>) -> Pair {
-    let a = start(node, ciphers, executor);
-    let b = start(node, ciphers, executor);
+    pair_of(node, node, ciphers, executor).await
+}
+
+/// As [`pair`]: published at the first node, opened at the second.
+pub async fn pair_of(
+    first: &Node,
+    second: &Node,
+    ciphers: CipherOrder,
+    executor: &Arc<Executor<'static>>,
+) -> Pair {
+    let a = start(first, ciphers, executor);
+    let b = start(second, ciphers, executor);
     ready(&a).await;
     ready(&b).await;
     a.publish("tcp:1", None);

@@ -20,6 +20,7 @@
 //! | `tunnels/` | ours, rathole's and ssh's, behind one trait |
 //! | `jobs.rs` | what is asked of each of them |
 //! | `endpoints.rs` | light endpoints: the library's devices in this process |
+//! | `network.rs` | sixty nodes on loopback |
 //! | `mainline.rs` | our DHT beside the crate `mainline` |
 //! | `relay.rs`, `sessions.rs`, `idle.rs`, `year.rs`, `loopback.rs` | the other samples |
 //!
@@ -31,7 +32,7 @@
 //! `ROUNDS` (round trips a sample, 10,000), `CONNECTS` (connections made one
 //! after the other, 500), `CONNECTIONS` (those open at once, 500), `SESSIONS`
 //! (those that come and go, 10,000), `IDLE` (seconds that an idle node is
-//! watched, 120), `BENCH_NODE` (another program than this build's),
+//! watched, 120), `NODES` (nodes of a network, 60), `BENCH_NODE` (another program than this build's),
 //! `BENCH_RATHOLE` (where rathole is), `BENCH_MAINLINE` (where the program of
 //! benches/mainline is).
 #![allow(
@@ -49,6 +50,7 @@ mod jobs;
 mod loopback;
 mod machine;
 mod mainline;
+mod network;
 mod programs;
 mod relay;
 mod sessions;
@@ -115,6 +117,10 @@ fn samples() -> Vec<Sample> {
         ("tcp_two_cores", loopback::two_cores, OneCore, MANY),
         ("trip_one_core", relay::round_trip, OneCore, MANY),
         ("trip", relay::round_trip_free, Anywhere, MANY),
+        ("across", relay::across, Anywhere, MANY),
+        ("across_one_core", relay::trip_across, OneCore, MANY),
+        ("across_free", relay::trip_across_free, Anywhere, MANY),
+        ("network", network::meet, Anywhere, 3),
         ("sessions_1000", sessions::thousand, Anywhere, 3),
         ("sessions_5000", sessions::five_thousand, Anywhere, 3),
         ("sessions_churn", sessions::churn, Anywhere, 3),

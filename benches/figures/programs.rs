@@ -3,7 +3,7 @@
 use super::{machine, say};
 use chr_node::edge::device::NodeAddress;
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -70,6 +70,10 @@ pub fn folder() -> TempDir {
 pub struct Node {
     pub program: Running,
     pub address: NodeAddress,
+    /// Where other nodes find it: `0xADDR@ip:port`.
+    pub peer: String,
+    /// Where it answers HTTP.
+    rpc: std::net::SocketAddr,
     /// From its start until run.json said where it listens.
     pub started_in: Duration,
 }
@@ -93,7 +97,9 @@ impl Node {
             .args(args)
             .env("DATA_DIR", data)
             .env("EDGE2_PORT", "0")
+            .env("PEER2_PORT", "0")
             .env("RPC_PORT", "0")
+            .env("PEER2_PORT", "0")
             .env("LOG_LEVEL", "warn")
             .env("CHR_NETWORK__BIND", "127.0.0.1")
             .env("CHR_PERFORMANCE__MAX_CONNECTIONS", "20000")
@@ -125,8 +131,32 @@ impl Node {
         Ok(Node {
             program,
             address: format!("{id}@{place}").parse().unwrap(),
+            peer: format!("{id}@{}", json["peer"].as_str().unwrap()),
+            rpc: json["rpc"].as_str().unwrap().parse().unwrap(),
             started_in,
         })
+    }
+
+    /// How many nodes its routing table has.
+    pub fn known(&self) -> u64 {
+        self.stats()["dht"]["nodes"].as_u64().unwrap_or(0)
+    }
+
+    /// What `network_stats` says.
+    pub fn stats(&self) -> Value {
+        const BODY: &str = r#"{"jsonrpc":"2.0","id":1,"method":"network_stats"}"#;
+        let mut stream = std::net::TcpStream::connect(self.rpc).unwrap();
+        let head = format!(
+            "POST /rpc HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            self.rpc,
+            BODY.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(BODY.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str::<Value>(body).unwrap()["result"].take()
     }
 }
 

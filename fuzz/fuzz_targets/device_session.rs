@@ -13,6 +13,7 @@ use chr_node::ticket::Payer;
 use chr_node::time::Clock;
 use chr_node::wire::code::Code;
 use chr_node::wire::control::{encode, TicketAccepted, Welcome};
+use chr_node::wire::presence::{PresenceAsk, CAPABILITY};
 use chr_node_fuzz::frames::{self, Spent, NAMES};
 use chr_node_fuzz::witness::Witness;
 use chr_node_fuzz::{key, node, Input, SetClock};
@@ -185,10 +186,10 @@ impl World {
 }
 
 /// What has happened before the input begins.
-fn prepare(world: &mut World) {
+fn prepare(world: &mut World, asks: bool) {
     let mut out = Vec::new();
     let welcome = Welcome {
-        capabilities: 0,
+        capabilities: if asks { CAPABILITY } else { 0 },
         agent: String::new(),
         chain_id: 1284,
         epoch: 676,
@@ -200,6 +201,10 @@ fn prepare(world: &mut World) {
         max_ports: 8,
     };
     encode(1, &welcome, &mut out);
+    if asks {
+        let unix_time = world.clock.unix();
+        encode(0, &PresenceAsk { last_t: 7, unix_time }, &mut out);
+    }
     let accepted = TicketAccepted {
         epoch: 676,
         total_bytes: 1 << 30,
@@ -247,10 +252,11 @@ fuzz_target!(|data: &[u8]| {
     let mut input = Input(data);
     let how = input.byte();
     // Most runs sign nothing: a signature costs more than all the rest.
-    let limit = if how & 0x0f == 0 { Some(100 << 20) } else { Some(0) };
+    let signs = how & 0x0f == 0;
+    let limit = if signs { Some(100 << 20) } else { Some(0) };
     let mut world = World::new(how & 0x10 == 0, limit);
     if how & 0x80 == 0 {
-        prepare(&mut world);
+        prepare(&mut world, signs);
     }
     while !input.is_empty() {
         act(&mut input, &mut world);

@@ -3,7 +3,7 @@
 #![no_main]
 
 use chr_node::session::{Protocol, Stop};
-use chr_node::edge::server::{ServerSession, Services, Terms};
+use chr_node::edge::server::{Announce, ServerSession, Services, Terms};
 use chr_node::session::{Admission, AdmissionLimits};
 use chr_node::edge::ALPN;
 use chr_node::identity::Address;
@@ -14,9 +14,11 @@ use chr_node::time::Clock;
 use chr_node::wire::control::{encode, Hello, Publish};
 use chr_node_fuzz::frames::{self, Spent, NAMES};
 use chr_node_fuzz::witness::Witness;
-use chr_node_fuzz::{key, node, Input, SetClock};
+use chr_node::wire::presence::{DevicePresence, PresenceSigned, CAPABILITY};
+use chr_node_fuzz::{key, node, Input, SetClock, UNIX};
 use libfuzzer_sys::fuzz_target;
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -27,6 +29,27 @@ const INPUT_MAX: usize = 2048;
 struct Known {
     addresses: [Address; 2],
     tickets: [[Ticket; 2]; 2],
+    words: [[PresenceSigned; 2]; 2],
+}
+
+/// Knows what a network may be told.
+#[derive(Default)]
+struct Network(Mutex<BTreeMap<Address, u64>>);
+
+impl Announce for Network {
+    fn last(&self, device: Address) -> u64 {
+        self.0.lock().unwrap().get(&device).copied().unwrap_or(0)
+    }
+    fn came(&self, presence: DevicePresence) {
+        let older = self.0.lock().unwrap().insert(presence.device, presence.t);
+        assert!(older.is_none_or(|t| t < presence.t), "an old presence");
+        // Only those of `known` are signed.
+        let (index, t) = (usize::from(presence.device == known().addresses[1]), presence.t);
+        assert!(known().words[index].iter().any(|w| w.t == t), "a forged presence");
+    }
+    fn left(&self, device: Address, t: u64) {
+        assert!(t <= self.last(device) && t > 0, "left without having come");
+    }
 }
 
 fn known() -> &'static Known {
@@ -46,6 +69,16 @@ fn known() -> &'static Known {
         Known {
             addresses: [key(1).address(), key(2).address()],
             tickets: [1, 2].map(|n| [sign(n, 50_000), sign(n, 1 << 30)]),
+            words: [1, 2].map(|n| {
+                [UNIX + 1, UNIX + 300].map(|t| {
+                    let said = DevicePresence::sign(&key(n), node(), t, t + 86_400);
+                    PresenceSigned {
+                        t,
+                        not_after: said.not_after,
+                        signature: said.device_sig,
+                    }
+                })
+            }),
         }
     })
 }
@@ -97,6 +130,7 @@ impl World {
                 book: Book::new(None, rules, policy, Address::ZERO),
                 terms: terms.into(),
                 budget: Budget::new(1 << 20),
+                presence: Some(Arc::new(Network::default())),
                 clock: clock.clone(),
             }),
             admission: Admission::new(AdmissionLimits {
@@ -183,7 +217,8 @@ fn prepare(devices: &mut [Device; 2], ticketed: bool, world: &World) {
     for device in devices.iter_mut() {
         let mut out = Vec::new();
         let agent = "a".to_owned();
-        encode(1, &Hello { capabilities: 0, agent }, &mut out);
+        let capabilities = CAPABILITY;
+        encode(1, &Hello { capabilities, agent }, &mut out);
         if ticketed {
             encode(3, &known().tickets[device.index][1], &mut out);
         }
@@ -245,7 +280,11 @@ fn act(input: &mut Input, device: &mut Device, world: &mut World) {
         }
         _ => {
             // A recovery costs more than all the rest; the same ticket opens a session each time.
-            if input.byte() < 8 {
+            let rare = input.byte();
+            if (8..12).contains(&rare) {
+                let word = &known().words[device.index][usize::from(what >> 7)];
+                encode(5, word, &mut out);
+            } else if rare < 8 {
                 let ticket = &known().tickets[device.index][usize::from(what >> 7)];
                 encode(3, ticket, &mut out);
             } else {

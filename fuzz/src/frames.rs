@@ -1,16 +1,17 @@
 //! Valid frames of any type, with ids and ports of a small range so that they meet.
 
-use crate::Input;
-use chr_node::identity::Address;
+use crate::{Input, UNIX};
+use chr_node::identity::{Address, Signature};
 use chr_node::wire::code::Code;
 use chr_node::wire::control::{
     encode, Abort, Close, Credit, ErrorAnswer, Finish, Hello, Open, Opened, Ping, Pong, Publish,
     Published, TicketAccepted, TicketAsk, TicketTooLow, Welcome,
 };
 use chr_node::wire::frame::data_header;
+use chr_node::wire::presence::{PresenceAsk, PresenceSigned, PresenceTaken};
 
 /// Port names that sessions publish and open.
-pub const NAMES: [&str; 4] = ["tcp:1", "udp:1", "tls:80", "utls:9"];
+pub const NAMES: [&str; 5] = ["tcp:1", "udp:1", "tls:80", "utls:9", "msg"];
 
 /// Credits that matter: none, less than a chunk, a chunk, a window, all.
 const CREDITS: [u32; 6] = [0, 1, 1000, 16_384, 65_536, u32::MAX];
@@ -104,16 +105,34 @@ pub fn open(input: &mut Input, next: &mut u32, peer: Address, out: &mut Vec<u8>)
     encode(port, &open, out);
 }
 
-/// Appends what only a device sends; tickets come from elsewhere.
+/// Times around the present, and the ends of the range.
+fn time(input: &mut Input) -> u64 {
+    match input.byte() {
+        0 => 0,
+        1 => u64::MAX,
+        n => UNIX + 500 * u64::from(n) - 20_000,
+    }
+}
+
+/// Appends what only a device sends; tickets and signatures that hold come from
+/// elsewhere.
 pub fn device(input: &mut Input, others: &[Address], out: &mut Vec<u8>) {
-    let kind = input.byte() % 4;
+    let kind = input.byte() % 5;
     let id = number(input);
     if kind == 0 {
         let hello = Hello {
-            capabilities: 0,
+            capabilities: u64::from(input.byte()),
             agent: String::new(),
         };
         return encode(id, &hello, out);
+    }
+    if kind == 4 {
+        let signed = PresenceSigned {
+            t: time(input),
+            not_after: time(input),
+            signature: Signature([input.byte(); 65]),
+        };
+        return encode(id, &signed, out);
     }
     let allow = match input.byte() % 3 {
         0 => Some(others.to_vec()),
@@ -126,14 +145,14 @@ pub fn device(input: &mut Input, others: &[Address], out: &mut Vec<u8>) {
 
 /// Appends what only a node sends.
 pub fn node(input: &mut Input, out: &mut Vec<u8>) {
-    let kind = input.byte() % 5;
+    let kind = input.byte() % 7;
     let id = number(input);
     let epoch = 675 + u64::from(input.byte() % 4);
     let usage = u64::from(input.u32());
     match kind {
         0 => {
             let welcome = Welcome {
-                capabilities: 0,
+                capabilities: u64::from(input.byte()),
                 agent: String::new(),
                 chain_id: 1284,
                 epoch,
@@ -170,6 +189,14 @@ pub fn node(input: &mut Input, out: &mut Vec<u8>) {
             };
             encode(id, &low, out);
         }
+        4 => {
+            let ask = PresenceAsk {
+                last_t: time(input),
+                unix_time: time(input),
+            };
+            encode(0, &ask, out);
+        }
+        5 => encode(id, &PresenceTaken {}, out),
         _ => encode(id, &Published {}, out),
     }
 }

@@ -6,11 +6,14 @@ use chr_node::wire::control::{
     Publish, Published, TicketAccepted, TicketAsk, TicketTooLow, Welcome, TICKET,
 };
 use chr_node::wire::frame::{Decoder, Piece};
+use chr_node::wire::peer::{PeerHello, PeerOpen, PeerWelcome};
+use chr_node::wire::presence::{PresenceAsk, PresenceSigned, PresenceTaken};
 use std::collections::BTreeMap;
 
 /// One session as its bytes show it.
 pub struct Witness {
     ours_even: bool,
+    between_nodes: bool,
     heard: Decoder,
     said: Decoder,
     ports: BTreeMap<u32, Seen>,
@@ -34,10 +37,19 @@ impl Witness {
     pub fn new(ours_even: bool) -> Witness {
         Witness {
             ours_even,
+            between_nodes: false,
             heard: Decoder::new(),
             said: Decoder::new(),
             ports: BTreeMap::new(),
             highest: 0,
+        }
+    }
+
+    /// The same for a link between nodes; `ours_even`: the other side has dialled.
+    pub fn between_nodes(ours_even: bool) -> Witness {
+        Witness {
+            between_nodes: true,
+            ..Witness::new(ours_even)
         }
     }
 
@@ -49,6 +61,10 @@ impl Witness {
             };
             let (port, more) = match kind {
                 Open::KIND => match decode::<Open>(body) {
+                    Ok(open) => (open.port, open.credit),
+                    Err(_) => continue,
+                },
+                PeerOpen::KIND => match decode::<PeerOpen>(body) {
                     Ok(open) => (open.port, open.credit),
                     Err(_) => continue,
                 },
@@ -84,10 +100,18 @@ impl Witness {
                     seen.credit = left.expect("more data than the other side granted");
                 }
                 Piece::Control { kind, id, body } => {
-                    check(self.ours_even, kind, body);
+                    if self.between_nodes {
+                        check_between_nodes(kind, body);
+                    } else {
+                        check(self.ours_even, kind, body);
+                    }
                     match kind {
-                        Open::KIND => {
-                            let port = decode::<Open>(body).unwrap().port;
+                        Open::KIND | PeerOpen::KIND => {
+                            let port = if kind == Open::KIND {
+                                decode::<Open>(body).unwrap().port
+                            } else {
+                                decode::<PeerOpen>(body).unwrap().port
+                            };
                             assert_eq!(port % 2 == 0, self.ours_even, "port {port}");
                             assert!(port > self.highest, "port {port} after {}", self.highest);
                             assert_eq!(id, port);
@@ -120,30 +144,52 @@ impl Witness {
     }
 }
 
-/// Our side sends nothing that its own decoder would refuse, nor what is not for the other side.
-fn check(from_node: bool, kind: u8, body: &[u8]) {
-    fn is<M: Message>(body: &[u8]) -> bool {
-        decode::<M>(body).is_ok()
-    }
-    let fine = match kind {
+fn is<M: Message>(body: &[u8]) -> bool {
+    decode::<M>(body).is_ok()
+}
+
+/// What both kinds of sessions have.
+fn is_common(kind: u8, body: &[u8]) -> bool {
+    match kind {
         Ping::KIND => is::<Ping>(body),
         Pong::KIND => is::<Pong>(body),
         Close::KIND => is::<Close>(body),
         ErrorAnswer::KIND => is::<ErrorAnswer>(body),
         Credit::KIND => is::<Credit>(body),
-        Open::KIND => is::<Open>(body),
         Opened::KIND => is::<Opened>(body),
         Finish::KIND => is::<Finish>(body),
         Abort::KIND => is::<Abort>(body),
+        _ => false,
+    }
+}
+
+/// Our side sends nothing that its own decoder would refuse, nor what is not for the other side.
+fn check(from_node: bool, kind: u8, body: &[u8]) {
+    let fine = match kind {
+        Open::KIND => is::<Open>(body),
         Welcome::KIND => from_node && is::<Welcome>(body),
         TicketAsk::KIND => from_node && is::<TicketAsk>(body),
         TicketAccepted::KIND => from_node && is::<TicketAccepted>(body),
         TicketTooLow::KIND => from_node && is::<TicketTooLow>(body),
         Published::KIND => from_node && is::<Published>(body),
+        PresenceAsk::KIND => from_node && is::<PresenceAsk>(body),
+        PresenceTaken::KIND => from_node && is::<PresenceTaken>(body),
+        PresenceSigned::KIND => !from_node && is::<PresenceSigned>(body),
         Hello::KIND => !from_node && is::<Hello>(body),
         Publish::KIND => !from_node && is::<Publish>(body),
         TICKET => !from_node && is::<chr_node::ticket::Ticket>(body),
-        _ => false,
+        _ => is_common(kind, body),
     };
     assert!(fine, "a frame of type {kind:#04x} that the other side refuses: {body:02x?}");
+}
+
+/// The same between nodes.
+fn check_between_nodes(kind: u8, body: &[u8]) {
+    let fine = match kind {
+        PeerHello::KIND => is::<PeerHello>(body),
+        PeerWelcome::KIND => is::<PeerWelcome>(body),
+        PeerOpen::KIND => is::<PeerOpen>(body),
+        _ => is_common(kind, body),
+    };
+    assert!(fine, "a frame of type {kind:#04x} that the other node refuses: {body:02x?}");
 }

@@ -9,8 +9,10 @@ mod demo;
 mod device;
 mod node;
 mod reader;
+mod rpc;
 
 use super::help::Topic;
+use super::rpc::Endpoint;
 use super::spec::{Listen, Mode, Protocol, Target};
 use super::Failure;
 use crate::config::slip::nearest;
@@ -33,6 +35,8 @@ pub enum Command {
     Publish(PublishArgs),
     /// Reach a port of another device.
     Forward(ForwardArgs),
+    /// Send a message to another device.
+    Message(MessageArgs),
     /// Show or make a key.
     Identity(IdentityArgs),
     /// Check or show a node's settings.
@@ -41,6 +45,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Look at the store's file.
     Store(StoreArgs),
+    /// List the nodes that a running node knows.
+    Peers(RpcArgs),
     /// Print a help text.
     Help(Topic),
     /// Print name and version.
@@ -91,7 +97,7 @@ pub struct RunArgs {
     pub verbosity: Verbosity,
 }
 
-/// What `publish` and `forward` have in common.
+/// What `publish`, `forward` and `message` have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceArgs {
     /// Nodes in order of preference, at least one.
@@ -132,11 +138,14 @@ pub struct PublishedPort {
 pub struct PublishArgs {
     /// Nodes, identity and the like.
     pub device: DeviceArgs,
-    /// What is offered, at least one; no two of the same port and protocol.
+    /// What is offered, at least one if no messages are taken; no two of the same
+    /// port and protocol.
     pub ports: Vec<PublishedPort>,
-    /// Who may open private ports.
+    /// Whether messages are taken.
+    pub messages: bool,
+    /// Who may open private ports, and send messages.
     pub allow: BTreeSet<Address>,
-    /// File of the devices that may open protected ports.
+    /// File of the devices that may open protected ports, and send messages.
     pub fleet_devices: Option<PathBuf>,
 }
 
@@ -149,6 +158,26 @@ pub struct ForwardArgs {
     pub listen: Listen,
     /// The device's port behind it.
     pub target: Target,
+}
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageText {
+    /// These words.
+    Words(String),
+    /// What comes on standard input.
+    Input,
+}
+
+/// `chr-node message`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageArgs {
+    /// Nodes, identity and the like.
+    pub device: DeviceArgs,
+    /// The device that is to get it.
+    pub to: Address,
+    /// What it says.
+    pub text: MessageText,
 }
 
 /// What to do with a key file.
@@ -193,8 +222,19 @@ pub struct StoreArgs {
     pub json: bool,
 }
 
-const COMMANDS: [&str; 8] = [
-    "run", "publish", "forward", "identity", "config", "store", "demo", "help",
+/// A command that asks a running node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RpcArgs {
+    /// `--rpc URL`; `None` is the node of the data folder.
+    pub rpc: Option<Endpoint>,
+    /// As `run` takes them: where the data folder is.
+    pub settings: SettingsArgs,
+    /// The answer as JSON, one object a line.
+    pub json: bool,
+}
+
+const COMMANDS: [&str; 10] = [
+    "run", "publish", "forward", "message", "identity", "config", "store", "peers", "demo", "help",
 ];
 
 /// Reads the arguments (without the program's name).
@@ -215,10 +255,15 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Failur
         Some("run") => node::run(Reader::new(parser, Topic::Run)),
         Some("publish") => device::publish(Reader::new(parser, Topic::Publish)),
         Some("forward") => device::forward(Reader::new(parser, Topic::Forward)),
+        Some("message") => device::message(Reader::new(parser, Topic::Message)),
         Some("identity") => node::identity(Reader::new(parser, Topic::Identity)),
         Some("config") => config::parse(Reader::new(parser, Topic::Config)),
         Some("demo") => demo::parse(Reader::new(parser, Topic::Demo)),
         Some("store") => node::store(Reader::new(parser, Topic::Store)),
+        Some("peers") => asking(
+            rpc::parse(Reader::new(parser, Topic::Peers))?,
+            Command::Peers,
+        ),
         Some("help") => node::help(Reader::new(parser, Topic::Overview)),
         Some(other) => Err(Failure::Usage(format!(
             "unknown command \"{}\"; {}",
@@ -229,6 +274,17 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Failur
             }
         ))),
     }
+}
+
+fn asking(
+    said: Result<RpcArgs, rpc::Instead>,
+    command: fn(RpcArgs) -> Command,
+) -> Result<Command, Failure> {
+    Ok(match said {
+        Ok(args) => command(args),
+        Err(rpc::Instead::Help(topic)) => Command::Help(topic),
+        Err(rpc::Instead::Version) => Command::Version,
+    })
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ async fn serve(plan: ForwardPlan, executor: Arc<Executor<'static>>) -> Result<()
     let listen = listener
         .local_addr()
         .map_err(|e| Failure::Failed(format!("the listener: {e}")))?;
-    let session = Session::start(&args.device, &plan.files, &executor)?;
+    let session = Session::start(&args.device, &plan.files, &executor, true)?;
     let (target, name) = (forward.target, forward.name());
     let screen = session.screen.clone();
     let refusals = Refusals::default();

@@ -14,6 +14,8 @@ pub enum Topic {
     Publish,
     /// `chr-node forward`
     Forward,
+    /// `chr-node message`
+    Message,
     /// `chr-node identity`
     Identity,
     /// `chr-node config`
@@ -22,6 +24,8 @@ pub enum Topic {
     Demo,
     /// `chr-node store`
     Store,
+    /// `chr-node peers`
+    Peers,
 }
 
 impl Topic {
@@ -33,10 +37,12 @@ impl Topic {
             Topic::Run => "run",
             Topic::Publish => "publish",
             Topic::Forward => "forward",
+            Topic::Message => "message",
             Topic::Identity => "identity",
             Topic::Config => "config",
             Topic::Demo => "demo",
             Topic::Store => "store",
+            Topic::Peers => "peers",
         }
     }
 
@@ -47,10 +53,12 @@ impl Topic {
             Topic::Run,
             Topic::Publish,
             Topic::Forward,
+            Topic::Message,
             Topic::Identity,
             Topic::Config,
             Topic::Demo,
             Topic::Store,
+            Topic::Peers,
         ]
         .into_iter()
         .find(|topic| topic.name() == name)
@@ -67,14 +75,16 @@ Commands:
   run        serve as a node (what plain `chr-node` does)
   publish    offer a local TCP or UDP port to other devices
   forward    reach another device's published port at a local one
+  message    send a few words to another device
   identity   show or make a key
   config     check a node's settings, or show where each comes from
   demo       a node and two devices in one process, with a measured download
   store      check the file that a node keeps tickets in
+  peers      list the nodes that a running node knows
   help       this text, or the one of a command: chr-node help publish
 
 Every command takes --help (-h), --version (-V), and -v for more or -q for
-less on standard error (`identity`, `config` and `store` have nothing
+less on standard error (`identity`, `config`, `store` and `peers` have nothing
 to add there).
 
 Example, on three machines:
@@ -118,6 +128,7 @@ const PUBLISH: &str = "\
 Offer local ports to other devices, through a node.
 
 Usage: chr-node publish SPEC... --node [0xADDR@]HOST:PORT [OPTIONS]
+       chr-node publish --messages --node [0xADDR@]HOST:PORT [OPTIONS]
 
   SPEC = [[HOST:]PORT=]PORT[/tcp|/udp][:public|:protected|:private]
     8080:public                       127.0.0.1:8080 as port 8080, to everyone
@@ -128,10 +139,14 @@ Usage: chr-node publish SPEC... --node [0xADDR@]HOST:PORT [OPTIONS]
   brackets: [fd00::5]:80=8080.
 
 Options:
-  --node [0xADDR@]HOST:PORT  node to connect to; repeated for fail-over, best
-                             first. With 0xADDR the node must be that one;
+  --node [0xADDR@]HOST:PORT  node to connect to; repeated, best first: a second
+                             session is kept with the next one and takes over
+                             at once. With 0xADDR the node must be that one;
                              without, its address is remembered and checked
                              the next time
+  --messages                 print messages that `chr-node message` sends here:
+                             from the devices of --allow and --fleet-devices,
+                             without these from everyone
   --allow 0xADDR             device that may open private ports; repeated
   --fleet-devices FILE       devices that may open protected ports, one 0xADDR
                              a line, # begins a remark
@@ -170,8 +185,9 @@ Usage: chr-node forward LISTEN 0xADDR:PORT --node [0xADDR@]HOST:PORT [OPTIONS]
   port that it published.
 
 Options:
-  --node [0xADDR@]HOST:PORT  node to connect to; repeated for fail-over, best
-                             first. With 0xADDR the node must be that one;
+  --node [0xADDR@]HOST:PORT  node to connect to; repeated, best first: a second
+                             session is kept with the next one and takes over
+                             at once. With 0xADDR the node must be that one;
                              without, its address is remembered and checked
                              the next time
   --identity FILE            key of this device
@@ -191,6 +207,39 @@ Example:
   chr-node forward 127.0.0.1:8080 0xADDR:8080 --node node.example.org:41046
 
 It runs until it is stopped. When the node is lost, it reconnects by itself.
+";
+
+const MESSAGE: &str = "\
+Send a message to another device, encrypted from here to there. It is delivered
+when that device runs `chr-node publish --messages` and lets this one.
+
+Usage: chr-node message 0xADDR TEXT --node [0xADDR@]HOST:PORT [OPTIONS]
+
+  0xADDR is the other device's address, as `publish` shows it.
+  TEXT has at most 8192 bytes; - is what comes on standard input (of any kind,
+  as it is). Write -- before a TEXT that begins with a dash.
+
+Options:
+  --node [0xADDR@]HOST:PORT  node to connect to; repeated for fail-over, best
+                             first. With 0xADDR the node must be that one;
+                             without, its address is remembered and checked
+                             the next time
+  --identity FILE            key of this device, by which the other one knows
+                             it [~/.local/share/chr-node/message.key]
+  --max-bytes SIZE           sign tickets for at most this much traffic, such
+                             as 10M [no bound]
+  --fleet 0xADDR             fleet to write tickets for [the node's]
+  --accept-node              accept that a node's address has changed
+  --json                     what came of it as one JSON object
+  -v, -q                     log more or less (may be repeated)
+  -h, --help                 this text
+  -V, --version              name and version
+
+Example:
+  chr-node message 0xADDR hello --node node.example.org:41046
+
+Exit code 0: the other device's program has it. 1: it was not delivered, and
+why.
 ";
 
 const IDENTITY: &str = "\
@@ -280,6 +329,28 @@ Example:
   chr-node store check --data-dir /var/lib/chr-node
 ";
 
+const PEERS: &str = "\
+List the nodes that a running node knows, connected ones first: where they
+are, who dialled the link, round trip, how likely they answer (0 to 1), when
+they answered last, links since they are known, and what the present link
+has carried.
+
+Usage: chr-node peers [--rpc URL] [--json]
+
+Options:
+  --rpc URL          the node's HTTP port, such as http://127.0.0.1:8545
+                     [the node of the data folder, else the settings]
+  --data-dir DIR     folder of the node, which has its run.json [./data]
+  --config FILE      settings of the node, as are --profile NAME and
+                     --set KEY=VALUE
+  --json             one object a line, as peer_list returns them
+  -h, --help         this text
+  -V, --version      name and version
+
+Example:
+  chr-node peers --rpc http://127.0.0.1:8545
+";
+
 /// Name and version, one line.
 #[must_use]
 pub fn version() -> String {
@@ -294,10 +365,12 @@ pub fn text(topic: Topic) -> String {
         Topic::Run => format!("{RUN}\n{}", settings()),
         Topic::Publish => PUBLISH.to_owned(),
         Topic::Forward => FORWARD.to_owned(),
+        Topic::Message => MESSAGE.to_owned(),
         Topic::Identity => IDENTITY.to_owned(),
         Topic::Config => CONFIG.to_owned(),
         Topic::Demo => DEMO.to_owned(),
         Topic::Store => STORE.to_owned(),
+        Topic::Peers => PEERS.to_owned(),
     }
 }
 
@@ -344,15 +417,17 @@ mod tests {
     use crate::cli::args::{parse, Command};
     use std::ffi::OsString;
 
-    const TOPICS: [Topic; 8] = [
+    const TOPICS: [Topic; 10] = [
         Topic::Overview,
         Topic::Run,
         Topic::Publish,
         Topic::Forward,
+        Topic::Message,
         Topic::Identity,
         Topic::Config,
         Topic::Demo,
         Topic::Store,
+        Topic::Peers,
     ];
 
     #[test]
@@ -389,7 +464,7 @@ mod tests {
                 examples += 1;
             }
         }
-        assert_eq!(examples, 10);
+        assert_eq!(examples, 12);
     }
 
     #[test]

@@ -13,7 +13,10 @@ pub mod forward;
 pub mod help;
 pub mod identity;
 pub mod logging;
+pub mod message;
+pub mod peers;
 pub mod publish;
+pub mod rpc;
 pub mod run;
 pub mod screen;
 pub mod session;
@@ -83,10 +86,12 @@ pub fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Run(args) => run::execute(args),
         Command::Publish(args) => publish::execute(args),
         Command::Forward(args) => forward::execute(args),
+        Command::Message(args) => message::execute(args),
         Command::Identity(args) => identity::execute(args),
         Command::Config(args) => config::execute(args),
         Command::Demo(args) => demo::execute(args),
         Command::Store(args) => store::execute(args),
+        Command::Peers(args) => peers::execute(args),
         Command::Help(topic) => print(&help::text(*topic)),
         Command::Version => print(&help::version()),
     }

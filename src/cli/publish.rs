@@ -7,7 +7,8 @@ use super::spec::{Mode, Protocol};
 use super::{enough_files, logging, spec, Failure, FILES};
 use crate::config::value::shown;
 use crate::edge::device::publisher::{self, Access, Publication};
-use crate::identity::Address;
+use crate::edge::device::Message;
+use crate::identity::{hex, Address};
 use crate::task;
 use serde_json::json;
 use smol::Executor;
@@ -65,7 +66,13 @@ pub fn execute(args: &PublishArgs) -> Result<(), Failure> {
 /// Reads a list of devices: one address a line, `#` begins a remark.
 async fn serve(plan: PublishPlan, executor: Arc<Executor<'static>>) -> Result<(), Failure> {
     let publications = publications(&plan);
-    let session = Session::start(&plan.args.device, &plan.files, &executor)?;
+    let session = Session::start(&plan.args.device, &plan.files, &executor, true)?;
+    let letters = plan.args.messages.then(|| {
+        let access = senders(&plan);
+        let word = access.word();
+        tell_messages(&session, access, &executor);
+        word
+    });
     let screen = session.screen.clone();
     let refusals = Refusals::default();
     task::spawn(&executor, publisher::serve(
@@ -89,11 +96,18 @@ async fn serve(plan: PublishPlan, executor: Arc<Executor<'static>>) -> Result<()
                 .iter()
                 .map(|p| json!({"name": p.name(), "target": p.target(), "mode": p.access.word()}))
                 .collect();
-            let lines: Vec<String> = publications
+            let mut lines: Vec<String> = publications
                 .iter()
                 .map(|p| format!("  {}  ->  {} ({})", p.name(), p.target(), p.access.word()))
                 .collect();
-            let example = publications.first().map_or(String::new(), |p| {
+            let mut event =
+                json!({"event": "ready", "device": device, "node": node, "ports": ports});
+            if let (Some(word), Some(event)) = (letters, event.as_object_mut()) {
+                event.insert("messages".to_owned(), json!(word));
+                lines.push(format!("  messages ({word})"));
+            }
+            let message = format!("others: chr-node message {device} TEXT --node {place}");
+            let example = publications.first().map_or(message, |p| {
                 let udp = if p.udp { "/udp" } else { "" };
                 let plain = if p.plain { " --plain" } else { "" };
                 format!(
@@ -102,7 +116,7 @@ async fn serve(plan: PublishPlan, executor: Arc<Executor<'static>>) -> Result<()
                 )
             });
             screen.say(
-                &json!({"event": "ready", "device": device, "node": node, "ports": ports}),
+                &event,
                 &format!(
                     "device {device} is at node {node} ({place}) and publishes\n{}\n{example}",
                     lines.join("\n")
@@ -110,6 +124,57 @@ async fn serve(plan: PublishPlan, executor: Arc<Executor<'static>>) -> Result<()
             );
         })
         .await
+}
+
+/// Who may send messages: those who are named, else everyone.
+fn senders(plan: &PublishPlan) -> Access {
+    let (allow, fleet) = (&plan.args.allow, &plan.fleet_devices);
+    if !allow.is_empty() {
+        Access::Private(allow.union(fleet).copied().collect())
+    } else if plan.args.fleet_devices.is_some() {
+        Access::Protected(fleet.iter().copied().collect())
+    } else {
+        Access::Public
+    }
+}
+
+/// Takes messages and tells each, one a line.
+fn tell_messages(session: &Session, access: Access, executor: &Arc<Executor<'static>>) {
+    let mailbox = session.device.listen_for_messages(access, executor);
+    let screen = session.screen.clone();
+    let telling = async move {
+        loop {
+            let Message { from, bytes } = mailbox.next_message().await;
+            match String::from_utf8(bytes) {
+                Ok(text) => screen.say(
+                    &json!({"event": "message", "from": from, "text": text}),
+                    &format!("message from {from}: {}", printable(&text)),
+                ),
+                Err(error) => {
+                    let digits = hex::encode(error.as_bytes());
+                    screen.say(
+                        &json!({"event": "message", "from": from, "hex": digits}),
+                        &format!("message from {from}, no text: {digits}"),
+                    );
+                }
+            }
+        }
+    };
+    task::spawn(executor, telling).detach();
+}
+
+/// One line without control characters: what strangers send must neither move
+/// the cursor nor look like a line of this program.
+fn printable(text: &str) -> String {
+    let mut line = String::new();
+    for c in text.trim_end_matches(['\n', '\r']).chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
 }
 
 fn publications(plan: &PublishPlan) -> Vec<Publication> {
@@ -164,6 +229,14 @@ fn read_devices(path: &Path) -> Result<BTreeSet<Address>, Failure> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+
+    #[test]
+    fn a_message_cannot_take_over_the_terminal_or_forge_a_line() {
+        let text = "hi\x1b[2J\nmessage from 0x00: yes\u{9b}31m\r\n";
+        let line = "hi\\u{1b}[2J\\nmessage from 0x00: yes\\u{9b}31m";
+        assert_eq!(printable(text), line);
+        assert_eq!(printable("grüß dich 👋"), "grüß dich 👋");
+    }
 
     const A: &str = "0x00112233445566778899aabbccddeeff00112233";
 

@@ -1,4 +1,4 @@
-//! What `publish` and `forward` have in common at run time: a device that is
+//! What `publish`, `forward` and `message` have in common at run time: a device that is
 //! kept connected, its events, and a clean end.
 
 use super::args::DeviceArgs;
@@ -14,6 +14,7 @@ use async_io::Timer;
 use serde_json::json;
 use smol::Executor;
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens the identity and starts to connect.
+    /// Opens the identity and starts to connect. `stays`: for longer than one
+    /// errand, so that a second session is worth keeping.
     ///
     /// # Errors
     /// The identity, the remembered nodes or TLS.
@@ -47,6 +49,7 @@ impl Session {
         args: &DeviceArgs,
         files: &DeviceFiles,
         executor: &Arc<Executor<'static>>,
+        stays: bool,
     ) -> Result<Session, Failure> {
         let signals = Signals::catch_stops()
             .map_err(|e| Failure::Failed(format!("cannot catch signals: {e}")))?;
@@ -63,6 +66,7 @@ impl Session {
         let mut options = DeviceOptions::new(key_file.key().clone(), nodes);
         options.fleet = args.fleet;
         options.max_bytes = args.max_bytes;
+        options.warm_second = stays;
         options.known_nodes = KnownNodes::load(files.known_nodes.clone(), args.accept_node)
             .map_err(Failure::Failed)?;
         let device =
@@ -73,6 +77,49 @@ impl Session {
             executor: executor.clone(),
             signals,
             _key_file: key_file,
+        })
+    }
+
+    /// Runs an errand to its end, unless the device is over or no node takes it
+    /// before, or the user stops it.
+    ///
+    /// # Errors
+    /// What the errand says, or why it could not be run.
+    pub async fn run(
+        mut self,
+        nodes: usize,
+        errand: impl Future<Output = Result<(), String>>,
+    ) -> Result<(), Failure> {
+        let device = self.device.clone();
+        let trouble = Mutex::new((0, String::new()));
+        let events = async {
+            loop {
+                match device.next_event().await {
+                    DeviceEvent::Trouble { reason } => {
+                        let mut told = trouble.lock().unwrap_or_else(PoisonError::into_inner);
+                        *told = (told.0 + 1, reason.clone());
+                        // Each has had its second chance.
+                        if told.0 >= 2 * nodes && device.node().is_none() {
+                            return Err(reason);
+                        }
+                    }
+                    DeviceEvent::Over { reason } => return Err(reason),
+                    _ => {}
+                }
+            }
+        };
+        let stop = async {
+            let _ = self.signals.next().await;
+            Err("stopped before there was an answer".to_owned())
+        };
+        let outcome = smol::future::or(errand, smol::future::or(events, stop)).await;
+        self.device.leave().await;
+        outcome.map_err(|reason| {
+            if self.screen.is_json() {
+                self.screen
+                    .warn(&json!({"event": "error", "reason": reason}), "");
+            }
+            Failure::Failed(reason)
         })
     }
 

@@ -180,11 +180,7 @@ pub fn target(text: &str) -> Result<Target, String> {
     let Some((who, number)) = text.rsplit_once(':') else {
         return Err(format!("the port is missing; {example}"));
     };
-    if !who.starts_with("0x") && !who.starts_with("0X") {
-        return Err(format!(
-            "names of devices are not supported in this version; {example}"
-        ));
-    }
+    no_name(who, example)?;
     if number.contains('/') {
         return Err("the protocol belongs behind LISTEN, such as 127.0.0.1:5353/udp".to_owned());
     }
@@ -192,6 +188,24 @@ pub fn target(text: &str) -> Result<Target, String> {
         device: device(who)?,
         port: port(number)?,
     })
+}
+
+/// Reads whom a message is for: `0xADDR`.
+///
+/// # Errors
+/// A phrase that says what is wrong and what to write instead.
+pub fn addressee(text: &str) -> Result<Address, String> {
+    no_name(text, "write 0xADDR, the address that `publish` shows")?;
+    device(text)
+}
+
+fn no_name(text: &str, example: &str) -> Result<(), String> {
+    if text.starts_with("0x") || text.starts_with("0X") {
+        return Ok(());
+    }
+    Err(format!(
+        "names of devices are not supported in this version; {example}"
+    ))
 }
 
 /// Reads `0x` and 40 hexadecimal digits.

@@ -28,7 +28,7 @@ use crate::platform::memory::Memory;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
-use value::{Format, Levels, TlsVersions};
+use value::{FleetNode, Format, Levels, PeerPlace, Serve, SubnetLimits, TlsVersions};
 
 /// Every setting, valid as it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct Settings {
     pub security: Security,
     /// `[tickets]`
     pub tickets: Tickets,
+    /// `[fleet]`
+    pub fleet: Fleet,
     /// `[runtime]`
     pub runtime: Runtime,
     /// `[log]`
@@ -78,9 +80,12 @@ pub struct Node {
 pub struct Network {
     /// Ports for devices; 0 is any free one, empty is none at all.
     pub edge_ports: Vec<u16>,
+    /// Port for other nodes, UDP and TCP; 0 is any number that is free for
+    /// both, `None` is off.
+    pub peer_port: Option<u16>,
     /// Port for HTTP; 0 is any free one, `None` is off.
     pub rpc_port: Option<u16>,
-    /// Addresses that the device ports listen on.
+    /// Addresses that the device and peer ports listen on.
     pub bind: Vec<IpAddr>,
     /// Addresses that the HTTP port listens on.
     pub rpc_bind: Vec<IpAddr>,
@@ -89,19 +94,39 @@ pub struct Network {
     pub rpc_hosts: Vec<String>,
     /// Address or name that others are told to reach this node by.
     pub host: Option<String>,
+    /// Nodes that are asked for the network when none is known.
+    pub seeds: Vec<PeerPlace>,
+    /// Links to other nodes at once.
+    pub max_peers: usize,
+    /// Whether this node keeps and finds things for others.
+    pub serve: Serve,
+    /// Whether limits on nodes of one subnet hold for private ranges.
+    pub subnet_limits: SubnetLimits,
 }
 
 impl Default for Network {
     fn default() -> Self {
         Self {
             edge_ports: vec![41046, 41047],
+            peer_port: Some(51055),
             rpc_port: Some(8545),
             bind: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
             rpc_bind: vec![Ipv4Addr::LOCALHOST.into()],
             rpc_hosts: Vec::new(),
             host: None,
+            seeds: Vec::new(),
+            max_peers: 64,
+            serve: Serve::Auto,
+            subnet_limits: SubnetLimits::Auto,
         }
     }
+}
+
+/// `[fleet]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fleet {
+    /// Nodes that are kept connected, the most important first.
+    pub nodes: Vec<FleetNode>,
 }
 
 /// `[storage]`

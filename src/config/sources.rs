@@ -21,7 +21,7 @@ use std::time::Duration;
 
 /// Variables that belong to parts of the system which this version does not
 /// have. People share one environment file between versions, so they warn.
-const WITHOUT_EFFECT: [&str; 4] = ["PEER2_PORT", "RPCS_PORT", "SEED_LIST", "REWARD_ADDRESS"];
+const WITHOUT_EFFECT: [&str; 2] = ["RPCS_PORT", "REWARD_ADDRESS"];
 
 /// What begins the variables that are ours alone.
 const PREFIX: &str = "CHR_";

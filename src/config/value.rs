@@ -2,8 +2,10 @@
 //! that fits behind `KEY = "VALUE": `; what is allowed stands in the key's row.
 
 mod logs;
+pub mod peers;
 
 pub use logs::{format, level, levels, Format, Levels, ROOMS};
+pub use peers::{FleetNode, PeerPlace, Serve, SubnetLimits};
 
 use std::fmt::Write as _;
 use std::net::IpAddr;

@@ -12,6 +12,7 @@
 //! | [`record`] | what is stored, and who may say it |
 //! | [`storage`], [`merkle`] | what is kept for others, and comparing it |
 //! | [`cookie`], [`seal`] | proofs of address and of identity |
+//! | [`service`] | sockets, timers and a task around all that |
 
 pub mod choice;
 pub mod cookie;
@@ -23,10 +24,14 @@ pub mod peer;
 pub mod record;
 pub mod rtt;
 pub mod seal;
+pub mod service;
 pub mod storage;
 pub mod subnet;
 pub mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 
+pub use crate::wire::dht::Contact;
 pub use choice::Prefer;
 pub use cookie::Cookies;
 pub use engine::{Action, Config, Cost, Engine, Event, Known, Op, Outcome, Serve, Stats};
@@ -34,7 +39,5 @@ pub use record::{Kind, Record, Refusal, ValidRecord};
 pub use seal::{Curve, Seal, Verify, Wall};
 pub use storage::{Source, Storage};
 
-#[cfg(test)]
-mod testing;
 #[cfg(test)]
 mod tests;

@@ -15,9 +15,9 @@
 //! How it is used: [`Storage::take`] with each record of a STORE gives the byte
 //! of STORED. [`Storage::get`] for FIND_VALUE. [`Storage::expire`] when
 //! [`Storage::due`]. [`Storage::cache`] for what a lookup left at the node
-//! closest to the key that did not have it. [`Storage::republish`] and
-//! [`Storage::handover`] keep the replica set whole, and `sync.rs` has what
-//! SYNC and SYNCED need. No I/O, no randomness; order depends on the calls alone.
+//! closest to the key that did not have it. `sync.rs` has what SYNC and SYNCED
+//! need, by which replicas keep their sets alike. No I/O, no randomness; order
+//! depends on the calls alone.
 
 mod room;
 mod sync;
@@ -28,6 +28,7 @@ use super::merkle;
 use super::record::{Kind, Record, Refusal, ValidRecord, SLOTS};
 use super::seal::{Verify, Wall};
 use crate::identity::Address;
+use crate::sorted;
 use crate::time::Moment;
 use crate::wire::presence::{AHEAD_MAX, UNTIL_MAX};
 use room::Pool;
@@ -67,8 +68,6 @@ struct Stored {
     record: ValidRecord,
     /// When it ends by our own clock, however the wall clock is set later.
     expires: Moment,
-    /// When it last came by STORE, or was last sent out.
-    heard: Moment,
     /// [`merkle::leaf`].
     leaf: u64,
     /// None: passed on by a node that has not signed it.
@@ -117,7 +116,7 @@ impl Storage {
 
     /// Takes a record of a STORE that `from` has signed, out of the subnet
     /// `source`. Form, order and room are looked at before signatures. True: it is
-    /// new here; false: it was here already, and has been heard of again.
+    /// new here; false: it was here already, and is kept for longer if it may be.
     ///
     /// # Errors
     /// Why it is not kept: [`Refusal::code`] goes into STORED.
@@ -201,7 +200,7 @@ impl Storage {
             .filter(|stored| !stored.over(now, wall))
             .map(|stored| &stored.record)
             .collect();
-        found.sort_by_key(|r| std::cmp::Reverse((r.entry().order, r.entry().until)));
+        sorted::sort_by(&mut found, |a, b| a.newest_first(b));
         found
     }
 
@@ -218,63 +217,6 @@ impl Storage {
             pool.retain(|stored| !stored.over(now, wall));
         }
         self.due = self.all().map(|stored| stored.expires).min();
-    }
-
-    /// Records that nobody has stored for `interval`, closest to this node first,
-    /// at most `most`; they count as heard of now. Copies are left out.
-    pub fn republish(&mut self, now: Moment, interval: Duration, most: usize) -> Vec<ValidRecord> {
-        let mut due: Vec<(Place, &mut Stored)> = self
-            .found
-            .iter_mut()
-            .chain(self.values.iter_mut())
-            .filter(|(_, stored)| !stored.cached && now.since(stored.heard) >= interval)
-            .map(|(place, stored)| (*place, stored))
-            .collect();
-        due.sort_by_key(|(place, _)| *place);
-        due.into_iter()
-            .take(most)
-            .map(|(_, stored)| {
-                stored.heard = now;
-                stored.record.clone()
-            })
-            .collect()
-    }
-
-    /// What the newly met node `newcomer` should have: records to whose keys it
-    /// is among the `k` closest, and to which this node is the closest of those
-    /// that have been there (so one node hands over, not twenty). `neighbours` are
-    /// the other nodes that this one knows near itself. Closest to this node first.
-    #[must_use]
-    pub fn handover(
-        &self,
-        now: Moment,
-        wall: Wall,
-        newcomer: &Address,
-        neighbours: &[Address],
-        k: usize,
-    ) -> Vec<&ValidRecord> {
-        let wanted = |stored: &&Stored| {
-            if stored.cached || stored.over(now, wall) {
-                return false;
-            }
-            let key = stored.record.key();
-            let (mine, its) = (distance(&self.own, &key), distance(newcomer, &key));
-            let mut closer = usize::from(mine < its);
-            for other in neighbours {
-                if other == newcomer || *other == self.own {
-                    continue;
-                }
-                let theirs = distance(other, &key);
-                if theirs < mine {
-                    return false;
-                }
-                closer += usize::from(theirs < its);
-            }
-            closer < k
-        };
-        let mut found: Vec<&Stored> = self.all().filter(wanted).collect();
-        found.sort_by_key(|stored| self.place(&stored.record));
-        found.into_iter().map(|stored| &stored.record).collect()
     }
 
     /// Everything that is kept, copies included, closest to this node first
@@ -323,7 +265,7 @@ impl Storage {
         }
     }
 
-    /// Whether exactly this record is kept; it has then been heard of again.
+    /// Whether exactly this record is kept; its life then begins anew.
     fn have(&mut self, now: Moment, wall: Wall, record: &Record) -> bool {
         let place = self.place(record);
         match self.pool_mut(record.kind()).get_mut(&place) {
@@ -332,7 +274,6 @@ impl Storage {
                     && !stored.over(now, wall)
                     && stored.record.bytes() == record.bytes() =>
             {
-                stored.heard = now;
                 stored.expires = now + left(wall, record, life(record.kind()));
                 true
             }
@@ -396,7 +337,6 @@ impl Storage {
             leaf: merkle::leaf(record.entry()),
             record,
             expires,
-            heard: now,
             source,
             cached,
         };

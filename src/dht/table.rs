@@ -17,6 +17,7 @@ use super::id::{closer, distance, share, shared_bits, BITS};
 use super::peer::{Peer, MISSED_MAX};
 use super::subnet::Tally;
 use crate::identity::Address;
+use crate::sorted;
 use crate::time::Moment;
 use crate::wire::dht::Contact;
 use std::time::Duration;
@@ -273,7 +274,9 @@ impl Table {
             let peers = group.iter().flat_map(|bucket| &bucket.peers);
             let mut group: Vec<&Peer> = peers.filter(|p| doubted || p.missed == 0).collect();
             // No two have the same distance: ids are different.
-            group.sort_unstable_by(|a, b| closer(target, &a.contact.id, &b.contact.id));
+            sorted::sort_by(&mut group, |a, b| {
+                closer(target, &a.contact.id, &b.contact.id)
+            });
             for peer in group {
                 if found.len() < most && tally.admit(peer.contact.at.ip()) {
                     found.push(peer);

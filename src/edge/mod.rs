@@ -8,8 +8,10 @@
 pub mod device;
 pub mod server;
 
+use crate::wire::control::MESSAGES;
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// The protocol's name in ALPN. A client without ALPN is told by its first bytes.
 pub const ALPN: &[u8] = b"chr-edge/2";
@@ -29,5 +31,5 @@ pub fn port_name(number: u16, udp: bool, plain: bool) -> String {
 /// Whether the stream inside this port is TLS between the two devices.
 #[must_use]
 pub fn is_end_to_end(name: &str) -> bool {
-    name.starts_with("tls:") || name.starts_with("utls:")
+    name.starts_with("tls:") || name.starts_with("utls:") || name == MESSAGES
 }

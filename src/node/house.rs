@@ -5,15 +5,18 @@
 //! lock, so those are taken once, before the first service, and kept here.
 
 use super::error::NodeError;
+use super::network::Network;
+use super::rates::Rates;
 use super::runfile::RunFile;
 use super::statistics::Statistics;
 use super::supervisor::Record;
 use super::{IdentityChoice, NodePlan};
 use crate::config::Settings;
-use crate::edge::server::{Server, Terms};
+use crate::edge::server::{Announce, Server, Terms};
 use crate::edge::ALPN;
 use crate::identity::keyfile::{KeyFile, Origin};
 use crate::identity::{Address, SecretKey};
+use crate::peer::PeerTerms;
 use crate::platform::clock::BootClock;
 use crate::platform::limits::{connection_cap, raise_descriptors};
 use crate::platform::listen::listen_all;
@@ -21,6 +24,7 @@ use crate::platform::memory::Memory;
 use crate::ports::{Budget, Switchboard};
 use crate::rpc::Door;
 use crate::session::AdmissionLimits;
+use crate::sorted;
 use crate::store::{Recovery, Store, StoreError};
 use crate::ticket::{Book, FleetRule, Policy, Rules};
 use crate::time::{Clock, Moment};
@@ -31,6 +35,11 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// A link to another node that carries nothing for this long is closed: the next
+/// port dials it again within milliseconds.
+const LINK_IDLE: Duration = Duration::from_secs(600);
 
 /// A place where a service leaves something for those after it. Empty while the
 /// service does not run.
@@ -168,6 +177,8 @@ pub struct House {
     pub edge: Sockets,
     /// Sockets for HTTP.
     pub rpc: Sockets,
+    /// This node among others.
+    pub network: Network,
     /// Runs everything.
     pub executor: Arc<Executor<'static>>,
     /// Listeners stand and the node is not stopping.
@@ -185,6 +196,8 @@ pub struct House {
     pub door: Place<Arc<Door>>,
     /// What was carried.
     pub statistics: Mutex<Statistics>,
+    /// What is carried at present.
+    pub rates: Mutex<Rates>,
     /// `run.json`, as long as the node serves.
     pub run_file: Mutex<Option<RunFile>>,
     /// The supervisor's failures.
@@ -210,7 +223,8 @@ impl House {
         let descriptors = raise_descriptors();
         let memory = settings.memory_budget(&Memory::read());
         let wanted = settings.performance.max_connections;
-        let cap = connection_cap(wanted, descriptors.now, memory);
+        let links = peer_links(&settings, descriptors.now);
+        let cap = connection_cap(wanted, descriptors.now - links, memory);
         if cap.connections < wanted {
             log::warn!(
                 "at most {} connections: {} allows no more",
@@ -235,6 +249,7 @@ impl House {
             tls: ServerConfigs::new(key, &[ALPN], versions(&settings))?,
             edge: Sockets::open(&network.bind, network.edge_ports.iter().copied())?,
             rpc: Sockets::open(&network.rpc_bind, network.rpc_port)?,
+            network: Network::open(&settings, clock.clone())?,
             started,
             clock,
             descriptors: descriptors.now,
@@ -251,6 +266,7 @@ impl House {
             server: Place::default(),
             door: Place::default(),
             statistics: Mutex::new(Statistics::new(started)),
+            rates: Mutex::default(),
             run_file: Mutex::new(None),
             record: OnceLock::new(),
         })
@@ -305,14 +321,82 @@ impl House {
         let security = &settings.security;
         let rate = |r: u32| if security.rate_limiting { r } else { 0 };
         let wanted = settings.performance.max_connections;
+        let files = self.descriptors - peer_links(&settings, self.descriptors);
         AdmissionLimits {
-            sessions: connection_cap(wanted, self.descriptors, self.memory).connections,
+            sessions: connection_cap(wanted, files, self.memory).connections,
             sessions_per_address: security.max_sessions_per_address as usize,
             half_open: security.max_handshakes as usize,
             half_open_per_address: security.max_handshakes_per_address as usize,
             accepts_per_second: rate(security.accept_rate),
             accepts_per_second_per_address: rate(security.accept_rate_per_address),
         }
+    }
+
+    /// What links to other nodes are held to.
+    pub fn peer_terms(&self) -> PeerTerms {
+        let settings = self.settings();
+        let links = peer_links(&settings, self.descriptors);
+        let max_links = usize::try_from(links).unwrap_or(usize::MAX);
+        let admission = self.admission();
+        PeerTerms {
+            max_links,
+            admission: AdmissionLimits {
+                // Handshakes come on top.
+                sessions: max_links.saturating_add(admission.half_open),
+                ..admission
+            },
+            handshake_time: settings.performance.connection_timeout,
+            idle_after: LINK_IDLE,
+            send_buffer: settings.performance.send_buffer,
+        }
+    }
+
+    /// Memory for records that are kept for others: of a small device's little.
+    pub fn record_memory(&self, most: usize) -> usize {
+        usize::try_from(self.memory / 16).map_or(most, |share| share.min(most))
+    }
+
+    /// The node's key.
+    pub fn key(&self) -> &SecretKey {
+        self.identity.key()
+    }
+
+    /// TLS versions that others may use.
+    pub fn tls_versions(&self) -> Versions {
+        versions(&self.settings())
+    }
+
+    /// Name and version, as others are told.
+    pub fn agent(&self) -> String {
+        agent()
+    }
+
+    /// The numbers of the ports for devices.
+    pub fn edge_ports(&self) -> Vec<u16> {
+        let mut ports: Vec<u16> = self.edge.places.iter().map(SocketAddr::port).collect();
+        sorted::sort_and_dedup(&mut ports);
+        ports
+    }
+
+    /// The address that the operator has others told, where it is no name.
+    pub fn told_ip(&self) -> Option<IpAddr> {
+        self.settings().network.host.as_ref()?.parse().ok()
+    }
+
+    /// Who tells the network which devices are here; nobody while this node has
+    /// no peer port.
+    pub fn announce(&self) -> Option<Arc<dyn Announce>> {
+        let presences = self.network.presences.clone();
+        (!self.network.sockets.are_off()).then_some(presences)
+    }
+
+    /// What the operator calls a node of the fleet.
+    pub fn fleet_name(&self, id: &Address) -> Option<String> {
+        let settings = self.settings();
+        let text = id.to_string();
+        let mut nodes = settings.fleet.nodes.iter();
+        let node = nodes.find(|node| node.place.address.as_ref() == Some(&text))?;
+        Some(node.name.clone())
     }
 
     /// Puts settings that can change in a running node in force. Sessions that
@@ -331,11 +415,29 @@ impl House {
             server.services.terms.change(terms);
             server.admission.change(self.admission());
         }
+        let settings = self.settings();
+        self.network.change(&settings);
+        if let Some(links) = self.network.links.get() {
+            links.change(self.peer_terms());
+        }
         if let Some(door) = self.door.get() {
             door.change_hosts(self.settings().network.rpc_hosts.clone());
         }
         Ok(())
     }
+}
+
+/// Links to other nodes that the settings and the descriptors allow: devices have
+/// most of these.
+fn peer_links(settings: &Settings, descriptors: u64) -> u64 {
+    match settings.network.peer_port {
+        Some(_) => (settings.network.max_peers as u64).min(descriptors / 8),
+        None => 0,
+    }
+}
+
+fn agent() -> String {
+    concat!("chr-node/", env!("CARGO_PKG_VERSION")).to_owned()
 }
 
 fn set_windows(budget: &Budget, settings: &Settings) {
@@ -346,7 +448,7 @@ fn set_windows(budget: &Budget, settings: &Settings) {
 fn terms(settings: &Settings, node: Address) -> Result<Terms, NodeError> {
     Ok(Terms {
         node,
-        agent: concat!("chr-node/", env!("CARGO_PKG_VERSION")).to_owned(),
+        agent: agent(),
         chain_id: settings.tickets.chain_id,
         fleet: settings
             .tickets

@@ -4,20 +4,24 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`house`] | identity, sockets, settings: what outlives the services, and where they leave things for each other |
+//! | [`network`] | the node among others: what `peer` and `dht` share |
 //! | [`services`] | one file a service |
 //! | [`supervisor`] | restarts services that fail, and those after them |
 //! | [`program`] | `chr-node run`: threads, signals, the end |
 //! | [`view`] | what the status interfaces see |
 //! | [`statistics`] | what was carried, by the minute and by the hour |
+//! | [`rates`] | what is carried at present |
 //! | [`runfile`] | `run.json`: which process listens where |
 //! | [`error`] | what keeps a node from serving |
 //!
-//! The order is: descriptors, identity, sockets, store, tickets, edge, HTTP,
-//! cron, `run.json`.
+//! The order is: descriptors, identity, sockets, store, tickets, edge, links to
+//! other nodes, DHT, HTTP, cron, `run.json`.
 
 pub mod error;
 pub mod house;
+pub mod network;
 pub mod program;
+pub mod rates;
 pub mod runfile;
 pub mod services;
 pub mod statistics;
@@ -96,6 +100,12 @@ impl Node {
     #[must_use]
     pub fn edge(&self) -> &[SocketAddr] {
         &self.house.edge.places
+    }
+
+    /// Where it talks to other nodes, by TCP and UDP.
+    #[must_use]
+    pub fn peer(&self) -> &[SocketAddr] {
+        &self.house.network.sockets.places
     }
 
     /// Where it answers HTTP.

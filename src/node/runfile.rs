@@ -32,6 +32,7 @@ impl RunFile {
         data_dir: &Path,
         node: Address,
         edge: &[SocketAddr],
+        peer: Option<SocketAddr>,
         rpc: Option<SocketAddr>,
     ) -> io::Result<RunFile> {
         let mut dialable: Vec<String> = Vec::new();
@@ -45,7 +46,7 @@ impl RunFile {
             pid: std::process::id(),
             node_id: node,
             edge: dialable,
-            peer: None,
+            peer: peer.map(|p| dial(p).to_string()),
             rpc: rpc.map(|r| dial(r).to_string()),
             rpcs: None,
         };
@@ -93,7 +94,7 @@ mod tests {
             "0.0.0.0:41046".parse().unwrap(),
             "[::]:41046".parse().unwrap(),
         ];
-        let file = RunFile::write(dir.path(), Address([1; 20]), &edge, None).unwrap();
+        let file = RunFile::write(dir.path(), Address([1; 20]), &edge, None, None).unwrap();
         let json: serde_json::Value =
             serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         let edge: Vec<_> = json["edge"]

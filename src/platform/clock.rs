@@ -31,11 +31,18 @@ pub fn build_date() -> u64 {
         .map_or(RELEASED, |embedded: u64| embedded.max(RELEASED))
 }
 
+/// The most that a wall clock may be off from those of other nodes and still be
+/// believed, in seconds: what is signed now is refused by others beyond that.
+pub const NETWORK_MARGIN: u64 = 600;
+
 /// The real clock behind [`Clock`].
 #[derive(Debug)]
 pub struct BootClock {
     id: ClockId,
     floor: AtomicU64,
+    /// Unix seconds at which the boot-time clock was zero by other nodes'
+    /// clocks; 0 while too few of them are known.
+    network: AtomicU64,
 }
 
 impl BootClock {
@@ -49,6 +56,34 @@ impl BootClock {
         Self {
             id,
             floor: AtomicU64::new(build_date()),
+            network: AtomicU64::new(0),
+        }
+    }
+
+    /// What other nodes' clocks say, in unix seconds: the median of several that
+    /// have proved who they are. `None` while too few of them are known; then the
+    /// floor alone decides.
+    pub fn set_network(&self, unix: Option<u64>) {
+        let since_boot = self.now().0 / 1_000_000_000;
+        let zero = unix.map_or(0, |unix| unix.saturating_sub(since_boot));
+        self.network.store(zero, Ordering::Relaxed);
+    }
+
+    /// The time by other nodes' clocks, in unix seconds, as far as it is known.
+    #[must_use]
+    pub fn network(&self) -> Option<u64> {
+        let zero = self.network.load(Ordering::Relaxed);
+        (zero > 0).then(|| zero.saturating_add(self.now().0 / 1_000_000_000))
+    }
+
+    /// The best guess at the time, in unix seconds: the wall clock if it can be
+    /// believed, else other nodes' clocks.
+    #[must_use]
+    pub fn best(&self) -> Option<u64> {
+        if self.trusted() {
+            Some(self.unix())
+        } else {
+            self.network()
         }
     }
 
@@ -79,7 +114,9 @@ impl Clock for BootClock {
     }
 
     fn trusted(&self) -> bool {
-        self.unix() >= self.floor()
+        let unix = self.unix();
+        let near = |network: u64| unix.abs_diff(network) <= NETWORK_MARGIN;
+        unix >= self.floor() && self.network().is_none_or(near)
     }
 
     fn floor(&self) -> u64 {
@@ -91,6 +128,12 @@ impl Clock for BootClock {
 #[must_use]
 pub fn awake() -> Moment {
     read(ClockId::CLOCK_MONOTONIC)
+}
+
+/// CPU time that this process has taken so far.
+#[must_use]
+pub fn cpu_time() -> Duration {
+    read(ClockId::CLOCK_PROCESS_CPUTIME_ID).since(Moment(0))
 }
 
 fn read(id: ClockId) -> Moment {
@@ -188,6 +231,32 @@ mod tests {
         assert_eq!(clock.trusted(), clock.unix() >= build_date());
         clock.raise_floor(clock.unix() + 1000);
         assert!(!clock.trusted());
+    }
+
+    #[test]
+    fn a_wall_clock_that_others_contradict_is_not_believed() {
+        let clock = BootClock::new();
+        assert_eq!((clock.trusted(), clock.network()), (true, None));
+        let unix = clock.unix();
+        // A second may begin between two looks.
+        for (others, trusted) in [
+            (unix + NETWORK_MARGIN - 2, true),
+            (unix + NETWORK_MARGIN + 2, false),
+            (unix - NETWORK_MARGIN + 2, true),
+            (unix - NETWORK_MARGIN - 2, false),
+            (unix - 10 * 365 * 86_400, false),
+        ] {
+            clock.set_network(Some(others));
+            assert_eq!(clock.trusted(), trusted, "{others} at {unix}");
+            let best = clock.best().unwrap();
+            let wanted = if trusted { unix } else { others };
+            assert!(best.abs_diff(wanted) <= 1, "{best} for {wanted}");
+        }
+        // Too few others are known again.
+        clock.set_network(None);
+        assert!(clock.trusted());
+        clock.raise_floor(u64::MAX - 1);
+        assert_eq!(clock.best(), None);
     }
 
     fn at(seconds: f64) -> Moment {

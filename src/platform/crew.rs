@@ -16,7 +16,7 @@
 //! does not notice; nothing but thread-local buffers is lost, which is welcome, too.
 
 use super::memory;
-use crate::task;
+use crate::task::{self, Inbox};
 use nix::time::{clock_gettime, ClockId};
 use smol::channel::{bounded, Receiver, Sender};
 use smol::Executor;
@@ -24,7 +24,7 @@ use std::future::Future;
 use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{mpsc, Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
@@ -63,9 +63,9 @@ enum Order {
 }
 
 /// The first thread of a running crew, for [`give_back`].
-static FOREMAN: Mutex<Option<mpsc::Sender<Order>>> = Mutex::new(None);
+static FOREMAN: Mutex<Option<Arc<Inbox<Order>>>> = Mutex::new(None);
 
-fn foreman() -> MutexGuard<'static, Option<mpsc::Sender<Order>>> {
+fn foreman() -> MutexGuard<'static, Option<Arc<Inbox<Order>>>> {
     FOREMAN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -80,13 +80,15 @@ pub fn run<T: Send + 'static>(
     threads: usize,
     program: impl Future<Output = T> + Send + 'static,
 ) -> Option<T> {
-    let (orders, inbox) = mpsc::channel();
+    let orders = Arc::new(Inbox::default());
     let (going_on, end) = bounded::<()>(1);
     let over = Over(Some(orders.clone()));
-    let (tell, told) = mpsc::channel();
+    let told = Arc::new(Mutex::new(None));
+    let tell = told.clone();
     let program = task::spawn(executor, async move {
         let _last = (going_on, over);
-        let _ = tell.send(program.await);
+        let outcome = program.await;
+        *tell.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
     });
     *foreman() = Some(orders.clone());
     let mut crew = Crew::hire(executor, threads.max(1), &orders);
@@ -96,7 +98,7 @@ pub fn run<T: Send + 'static>(
             lead(executor, &end, Need::new(Vec::new()));
             break;
         }
-        let Ok(Order::GiveBack(job)) = inbox.recv() else {
+        let Order::GiveBack(job) = orders.wait() else {
             break;
         };
         memory::give_back_with(|| {
@@ -110,7 +112,8 @@ pub fn run<T: Send + 'static>(
     crew.leave();
     // It is done: nothing is waited for.
     smol::future::block_on(program);
-    told.try_recv().ok()
+    let outcome = told.lock().unwrap_or_else(PoisonError::into_inner).take();
+    outcome
 }
 
 /// Has the first thread of a running crew do `job` and give memory back.
@@ -119,23 +122,21 @@ pub fn run<T: Send + 'static>(
 /// There is no crew: `job` comes back.
 pub(super) fn give_back(job: Job) -> Result<(), Job> {
     match &*foreman() {
-        Some(orders) => orders
-            .send(Order::GiveBack(job))
-            .map_err(|unsent| match unsent.0 {
-                Order::GiveBack(job) => job,
-                Order::End => Box::new(|| ()),
-            }),
+        Some(orders) => {
+            orders.put(Order::GiveBack(job));
+            Ok(())
+        }
         None => Err(job),
     }
 }
 
 /// Tells the first thread of the program's end, whichever way it comes about.
-struct Over(Option<mpsc::Sender<Order>>);
+struct Over(Option<Arc<Inbox<Order>>>);
 
 impl Drop for Over {
     fn drop(&mut self) {
         if let Some(orders) = &self.0 {
-            let _ = orders.send(Order::End);
+            orders.put(Order::End);
         }
     }
 }
@@ -151,11 +152,7 @@ struct Crew {
 }
 
 impl Crew {
-    fn hire(
-        executor: &Arc<Executor<'static>>,
-        threads: usize,
-        orders: &mpsc::Sender<Order>,
-    ) -> Crew {
+    fn hire(executor: &Arc<Executor<'static>>, threads: usize, orders: &Arc<Inbox<Order>>) -> Crew {
         let (stay, end) = bounded(1);
         let leave = Arc::new(AtomicBool::new(false));
         let mut helpers = Vec::new();
@@ -194,7 +191,7 @@ impl Crew {
 
 /// A thread whose panic ends the program; none if the system has none to give.
 fn start(
-    orders: &mpsc::Sender<Order>,
+    orders: &Arc<Inbox<Order>>,
     work: impl FnOnce() + Send + 'static,
 ) -> Option<JoinHandle<()>> {
     let over = Over(Some(orders.clone()));

@@ -1,5 +1,6 @@
 //! Listeners: one port on several addresses, of both families.
 
+use super::udp::Datagrams;
 use nix::sys::socket::{
     bind, listen as start_listening, setsockopt, socket, sockopt, AddressFamily, Backlog, SockFlag,
     SockType, SockaddrStorage,
@@ -73,6 +74,42 @@ pub fn listen_all(addresses: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, L
     }
 }
 
+/// Listens for connections and for datagrams on the same port of all addresses;
+/// port 0 is any one that is free for both on all of them. Families that the
+/// machine does not have are left out as by [`listen_all`].
+///
+/// # Errors
+/// The first address that cannot be had.
+pub fn listen_both(
+    addresses: &[IpAddr],
+    port: u16,
+) -> Result<Vec<(TcpListener, Datagrams)>, ListenError> {
+    let mut attempts = 1;
+    loop {
+        let listeners = listen_all(addresses, port)?;
+        let pairs: Result<Vec<_>, ListenError> = listeners.into_iter().map(beside).collect();
+        match pairs {
+            Err(error)
+                if port == 0
+                    && error.source.kind() == io::ErrorKind::AddrInUse
+                    && attempts < ANY_PORT_ATTEMPTS =>
+            {
+                attempts += 1;
+            }
+            done => return done,
+        }
+    }
+}
+
+fn beside(listener: TcpListener) -> Result<(TcpListener, Datagrams), ListenError> {
+    let unspecified = SocketAddr::from(([0; 4], 0));
+    let address = listener.local_addr().unwrap_or(unspecified);
+    match Datagrams::bind(address) {
+        Ok(datagrams) => Ok((listener, datagrams)),
+        Err(source) => Err(ListenError { address, source }),
+    }
+}
+
 fn listen_once(addresses: &[IpAddr], wanted: u16) -> Result<Vec<TcpListener>, ListenError> {
     let mut port = wanted;
     let mut listeners = Vec::with_capacity(addresses.len());
@@ -129,7 +166,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-fn cloexec() -> SockFlag {
+pub(super) fn cloexec() -> SockFlag {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         SockFlag::SOCK_CLOEXEC
@@ -163,6 +200,27 @@ mod tests {
         let port = |l: &TcpListener| l.local_addr().unwrap().port();
         assert!(!listeners.is_empty() && port(&listeners[0]) != 0);
         assert!(listeners.iter().all(|l| port(l) == port(&listeners[0])));
+    }
+
+    #[test]
+    fn datagrams_and_connections_share_a_port_or_the_error_names_it() {
+        let pairs = listen_both(&EVERYWHERE, 0).unwrap();
+        for (listener, datagrams) in &pairs {
+            assert_eq!(listener.local_addr().unwrap(), datagrams.place());
+        }
+        assert_eq!(
+            pairs[0].1.place().port(),
+            pairs.last().unwrap().1.place().port()
+        );
+        // Taken for datagrams alone.
+        let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let place = taken.local_addr().unwrap();
+        let error = listen_both(&[place.ip()], place.port()).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains(&place.to_string()) && text.contains("in use"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! ([`limits`]), how much memory ([`memory`])
 //! and which threads there are ([`crew`]), whether the CPU has AES
 //! ([`cpu`]), what kind of device it is ([`device`]), what time it is and whether that can be believed ([`clock`]),
-//! how a socket is set up ([`socket`], [`listen`]), when to stop ([`signals`]) and where a
+//! how a socket is set up ([`socket`], [`listen`], [`udp`]), when to stop ([`signals`]) and where a
 //! user's files belong ([`folders`]).
 //!
 //! Files under `/proc` and `/sys` are read below a root that tests replace, so
@@ -23,3 +23,4 @@ pub mod notify;
 pub mod signals;
 pub mod socket;
 mod sys;
+pub mod udp;

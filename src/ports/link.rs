@@ -18,18 +18,21 @@
 //! | `opening.rs` | how ports come about |
 //! | `flow.rs` | bytes in, bytes out, credit |
 //! | `ending.rs` | how ports go |
+//! | `frames.rs` | the frames for all that |
 
 mod ending;
 mod flow;
+mod frames;
 mod opening;
 mod state;
 
 pub use state::Publication;
-pub(super) use state::{Ending, Far, Port, Stage, State};
+pub(super) use state::{Declined, Ending, Far, Port, Stage, State};
 
 use super::budget::Budget;
 use super::queue::Chunk;
 use crate::identity::Address;
+use crate::sorted::{self, Map};
 use crate::wire::code::Code;
 use crate::wire::control::{short_text, Close, Message};
 use std::collections::{BTreeMap, VecDeque};
@@ -44,6 +47,14 @@ pub const CONTROL_QUEUE_MAX: usize = 256 * 1024;
 /// Openings of one session that may wait for their answer. Each costs a port on
 /// two sessions for up to [`OPEN_TIMEOUT`].
 pub const OPENINGS_MAX: usize = 256;
+/// The same between two nodes, where the devices of both share one row.
+pub const NODE_CONTROL_QUEUE_MAX: usize = 1024 * 1024;
+/// Openings that may wait between two nodes, in each direction: those of the
+/// devices of both share the row.
+pub const NODE_OPENINGS_MAX: usize = 1024;
+/// Openings that one other node may have waiting at one device: three quarters
+/// of what the device takes, so that those of other nodes and of this one get through.
+pub const NODE_SHARE: usize = OPENINGS_MAX / 4 * 3;
 /// How long a publishing device may take to answer.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Published names a session; one for each port that it may open would be generous.
@@ -97,6 +108,8 @@ pub struct Output {
 #[derive(Debug)]
 pub struct Link {
     options: LinkOptions,
+    /// The other side is a node, with many devices behind it.
+    between_nodes: bool,
     state: Mutex<State>,
 }
 
@@ -104,9 +117,20 @@ impl Link {
     /// A link without ports.
     #[must_use]
     pub fn new(options: LinkOptions) -> Arc<Link> {
+        Link::build(options, false)
+    }
+
+    /// The same to another node, behind which there are many devices.
+    #[must_use]
+    pub fn between_nodes(options: LinkOptions) -> Arc<Link> {
+        Link::build(options, true)
+    }
+
+    fn build(options: LinkOptions, between_nodes: bool) -> Arc<Link> {
         let local_next = if options.chooses_even { 2 } else { 1 };
         Arc::new(Link {
             options,
+            between_nodes,
             state: Mutex::new(State {
                 control: Vec::new(),
                 ports: BTreeMap::new(),
@@ -114,12 +138,19 @@ impl Link {
                 waker: None,
                 idle: false,
                 ending: None,
-                published: BTreeMap::new(),
+                published: Map::new(),
                 growth: 0,
                 rtt: Duration::ZERO,
                 remote_high: 0,
                 local_next,
                 openings: VecDeque::new(),
+                asked: 0,
+                control_max: if between_nodes {
+                    NODE_CONTROL_QUEUE_MAX
+                } else {
+                    CONTROL_QUEUE_MAX
+                },
+                searches: None,
                 paused: false,
                 opened: 0,
                 admitted: false,
@@ -269,7 +300,7 @@ impl Link {
             ));
         }
         let allow = allow.map(|mut a| {
-            a.sort_unstable();
+            sorted::sort(&mut a);
             a
         });
         st.published.insert(name.to_owned(), Publication { allow });

@@ -8,6 +8,8 @@
 //! | [`window`] | credit granted to a sender, and how it grows and shrinks |
 //! | [`link`] | one session's shared half: its ports, its out-queue |
 //! | [`local`] | a port that ends in this program (device side) |
+//! | [`locate`] | finds the node of a device that is not here |
+//! | [`search`] | a port that waits until that is known |
 //! | [`switchboard`] | all sessions of a node; opening a port between two of them |
 //!
 //! Nothing here does I/O. A session's task locks its own [`link::Link`] and,
@@ -16,12 +18,15 @@
 pub mod budget;
 pub mod link;
 pub mod local;
+pub mod locate;
 pub mod queue;
+pub mod search;
 pub mod switchboard;
 pub mod window;
 
 pub use budget::Budget;
 pub use link::{Link, LinkOptions, Output, Violation};
 pub use local::LocalPort;
+pub use locate::{Locate, Locating};
 pub use switchboard::{Refusal, Registration, Switchboard};
 pub use window::Window;

@@ -1,10 +1,15 @@
 //! All sessions of a node, and opening a port between two of them.
 
 use super::link::{violation, Far, Link, Violation};
+use super::locate::Locate;
+use super::search::{not_here, Seats};
 use crate::identity::Address;
 use crate::time::Moment;
 use crate::wire::code::Code;
-use crate::wire::control::{is_port_name, Close, Open};
+use crate::wire::control::{
+    is_port_name, short_text, Close, ErrorAnswer, Open, MESSAGES, PORT_NAMES,
+};
+use crate::wire::peer::PeerOpen;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +27,25 @@ pub struct Refusal {
     pub retry_after_ms: Option<u32>,
 }
 
+impl Refusal {
+    /// As it goes over the wire.
+    #[must_use]
+    pub fn into_answer(self) -> ErrorAnswer {
+        ErrorAnswer {
+            code: self.code,
+            text: short_text(&self.text),
+            limit: self.limit,
+            retry_after_ms: self.retry_after_ms,
+        }
+    }
+
+    /// With a code and a text alone.
+    #[must_use]
+    pub fn new(code: Code, text: impl Into<String>) -> Refusal {
+        refusal(code, text)
+    }
+}
+
 fn refusal(code: Code, text: impl Into<String>) -> Refusal {
     Refusal {
         code,
@@ -32,9 +56,11 @@ fn refusal(code: Code, text: impl Into<String>) -> Refusal {
 }
 
 /// Who is online, by device address: one session each.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Switchboard {
     online: Mutex<HashMap<Address, Arc<Link>>>,
+    locate: Mutex<Option<Arc<dyn Locate>>>,
+    pub(super) seats: Seats,
     /// Port payload bytes that arrived from devices since start; a session adds
     /// its own once a turn.
     pub bytes_in: AtomicU64,
@@ -42,6 +68,14 @@ pub struct Switchboard {
     pub bytes_out: AtomicU64,
     /// Ports opened since start.
     pub opened: AtomicU64,
+}
+
+impl std::fmt::Debug for Switchboard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Switchboard")
+            .field("devices", &self.devices())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A device's place on the board; leaving scope takes it off and ends its ports.
@@ -113,6 +147,25 @@ impl Switchboard {
         }
     }
 
+    /// Says how devices are found that have no session with this node; `None`:
+    /// they are not.
+    pub fn set_locate(&self, locate: Option<Arc<dyn Locate>>) {
+        *self.locate.lock().unwrap_or_else(PoisonError::into_inner) = locate;
+    }
+
+    pub(super) fn locator(&self) -> Option<Arc<dyn Locate>> {
+        self.locate
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Devices that are looked for at other nodes now.
+    #[must_use]
+    pub fn lookups(&self) -> usize {
+        self.seats.taken()
+    }
+
     /// The session of a device.
     #[must_use]
     pub fn find(&self, device: &Address) -> Option<Arc<Link>> {
@@ -146,7 +199,8 @@ impl Switchboard {
     }
 
     /// Carries out an Open that `opener` sent with request `id`. The answer goes
-    /// to `opener` when the publishing device has given its own.
+    /// to `opener` when the publishing device has given its own; a device without
+    /// a session here is looked for at other nodes.
     ///
     /// # Errors
     /// `Err` ends the opener's session; `Ok(Some)` is the answer to its request.
@@ -157,62 +211,118 @@ impl Switchboard {
         open: &Open,
         now: Moment,
     ) -> Result<Option<Refusal>, Violation> {
-        if let Some(code) = opener.claim_remote_number(open.port)? {
-            return Ok(Some(match code {
-                Code::TOO_MANY_PORTS => Refusal {
-                    limit: Some(opener.max_ports() as u64),
-                    ..refusal(
-                        code,
-                        "this session has as many ports open as it may; close some",
-                    )
-                },
-                _ => Refusal {
-                    limit: Some(super::link::OPENINGS_MAX as u64),
-                    retry_after_ms: Some(1_000),
-                    ..refusal(code, "too many openings wait for their answer")
-                },
-            }));
-        }
-        if !is_port_name(&open.name) {
-            return Err(violation(
-                Code::PROTOCOL,
-                "a port name is tls:N, tcp:N, udp:N or utls:N with N from 1 to 65535",
-            ));
-        }
-        if open.peer == opener.remote() {
-            return Ok(Some(refusal(
-                Code::OWN_PORT,
-                "that is this device itself; publish and forward need two identities",
-            )));
-        }
-        let Some(target) = self.find(&open.peer) else {
-            return Ok(Some(refusal(
-                Code::NOT_FOUND,
-                format!("device {} is not connected to this node: start its program, or correct the address", open.peer),
-            )));
-        };
-        if let Some(no) = check_published(&target, opener.remote(), &open.name) {
+        if let Some(no) = check_number(opener, open)? {
             return Ok(Some(no));
         }
-        let far = Far::Relay(opener.clone(), open.port);
+        if open.peer == opener.remote() {
+            return Ok(Some(own_port()));
+        }
+        Ok(match self.find(&open.peer) {
+            Some(target) => self.ask(opener, opener.remote(), &target, id, open, now),
+            None => self.search(opener, id, open, now),
+        })
+    }
+
+    /// Carries out a PeerOpen that the node at the other end of `link` sent with
+    /// request `id`, for a device of its own. It is for a device of this node or
+    /// for none: an opening is never passed on to a third node.
+    ///
+    /// # Errors
+    /// As for [`Switchboard::open`].
+    pub fn open_from_peer(
+        &self,
+        link: &Arc<Link>,
+        id: u32,
+        open: PeerOpen,
+        now: Moment,
+    ) -> Result<Option<Refusal>, Violation> {
+        let opener = open.opener;
+        let open = Open {
+            port: open.port,
+            peer: open.device,
+            name: open.name,
+            credit: open.credit,
+        };
+        if let Some(no) = check_number(link, &open)? {
+            return Ok(Some(no));
+        }
+        if open.peer == opener {
+            return Ok(Some(own_port()));
+        }
+        Ok(match self.find(&open.peer) {
+            Some(target) => self.ask(link, opener, &target, id, &open, now),
+            None => Some(not_here(open.peer)),
+        })
+    }
+
+    /// Asks a device of this node for a port that `opener` wants, whose session
+    /// or node is at the other end of `link`.
+    fn ask(
+        &self,
+        link: &Arc<Link>,
+        opener: Address,
+        target: &Arc<Link>,
+        id: u32,
+        open: &Open,
+        now: Moment,
+    ) -> Option<Refusal> {
+        if let Some(no) = check_published(target, opener, &open.name) {
+            return Some(no);
+        }
+        let far = Far::Relay(link.clone(), open.port);
         let number = match target.ask_remote(&open.name, far, now) {
             Ok(number) => number,
             Err((code, text)) => {
-                return Ok(Some(Refusal {
+                return Some(Refusal {
                     retry_after_ms: Some(1_000),
                     ..refusal(code, text)
-                }))
+                })
             }
         };
-        opener.asked_by_remote(id, open, Far::Relay(target.clone(), number), now);
-        target.send_open(number, opener.remote(), &open.name);
+        link.asked_by_remote(id, open, Far::Relay(target.clone(), number), now);
+        target.send_open(number, opener, &open.name);
         self.opened.fetch_add(1, Ordering::Relaxed);
-        Ok(None)
+        None
     }
+}
+
+/// Claims the number of an Open, and looks at its name.
+fn check_number(link: &Link, open: &Open) -> Result<Option<Refusal>, Violation> {
+    if let Some(code) = link.claim_remote_number(open.port)? {
+        return Ok(Some(match code {
+            Code::TOO_MANY_PORTS => Refusal {
+                limit: Some(link.max_ports() as u64),
+                ..refusal(
+                    code,
+                    "this session has as many ports open as it may; close some",
+                )
+            },
+            _ => Refusal {
+                limit: Some(link.openings_max() as u64),
+                retry_after_ms: Some(1_000),
+                ..refusal(code, "too many openings wait for their answer")
+            },
+        }));
+    }
+    if !is_port_name(&open.name) {
+        return Err(violation(Code::PROTOCOL, PORT_NAMES));
+    }
+    Ok(None)
+}
+
+fn own_port() -> Refusal {
+    refusal(
+        Code::OWN_PORT,
+        "that is this device itself; publish and forward need two identities",
+    )
 }
 
 /// Names the option that one of the two sides has forgotten, if it is that.
 fn why_not_published(is_published: impl Fn(&str) -> bool, name: &str) -> String {
+    if name == MESSAGES {
+        return "the device takes no messages: start `chr-node publish` there with --messages"
+            .to_owned();
+    }
     let (kind, number) = name.split_once(':').unwrap_or_default();
     let is = |kind: &str| is_published(&format!("{kind}:{number}"));
     let (twin, datagrams) = match kind {

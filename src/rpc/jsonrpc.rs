@@ -7,10 +7,15 @@
 use serde::Serialize;
 
 use super::call::{Call, Id, Posted};
+use super::limits::MAX_RESULTS;
+use super::network::{NetworkStats, PeerInfo};
 use super::reply::{
-    error_body, Answer, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR,
+    error_body, Answer, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, UNAVAILABLE,
 };
 use super::view::{NodeInfo, NodeView};
+
+/// What can be asked.
+const METHODS: [&str; 3] = ["chr_node_info", "peer_list", "network_stats"];
 
 /// Answers the body of a POST.
 pub(super) fn answer(body: &[u8], view: &dyn NodeView) -> Answer {
@@ -21,7 +26,7 @@ pub(super) fn answer(body: &[u8], view: &dyn NodeView) -> Answer {
     };
     let mut session = Session {
         view,
-        info: None,
+        seen: Seen::default(),
         out: Vec::new(),
     };
     let body = match posted {
@@ -52,13 +57,35 @@ pub(super) fn answer(body: &[u8], view: &dyn NodeView) -> Answer {
 /// One POST: what its calls share.
 struct Session<'a> {
     view: &'a dyn NodeView,
-    /// Read once, so that a batch costs and says the same throughout.
-    info: Option<NodeInfo>,
+    seen: Seen,
     out: Vec<u8>,
 }
 
+/// What was read of the node for this POST: once, so that a batch costs and
+/// says the same throughout.
+#[derive(Default)]
+struct Seen {
+    info: Option<NodeInfo>,
+    peers: Option<Vec<PeerInfo>>,
+    network: Option<NetworkStats>,
+}
+
+impl Seen {
+    fn info(&mut self, view: &dyn NodeView) -> &NodeInfo {
+        self.info.get_or_insert_with(|| view.info())
+    }
+
+    fn peers(&mut self, view: &dyn NodeView) -> &[PeerInfo] {
+        self.peers.get_or_insert_with(|| view.peers())
+    }
+
+    fn network(&mut self, view: &dyn NodeView) -> &NetworkStats {
+        self.network.get_or_insert_with(|| view.network())
+    }
+}
+
 #[derive(Serialize)]
-struct Success<'a, T> {
+struct Success<'a, T: ?Sized> {
     jsonrpc: &'static str,
     result: &'a T,
     id: &'a Id,
@@ -87,26 +114,33 @@ impl Session<'_> {
                 id: Some(id),
                 method,
                 has_params,
-            } => match method.as_str() {
-                "chr_node_info" if *has_params => {
-                    self.fail(id, INVALID_PARAMS, "chr_node_info takes no parameters");
+            } => {
+                if !METHODS.contains(&method.as_str()) {
+                    let text = format!("no such method; this node answers {}", METHODS.join(", "));
+                    return self.fail(id, METHOD_NOT_FOUND, &text);
                 }
-                "chr_node_info" => {
-                    let view = self.view;
-                    let info = self.info.get_or_insert_with(|| view.info());
-                    let success = Success {
-                        jsonrpc: "2.0",
-                        result: info,
-                        id,
-                    };
-                    put(&mut self.out, &success);
+                if self.out.len() > MAX_RESULTS {
+                    return self.fail(id, UNAVAILABLE, "the answer is too long; split the batch");
                 }
-                _ => self.fail(
-                    id,
-                    METHOD_NOT_FOUND,
-                    "no such method; this node answers chr_node_info",
-                ),
-            },
+                if *has_params {
+                    let text = format!("{method} takes no parameters");
+                    return self.fail(id, INVALID_PARAMS, &text);
+                }
+                match method.as_str() {
+                    "peer_list" => {
+                        let peers = self.seen.peers(self.view);
+                        succeed(&mut self.out, peers, id);
+                    }
+                    "network_stats" => {
+                        let stats = self.seen.network(self.view);
+                        succeed(&mut self.out, stats, id);
+                    }
+                    _ => {
+                        let info = self.seen.info(self.view);
+                        succeed(&mut self.out, info, id);
+                    }
+                }
+            }
         }
     }
 
@@ -118,6 +152,18 @@ impl Session<'_> {
         };
         put(&mut self.out, &failure);
     }
+}
+
+fn succeed(out: &mut Vec<u8>, result: &(impl Serialize + ?Sized), id: &Id) {
+    let jsonrpc = "2.0";
+    put(
+        out,
+        &Success {
+            jsonrpc,
+            result,
+            id,
+        },
+    );
 }
 
 /// Appends one answer, after a comma where it is not the first of a list.
@@ -165,6 +211,31 @@ mod tests {
                 "node_id": "0x00", "name": null, "version": "0.1.0", "uptime_seconds": 5,
                 "profile": null, "edge_ports": [41046], "peer_port": null, "public_address": null,
                 "devices": 0, "peers": null, "epoch": null, "clock_trusted": null, "health": "ok",
+            })
+        );
+    }
+
+    #[test]
+    fn what_the_node_knows_of_the_network_leaves_no_field_out() {
+        let ask = |method: &str| {
+            let body = format!(r#"{{"jsonrpc":"2.0","method":"{method}","id":1}}"#);
+            ask(&body)["result"].clone()
+        };
+        assert_eq!(
+            ask("peer_list"),
+            json!([{
+                "node_id": "0x01", "address": null, "connected": false, "direction": null,
+                "first_seen": null, "last_seen": null, "connection_count": 0,
+                "reliability_score": null, "rtt_ms": null, "bytes_in": 0, "bytes_out": 0,
+            }])
+        );
+        assert_eq!(
+            ask("network_stats"),
+            json!({
+                "connections": 0, "devices": 0, "peers": null, "ports_open": 0,
+                "bandwidth_in": null, "bandwidth_out": null, "bytes_in": 0, "bytes_out": 0,
+                "latency_ms": null, "errors": {}, "memory_bytes": null, "cpu_percent": null,
+                "cache": null, "dht": null, "history": null,
             })
         );
     }
@@ -219,7 +290,7 @@ mod tests {
                 (-32600, Value::Null),
             ),
             (
-                r#"{"jsonrpc":"2.0","method":"peer_list","id":-3}"#,
+                r#"{"jsonrpc":"2.0","method":"fleet_status","id":-3}"#,
                 (-32601, json!(-3)),
             ),
             (
@@ -291,6 +362,36 @@ mod tests {
         let of = |n: usize| format!("[{}]", vec![call; n].join(","));
         assert_eq!(ask(&of(100)).as_array().unwrap().len(), 100);
         assert_eq!(code(&of(101)), (-32600, Value::Null));
+    }
+
+    #[test]
+    fn a_batch_of_long_lists_does_not_outgrow_the_worker() {
+        struct Crowd;
+        impl NodeView for Crowd {
+            fn info(&self) -> NodeInfo {
+                Fake.info()
+            }
+            fn health(&self) -> super::super::view::Health {
+                Fake.health()
+            }
+            fn ready(&self) -> bool {
+                true
+            }
+            fn peers(&self) -> Vec<PeerInfo> {
+                vec![Fake.peers().remove(0); 1000]
+            }
+            fn network(&self) -> NetworkStats {
+                Fake.network()
+            }
+        }
+        let call = r#"{"jsonrpc":"2.0","method":"peer_list","id":1}"#;
+        let body = format!("[{}]", vec![call; 100].join(","));
+        let answer = answer(body.as_bytes(), &Crowd);
+        assert!(answer.body.len() < super::super::limits::MAX_ANSWER);
+        let list: Vec<Value> = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(list.len(), 100);
+        assert_eq!(list[0]["result"].as_array().unwrap().len(), 1000);
+        assert!(list[99]["error"]["message"].to_string().contains("split"));
     }
 
     #[test]

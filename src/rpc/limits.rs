@@ -22,6 +22,9 @@ pub(super) const BODY_BUDGET: usize = 4 * MAX_BODY;
 pub(super) const BODY_STEP: usize = 64 * 1024;
 /// Read size, in bytes. The buffer is on the stack while reading, so a waiting connection costs none.
 pub(super) const CHUNK: usize = 4 * 1024;
+/// Answers of a batch beyond so many bytes are refused one by one: a hundred lists of all known
+/// peers would be 20 MB.
+pub(super) const MAX_RESULTS: usize = 1024 * 1024;
 /// Longest answer of the worker, in bytes: far above what a full batch returns; a sanity bound.
 pub(super) const MAX_ANSWER: usize = 4 * 1024 * 1024;
 

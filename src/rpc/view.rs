@@ -3,6 +3,7 @@
 //! The field names are a contract with scripts and dashboards: every field is
 //! always there, `null` where the node does not know.
 
+use super::network::{NetworkStats, PeerInfo};
 use serde::Serialize;
 
 /// The node as the HTTP service sees it. Called on the executor, so it must
@@ -14,6 +15,10 @@ pub trait NodeView: Send + Sync {
     fn health(&self) -> Health;
     /// Whether the node takes traffic: its listeners stand and it is not stopping.
     fn ready(&self) -> bool;
+    /// What `peer_list` returns: every known node, connected ones first.
+    fn peers(&self) -> Vec<PeerInfo>;
+    /// What `network_stats` returns.
+    fn network(&self) -> NetworkStats;
 }
 
 /// The result of `chr_node_info`. `None` is written as `null`: not known.
@@ -101,7 +106,7 @@ pub struct HealthReason {
 #[cfg(test)]
 pub(super) mod fake {
     #![allow(clippy::panic)]
-    use super::{Health, HealthState, NodeInfo, NodeView};
+    use super::{Health, HealthState, NetworkStats, NodeInfo, NodeView, PeerInfo};
 
     /// A node that knows as little as a node can.
     pub struct Fake;
@@ -130,6 +135,24 @@ pub(super) mod fake {
         fn ready(&self) -> bool {
             true
         }
+        fn peers(&self) -> Vec<PeerInfo> {
+            vec![PeerInfo {
+                node_id: "0x01".to_owned(),
+                address: None,
+                connected: false,
+                direction: None,
+                first_seen: None,
+                last_seen: None,
+                connection_count: 0,
+                reliability_score: None,
+                rtt_ms: None,
+                bytes_in: 0,
+                bytes_out: 0,
+            }]
+        }
+        fn network(&self) -> NetworkStats {
+            NetworkStats::default()
+        }
     }
 
     /// A node with a defect.
@@ -144,6 +167,12 @@ pub(super) mod fake {
         }
         fn ready(&self) -> bool {
             false
+        }
+        fn peers(&self) -> Vec<PeerInfo> {
+            Vec::new()
+        }
+        fn network(&self) -> NetworkStats {
+            NetworkStats::default()
         }
     }
 }

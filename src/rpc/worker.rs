@@ -11,7 +11,6 @@ use std::os::unix::net::UnixStream;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
@@ -26,24 +25,23 @@ use super::head::Question;
 use super::limits::{LINKS, MAX_BODY};
 use super::link;
 use super::reply::{error_body, Answer, INTERNAL_ERROR, UNAVAILABLE};
+use crate::task::Inbox;
 
 /// Stack of our thread, in bytes: it holds no large values and calls nothing deep.
 const STACK: usize = 128 * 1024;
-/// One answer and one word to stop are all that can be under way.
-const INBOX: usize = 2;
 
 /// A request on its way to the executor.
 pub(super) struct Job {
     /// What is asked.
     pub ask: Ask,
-    inbox: SyncSender<Note>,
+    inbox: Arc<Inbox<Note>>,
 }
 
 impl Job {
     /// Hands the answer to the waiting thread.
     pub fn reply(self, answer: Answer) {
         // The thread is gone only when the worker is being stopped.
-        let _ = self.inbox.try_send(Note::Answer(answer));
+        self.inbox.put(Note::Answer(answer));
     }
 }
 
@@ -60,7 +58,8 @@ pub(super) struct Worker {
     links: Vec<Link>,
     free: (channel::Sender<Link>, channel::Receiver<Link>),
     stopping: Arc<AtomicBool>,
-    inbox: SyncSender<Note>,
+    /// One answer and one word to stop are all that can be under way.
+    inbox: Arc<Inbox<Note>>,
     // In the order in which they have to go: tiny_http ends its accept loop by
     // connecting to its own socket, so the folder must outlive it.
     thread: Option<JoinHandle<()>>,
@@ -81,7 +80,7 @@ impl Worker {
             .map_err(|error| RpcError::Threads(io::Error::other(error.to_string())))?;
         let server = Arc::new(server);
         let stopping = Arc::new(AtomicBool::new(false));
-        let (inbox, notes) = sync_channel(INBOX);
+        let inbox = Arc::new(Inbox::default());
         let thread = Builder::new()
             .name("rpc-http".to_owned())
             .stack_size(STACK)
@@ -90,7 +89,6 @@ impl Worker {
                     server: server.clone(),
                     stopping: stopping.clone(),
                     inbox: inbox.clone(),
-                    notes,
                     jobs,
                 };
                 move || desk.serve()
@@ -150,7 +148,7 @@ impl Drop for Worker {
             // Ends a read or a write in which a thread may be.
             let _ = link.get_ref().shutdown(std::net::Shutdown::Both);
         }
-        let _ = self.inbox.try_send(Note::Stop);
+        self.inbox.put(Note::Stop);
         self.server.unblock();
         if let Some(thread) = self.thread.take() {
             if thread.join().is_err() {
@@ -164,8 +162,7 @@ impl Drop for Worker {
 struct Desk {
     server: Arc<Server>,
     stopping: Arc<AtomicBool>,
-    inbox: SyncSender<Note>,
-    notes: Receiver<Note>,
+    inbox: Arc<Inbox<Note>>,
     jobs: channel::Sender<Job>,
 }
 
@@ -211,9 +208,9 @@ impl Desk {
         if self.jobs.try_send(job).is_err() {
             return Some(failure(503, UNAVAILABLE, "the node is not answering"));
         }
-        match self.notes.recv() {
-            Ok(Note::Answer(answer)) => Some(answer),
-            Ok(Note::Stop) | Err(_) => None,
+        match self.inbox.wait() {
+            Note::Answer(answer) => Some(answer),
+            Note::Stop => None,
         }
     }
 }

@@ -11,8 +11,9 @@
 //! else one that is older than [`HANDSHAKE_GRACE`].
 
 use super::rate::Bucket;
+use crate::sorted::Map;
 use crate::time::Moment;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
@@ -95,7 +96,7 @@ struct State {
     limits: AdmissionLimits,
     total: Count,
     /// Handshakes in progress by number, the oldest first.
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: Map<u64, Waiting>,
     next: u64,
     by_address: HashMap<IpAddr, Count>,
     rates: HashMap<IpAddr, Bucket>,
@@ -161,7 +162,7 @@ impl Admission {
             state: Mutex::new(State {
                 limits,
                 total: Count::default(),
-                waiting: BTreeMap::new(),
+                waiting: Map::new(),
                 next: 0,
                 by_address: HashMap::new(),
                 rates: HashMap::new(),

@@ -38,27 +38,38 @@ pub async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, String>
 pub async fn dial(host: &str, port: u16, tuning: Tuning) -> Result<Async<TcpStream>, String> {
     let mut last = String::new();
     for address in addresses(host, port).await? {
-        let late = async {
-            Timer::after(CONNECT_TIME).await;
-            Err(ErrorKind::TimedOut.into())
-        };
-        match smol::future::or(Async::<TcpStream>::connect(address), late).await {
-            Ok(socket) => {
-                if let Err(e) = tuning.apply(&socket) {
-                    log::debug!("socket options: {e}");
-                }
-                return Ok(socket);
-            }
-            Err(e) => {
-                last = match e.kind() {
-                    ErrorKind::TimedOut => {
-                        format!("no answer within {} s", CONNECT_TIME.as_secs())
-                    }
-                    ErrorKind::ConnectionRefused => "connection refused".into(),
-                    _ => e.to_string(),
-                };
-            }
+        match connect(address, CONNECT_TIME, tuning).await {
+            Ok(socket) => return Ok(socket),
+            Err(why) => last = why,
         }
     }
     Err(last)
+}
+
+/// Connects to one address within `time`.
+///
+/// # Errors
+/// In words, without the address.
+pub async fn connect(
+    address: SocketAddr,
+    time: Duration,
+    tuning: Tuning,
+) -> Result<Async<TcpStream>, String> {
+    let late = async {
+        Timer::after(time).await;
+        Err(ErrorKind::TimedOut.into())
+    };
+    match smol::future::or(Async::<TcpStream>::connect(address), late).await {
+        Ok(socket) => {
+            if let Err(e) = tuning.apply(&socket) {
+                log::debug!("socket options of {address}: {e}");
+            }
+            Ok(socket)
+        }
+        Err(e) => Err(match e.kind() {
+            ErrorKind::TimedOut => format!("no answer within {} s", time.as_secs()),
+            ErrorKind::ConnectionRefused => "connection refused".into(),
+            _ => e.to_string(),
+        }),
+    }
 }

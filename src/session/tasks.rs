@@ -1,9 +1,9 @@
 //! The tasks of all connections: each its own, and none that outlives the edge.
 
+use crate::sorted::Map;
 use crate::task;
 use smol::future::FutureExt;
 use smol::{Executor, Task};
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,8 +15,8 @@ pub struct Tasks(Mutex<Running>);
 #[derive(Default)]
 struct Running {
     next: u64,
-    /// A tree and not a table: it shrinks with what it holds.
-    running: BTreeMap<u64, Task<()>>,
+    /// In order and not a table: it shrinks with what it holds.
+    running: Map<u64, Task<()>>,
 }
 
 impl Tasks {

@@ -5,7 +5,7 @@
 //! [`super::StoreOptions::flush_interval`], or until the buffer is full. A power
 //! cut loses what waits here; nothing that is paid for may.
 
-use std::collections::BTreeMap;
+use crate::sorted::Map;
 use std::time::{Duration, Instant};
 
 use super::batch::Change;
@@ -21,7 +21,7 @@ pub const LAZY_BYTES: usize = 256 * 1024;
 /// The buffer.
 #[derive(Default)]
 pub(super) struct Lazy {
-    rows: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    rows: Map<(Table, Vec<u8>), Option<Vec<u8>>>,
     bytes: usize,
     /// When the first of them came; None while there are none.
     since: Option<Instant>,
@@ -71,11 +71,9 @@ impl Lazy {
 
     /// Takes at most `most` of them.
     pub(super) fn take(&mut self, most: usize) -> Vec<Change> {
-        let mut taken = Vec::with_capacity(most.min(self.rows.len()));
-        while taken.len() < most {
-            let Some(((table, key), value)) = self.rows.pop_first() else {
-                break;
-            };
+        let rows = self.rows.take_first(most);
+        let mut taken = Vec::with_capacity(rows.len());
+        for ((table, key), value) in rows {
             let change = Change { table, key, value };
             self.bytes = self.bytes.saturating_sub(change.bytes());
             taken.push(change);

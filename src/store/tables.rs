@@ -28,11 +28,19 @@ pub enum Table {
     /// What the node carried, by the minute and by the hour; key a slot of the
     /// week or of the year.
     NodeStats,
+    /// Other nodes: where they are, and how well they answered; key their
+    /// address.
+    PeerHistory,
 }
 
 impl Table {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Table; 3] = [Table::Meta, Table::Tickets, Table::NodeStats];
+    pub const ALL: [Table; 4] = [
+        Table::Meta,
+        Table::Tickets,
+        Table::NodeStats,
+        Table::PeerHistory,
+    ];
 
     /// The name in the file. Never changes.
     #[must_use]
@@ -41,6 +49,7 @@ impl Table {
             Table::Meta => "meta",
             Table::Tickets => "tickets",
             Table::NodeStats => "node_stats",
+            Table::PeerHistory => "peer_history",
         }
     }
 

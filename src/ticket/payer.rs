@@ -14,6 +14,11 @@
 //!
 //! Bytes that were signed for and not used are not lost when the session is: for
 //! the same node and epoch the payer goes on where it was.
+//!
+//! A device may have sessions with several nodes at once. Each node is paid by
+//! tickets of its own, and `--max-bytes` bounds their sum. So that it is not
+//! spent on a session that is only kept warm, one that carries nothing beside
+//! another begins with a small step when there is a limit.
 
 use std::fmt;
 
@@ -40,6 +45,17 @@ pub const USAGE_SLACK: u64 = 128 << 20;
 /// Nodes and epochs that one run keeps count of. A device is given a few nodes;
 /// what is forgotten is at worst paid for twice.
 const MAX_BILLS: usize = 64;
+
+/// Sessions that are remembered; a device has two at a time.
+const SESSIONS_MAX: usize = 8;
+
+/// With `--max-bytes`, a session that is kept warm pays this part of it in advance,
+/// within [`WARM_STEP`].
+const WARM_PART: u64 = 64;
+
+/// Bounds of that step: some messages and the handshakes of some connections,
+/// and no more than any other step.
+const WARM_STEP: (u64, u64) = (64 << 10, MIN_STEP);
 
 /// What the device knows when it is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,7 +158,7 @@ pub struct Payer {
     bills: Vec<Bill>,
     /// Bytes of bills that were forgotten.
     forgotten: u64,
-    session: Option<Session>,
+    sessions: Vec<Session>,
 }
 
 /// One node, fleet and epoch.
@@ -185,18 +201,31 @@ impl Payer {
             limit,
             bills: Vec::new(),
             forgotten: 0,
-            session: None,
+            sessions: Vec::new(),
         }
     }
 
-    /// A session begins.
+    /// A session begins; one with the same node before it is over.
     pub fn begin(&mut self, payee: Payee) {
-        self.session = Some(Session {
+        self.sessions.retain(|old| old.payee.node != payee.node);
+        if self.sessions.len() >= SESSIONS_MAX {
+            self.sessions.remove(0);
+        }
+        self.sessions.push(Session {
             payee,
             claimed: None,
             settled: false,
             last: None,
         });
+    }
+
+    /// The session with this node is over.
+    pub fn end(&mut self, node: Address) {
+        self.sessions.retain(|old| old.payee.node != node);
+    }
+
+    fn session(&mut self, node: Address) -> Option<&mut Session> {
+        self.sessions.iter_mut().find(|s| s.payee.node == node)
     }
 
     /// Bytes that this run has signed for.
@@ -207,8 +236,8 @@ impl Payer {
     }
 
     /// The node has taken the ticket.
-    pub fn accepted(&mut self) {
-        let Some(session) = &mut self.session else {
+    pub fn accepted(&mut self, node: Address) {
+        let Some(session) = self.session(node) else {
             return;
         };
         session.settled = true;
@@ -220,16 +249,17 @@ impl Payer {
         }
     }
 
-    /// What to sign for `ask`; None if no session has begun.
+    /// What to sign for `ask` of this node; None if no session with it has begun.
     ///
     /// # Errors
     /// Why nothing is signed, for the person who runs the device.
     pub fn answer(
         &mut self,
+        node: Address,
         ask: &Ask,
         carried: &Carried,
     ) -> Option<Result<TicketTerms, PayRefusal>> {
-        let session = self.session.as_mut()?;
+        let session = self.session(node)?;
         let claimed = *session.claimed.get_or_insert(ask.usage);
         let (payee, settled) = (session.payee, session.settled);
         let epoch = match believe(ask, claimed, carried) {
@@ -248,7 +278,7 @@ impl Payer {
         Some(self.sign(bill, ask.usage, settled, carried))
     }
 
-    /// What to sign after the node has refused a ticket for being too low: it
+    /// What to sign after this node has refused a ticket for being too low: it
     /// counts `usage`, and holds a ticket for `last_total`. Once a session, before
     /// a ticket was taken, that is believed: an earlier run may have signed it.
     /// None if nothing was asked.
@@ -257,11 +287,12 @@ impl Payer {
     /// Why nothing is signed, for the person who runs the device.
     pub fn too_low(
         &mut self,
+        node: Address,
         usage: u64,
         last_total: u64,
         carried: &Carried,
     ) -> Option<Result<TicketTerms, PayRefusal>> {
-        let session = self.session.as_mut()?;
+        let session = self.session(node)?;
         let (ask, epoch) = session.last?;
         if !std::mem::replace(&mut session.settled, true) {
             session.claimed = Some(usage);
@@ -299,10 +330,17 @@ impl Payer {
         more: bool,
         carried: &Carried,
     ) -> Result<TicketTerms, PayRefusal> {
+        let least = match self.limit {
+            Some(limit) if carried.bytes == 0 && self.sessions.len() > 1 => {
+                let (low, high) = WARM_STEP;
+                (limit / WARM_PART).clamp(low, high)
+            }
+            _ => MIN_STEP,
+        };
         let step = carried
             .rate
             .saturating_mul(STEP_SECONDS)
-            .clamp(MIN_STEP, MAX_STEP);
+            .clamp(least, MAX_STEP);
         let mut total = usage.saturating_add(step).max(bill.signed);
         if let Some(limit) = self.limit {
             let known = self
@@ -320,8 +358,11 @@ impl Payer {
         }
         bill.signed = total;
         bill.ports = bill.ports.max(carried.ports).min(MAX_TOTAL_CONNECTIONS);
+        // This node first, then the others that the device has sessions with.
+        let others = self.sessions.iter().map(|session| session.payee.node);
+        let others = others.filter(|node| *node != bill.payee.node);
         let hints = Hints {
-            relays: vec![bill.payee.node],
+            relays: std::iter::once(bill.payee.node).chain(others).collect(),
             time: Some(carried.unix),
             ..Hints::default()
         };

@@ -47,8 +47,14 @@ codes! {
     OVERFLOW = 10, "overflow";
     /// The program at the other side ended the session.
     LEAVING = 11, "leaving";
+    /// Another link between the same two nodes stays.
+    SECOND_LINK = 12, "second-link";
+    /// The node has as many links as it may and none of them can go.
+    TOO_MANY_LINKS = 13, "too-many-links";
+    /// Who answered is not the node that was dialled.
+    WRONG_NODE = 14, "wrong-node";
 
-    /// The device is not connected to this node.
+    /// The device is not connected to this node, nor found at another.
     NOT_FOUND = 32, "not-found";
     /// The device is connected and does not publish this port.
     NOT_PUBLISHED = 33, "not-published";
@@ -62,7 +68,7 @@ codes! {
     NO_ANSWER = 37, "no-answer";
     /// The publishing device could not reach the target of the port.
     TARGET = 38, "target-unreachable";
-    /// The other device's session ended.
+    /// The other device's session ended, or the link between the two nodes.
     PEER_LOST = 39, "peer-lost";
     /// A request came before a ticket was accepted.
     NO_TICKET = 40, "no-ticket";
@@ -74,6 +80,12 @@ codes! {
     END_TO_END = 43, "end-to-end";
     /// The UDP flow was silent for too long.
     SILENT = 44, "silent";
+    /// The node of the device cannot be reached.
+    UNREACHABLE = 45, "unreachable";
+    /// The device's presence cannot be told to the network.
+    PRESENCE = 46, "presence-refused";
+    /// The device did not take the message.
+    MESSAGE = 47, "message-refused";
 }
 
 impl fmt::Display for Code {

@@ -140,11 +140,12 @@ macro_rules! messages {
         })*
     };
 }
+pub(in crate::wire) use messages;
 
 messages! {
     /// Device to node, first frame of a session.
     0x01 Hello {
-        /// Capability bits; none is defined, so 0. The answer holds those that both sides know.
+        /// Capability bits ([`super::presence::CAPABILITY`]). The answer holds those that both sides know.
         capabilities: u64;
         /// Name and version of the program, for the node's log.
         agent: String, max AGENT_MAX;
@@ -239,7 +240,7 @@ messages! {
         port: u32;
         /// From the opener: the publishing device. To the publisher: the opener.
         peer: Address;
-        /// `tls:N`, `tcp:N`, `udp:N` or `utls:N`.
+        /// See [`is_port_name`].
         name: String, max NAME_MAX;
         /// Raw bytes that the sender takes before it grants more.
         credit: u32;
@@ -265,7 +266,7 @@ messages! {
     }
     /// Device to node: others may open this port of mine.
     0x16 Publish {
-        /// `tls:N`, `tcp:N`, `udp:N` or `utls:N`; publishing a name again replaces its list.
+        /// See [`is_port_name`]; publishing a name again replaces its list.
         name: String, max NAME_MAX;
         /// Who may open it. `None`: the node asks the device about everyone. The
         /// device decides in any case; the list only spares it strangers.
@@ -281,11 +282,20 @@ pub fn allow_list_fits(list: &[Address]) -> bool {
     list.len() <= ALLOW_MAX
 }
 
-/// Whether `name` is a port name of the four kinds with a decimal number of 1 to 65535.
+/// The port on which a device takes messages: TLS from device to device inside,
+/// as in `tls:` ports.
+pub const MESSAGES: &str = "msg";
+
+/// What a port name is, for those who sent another.
+pub const PORT_NAMES: &str =
+    "a port name is tls:N, tcp:N, udp:N or utls:N with N from 1 to 65535, or msg";
+
+/// Whether `name` is a port name: one of four kinds with a decimal number of 1
+/// to 65535, or [`MESSAGES`].
 #[must_use]
 pub fn is_port_name(name: &str) -> bool {
     let Some((kind, number)) = name.split_once(':') else {
-        return false;
+        return name == MESSAGES;
     };
     matches!(kind, "tls" | "tcp" | "udp" | "utls")
         && number.len() <= 5
@@ -396,8 +406,8 @@ mod tests {
     }
 
     #[test]
-    fn only_diodes_four_kinds_of_port_names_are_names() {
-        for good in ["tls:1", "tcp:65535", "udp:53", "utls:5060"] {
+    fn only_diodes_four_kinds_of_port_names_and_msg_are_names() {
+        for good in ["tls:1", "tcp:65535", "udp:53", "utls:5060", "msg"] {
             assert!(is_port_name(good), "{good}");
         }
         for bad in [
@@ -411,6 +421,9 @@ mod tests {
             "tls:80 ",
             "http:80",
             "tls:+80",
+            "msg:1",
+            "msg:",
+            "MSG",
         ] {
             assert!(!is_port_name(bad), "{bad}");
         }

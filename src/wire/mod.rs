@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`frame`] | EdgeV2 framing in our dialect: header, data and control frames |
 //! | [`control`] | what control frames carry (postcard) |
+//! | [`peer`] | what control frames of links between nodes carry |
 //! | [`code`] | the numbers by which a refusal or an end is named |
 //! | [`presence`] | the signed word that a device is found at a node |
 //! | [`rlp`] | Ethereum's RLP, canonical and bounded |
@@ -17,5 +18,6 @@ pub mod control;
 pub mod dht;
 pub mod diode;
 pub mod frame;
+pub mod peer;
 pub mod presence;
 pub mod rlp;

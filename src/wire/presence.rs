@@ -14,12 +14,45 @@
 //! ```
 //!
 //! Numbers in what is signed are big-endian; times are unix seconds; signatures
-//! have 65 bytes, recovery id first. The device's half travels in a frame of the
-//! session ([`DevicePresence`]), both halves in the DHT ([`Presence`]).
+//! have 65 bytes, recovery id first. The device's half travels in a session
+//! (frames of the types 30 to 32), both halves in the DHT ([`Presence`]).
+//!
+//! In a session whose both sides know the capability [`CAPABILITY`], the node
+//! asks after Welcome ([`PresenceAsk`]); the device answers along with its first
+//! ticket ([`PresenceSigned`]), and again before `not_after` runs out; the node
+//! says [`PresenceTaken`], or `ErrorAnswer` with the code `presence-refused`.
 
+use super::control::{messages, Message};
 use super::rlp::{Encoder, Item, RlpError};
 use crate::identity::{keccak256, Address, SecretKey, Signature};
+use serde::{Deserialize, Serialize};
 use std::fmt;
+
+/// The bit of Hello and Welcome that says: frames 30 to 32 are known.
+pub const CAPABILITY: u64 = 1;
+
+messages! {
+    /// Node to device, id 0: sign that you are here. Again when the node has
+    /// learnt the time.
+    0x30 PresenceAsk {
+        /// The newest `t` of the device that the node knows of; 0: none. The next must be newer.
+        last_t: u64;
+        /// The node's clock, unix seconds; 0 when not trusted.
+        unix_time: u64;
+    }
+    /// Device to node, request: [`DevicePresence`] but for the two addresses,
+    /// which the session has proven.
+    0x31 PresenceSigned {
+        /// Since when.
+        t: u64;
+        /// Until when at most.
+        not_after: u64;
+        /// The device's.
+        signature: Signature;
+    }
+    /// Node to device, the answer to [`PresenceSigned`]: the network is told.
+    0x32 PresenceTaken {}
+}
 
 /// Seconds from `t` to `not_after` at most: a device that is gone for a day has
 /// other nodes by then.
@@ -297,10 +330,38 @@ impl Presence {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::super::control::{decode, encode, ControlError};
+    use super::super::frame::DATA_HEADER_LEN;
     use super::*;
     use proptest::prelude::*;
 
     const NOW: u64 = 1_753_920_000;
+
+    #[test]
+    fn the_frames_of_a_session_have_one_spelling_each() {
+        fn check<M: Message + PartialEq + fmt::Debug>(message: &M) {
+            let mut frame = Vec::new();
+            encode(7, message, &mut frame);
+            let body = &frame[DATA_HEADER_LEN..];
+            assert_eq!(decode::<M>(body).as_ref(), Ok(message));
+            for cut in 0..body.len() {
+                assert!(decode::<M>(&body[..cut]).is_err());
+            }
+            frame.push(0);
+            let long = decode::<M>(&frame[DATA_HEADER_LEN..]);
+            assert_eq!(long, Err(ControlError::Trailing(M::NAME)));
+        }
+        check(&PresenceAsk {
+            last_t: NOW,
+            unix_time: u64::MAX,
+        });
+        check(&PresenceSigned {
+            t: NOW,
+            not_after: NOW + VALID_MAX,
+            signature: presence().device_sig,
+        });
+        check(&PresenceTaken {});
+    }
 
     fn key(n: u8) -> SecretKey {
         SecretKey::from_bytes(&[n; 32]).unwrap()

@@ -8,6 +8,7 @@
 )]
 
 pub mod mounts;
+pub mod network;
 pub mod programs;
 pub mod raw;
 pub mod servers;
@@ -121,6 +122,8 @@ pub fn chr_node() -> Command {
         if text.starts_with("CHR_")
             || [
                 "EDGE2_PORT",
+                "PEER2_PORT",
+                "SEED_LIST",
                 "RPC_PORT",
                 "DATA_DIR",
                 "HOST",
@@ -157,6 +160,7 @@ impl Node {
     pub fn start_command(mut c: Command, data: &Path, settings: &[(&str, &str)]) -> Node {
         c.env("DATA_DIR", data)
             .env("EDGE2_PORT", "0")
+            .env("PEER2_PORT", "0")
             .env("RPC_PORT", "0")
             .env("CHR_NETWORK__BIND", "127.0.0.1")
             .env("CHR_SECURITY__RATE_LIMITING", "false")
@@ -195,6 +199,11 @@ impl Node {
         self.run["edge"][0].as_str().unwrap().parse().unwrap()
     }
 
+    /// The peer port, TCP and UDP.
+    pub fn peer(&self) -> SocketAddr {
+        self.run["peer"].as_str().unwrap().parse().unwrap()
+    }
+
     pub fn rpc(&self) -> SocketAddr {
         self.run["rpc"].as_str().unwrap().parse().unwrap()
     }
@@ -202,6 +211,32 @@ impl Node {
     /// `0xADDR@ip:port`
     pub fn address(&self) -> String {
         format!("{}@{}", self.id(), self.edge())
+    }
+
+    /// The result of a JSON-RPC method.
+    pub fn ask(&self, method: &str) -> Value {
+        let body = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": method}).to_string();
+        let answer = self.http(&format!(
+            "POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        ));
+        let (_, body) = answer.split_once("\r\n\r\n").expect(&answer);
+        let answer: Value = serde_json::from_str(body).expect(body);
+        answer["result"].clone()
+    }
+
+    /// `0xADDR@ip:port` of the peer port.
+    pub fn seed(&self) -> String {
+        format!("{}@{}", self.id(), self.peer())
+    }
+
+    /// The addresses of all nodes that it knows.
+    pub fn known(&self) -> Vec<String> {
+        let peers = self.ask("peer_list");
+        let peers = peers.as_array().unwrap().iter();
+        peers
+            .map(|peer| peer["node_id"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// One HTTP request on the RPC port; head and body of the answer.

@@ -109,7 +109,7 @@ pub fn calls() -> Vec<Case> {
         ),
         member(
             "method of a later version",
-            r#""method":"peer_list","id":1"#,
+            r#""method":"fleet_status","id":1"#,
             -32601,
         ),
         member(

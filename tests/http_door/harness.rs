@@ -10,7 +10,8 @@ use std::time::Duration;
 use async_io::Async;
 use chr_node::liveness::Beat;
 use chr_node::rpc::{
-    Door, DoorOptions, Health, HealthReason, HealthState, Limits, NodeInfo, NodeView,
+    Door, DoorOptions, Health, HealthReason, HealthState, Limits, NetworkStats, NodeInfo, NodeView,
+    PeerInfo,
 };
 use serde_json::Value;
 use smol::{channel, Executor};
@@ -61,6 +62,14 @@ impl NodeView for FakeNode {
 
     fn ready(&self) -> bool {
         *self.state.lock().unwrap() != HealthState::Failing
+    }
+
+    fn peers(&self) -> Vec<PeerInfo> {
+        Vec::new()
+    }
+
+    fn network(&self) -> NetworkStats {
+        NetworkStats::default()
     }
 }
 

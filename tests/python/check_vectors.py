@@ -7,6 +7,7 @@ is an error, so that no vector is silently left out.
 import json
 
 import chr_client as client
+import chr_dht as dht
 
 
 def unhex(kind, value):
@@ -112,6 +113,22 @@ def edge_ticket(given, wanted):
     assert client.encode("Ticket", given["id"], ticket).hex() == wanted["frame"]
 
 
+def presence(given, wanted):
+    device, node = (bytes.fromhex(given[key]) for key in ("device_private_key", "node_private_key"))
+    addresses = [client.address_of(client.public_key(secret)) for secret in (device, node)]
+    fields = (*addresses, given["t"], given["not_after"])
+    digest = client.presence_digest(*fields)
+    assert digest.hex() == wanted["device_digest"]
+    device_sig = client.sign(device, digest)
+    assert device_sig.hex() == wanted["device_sig"]
+    digest = client.presence_node_digest(*fields, device_sig, given["until"])
+    assert digest.hex() == wanted["node_digest"]
+    node_sig = client.sign(node, digest)
+    assert node_sig.hex() == wanted["node_sig"]
+    record = client.rlp([*fields, device_sig, given["until"], node_sig])
+    assert record.hex() == wanted["record"]
+
+
 def ticket(given, wanted, name):
     if name == "ticket.v2.full":
         fields = {
@@ -133,12 +150,61 @@ def ticket(given, wanted, name):
     # The others are of dialects and chains that this client does not speak.
 
 
+def dht_packet(given, wanted):
+    kind, unhex = given["type"], bytes.fromhex
+    if kind == "CHALLENGE":
+        _, txid, _, asker, _, _ = dht.decode_packet(unhex(given["request"]))
+        made = dht.header(kind, txid, unhex(given["cookie"]), unhex(given["from"]), asker)
+        assert made.hex() == wanted["packet"]
+        assert dht.decode_packet(made)[0] == kind
+        return
+    secret = unhex(given["private_key"])
+    sender = client.address_of(client.public_key(secret))
+    assert sender.hex() == wanted["from"] and dht.TYPES[kind] == wanted["type"]
+    place = [unhex(given[field]) for field in ("txid", "cookie")] + [sender, unhex(given["to"])]
+    made = dht.encode_packet(kind, dht.header(kind, *place), given["fields"], secret)
+    assert made.hex() == wanted["packet"]
+    assert dht.decode_packet(made) == (kind, *place, given["fields"])
+
+
+def dht_record(given, wanted):
+    fields, kind = dict(given["fields"]), given["kind"]
+    for field in ("node", "device", "owner", "value"):
+        if field in fields:
+            fields[field] = bytes.fromhex(fields[field])
+    if kind == "mutable":
+        fields["name"] = bytes.fromhex(fields["name"])
+    made = dht.encode_record(kind, fields, [bytes.fromhex(key) for key in given["private_keys"]])
+    assert made.hex() == wanted["record"]
+    assert dht.read_record(made)[2] == fields
+    assert dht.check_record(made, fields["until"] - 1)[1].hex() == wanted["key"]
+
+
+def dht_refused(given, wanted):
+    data = bytes.fromhex(given["bytes"])
+    try:
+        if given["what"] == "packet":
+            dht.decode_packet(data)
+        else:
+            dht.check_record(data, given["unix"])
+    except client.Failure as error:
+        assert str(error) == wanted["error"], error
+        return
+    raise AssertionError("it was understood")
+
+
+def dht_tree(given, wanted):
+    hashes = dht.tree(given["bits"], given["entries"])
+    assert [f"{value:016x}" for value in hashes] == wanted["hashes"]
+
+
 def skip(*_):
     """Decisions that only a node takes."""
 
 
 CHECKS = {
     "edge.frame": frame,
+    "peer.frame": frame,
     "edge.data": data,
     "edge.refused": refused,
     "edge.varint": varint,
@@ -146,6 +212,11 @@ CHECKS = {
     "edge.port_name": skip,
     "edge.local_address": local_address,
     "edge.ticket": edge_ticket,
+    "edge.presence": presence,
+    "dht.packet": dht_packet,
+    "dht.record": dht_record,
+    "dht.refused": dht_refused,
+    "dht.tree": dht_tree,
     "hash": hash_of,
     "identity": identity,
     "signature": signature,

@@ -7,11 +7,14 @@ second implementation for tests, not a product: one session, no reconnecting.
     chr_client.py address --key FILE
     chr_client.py publish --node [0xADDR@]HOST:PORT --key FILE 8080=127.0.0.1:80
     chr_client.py open    --node [0xADDR@]HOST:PORT --key FILE 0xADDR:8080
+    chr_client.py message --node [0xADDR@]HOST:PORT --key FILE 0xADDR TEXT
     chr_client.py vectors docs/vectors.json
 
 `publish` prints `ready 0xADDR` when its ports stand, and serves until it is
 stopped. `open` joins standard input and output to the port, and ends when both
-directions have ended. Numbers in brackets are sections of docs/protocol.md.
+directions have ended. `message` prints `delivered`, or fails with the reason.
+`--no-presence` makes it a client of before that capability. Numbers in brackets
+are sections of docs/protocol.md.
 """
 
 import argparse
@@ -38,11 +41,15 @@ AHEAD = 256 * 1024  # what may wait to be sent, a port and the session
 PING_EVERY = 100.0  # [13]
 ANSWER_TIME = 20.0  # [13]
 STEP = 64 * 1024 * 1024  # [9] bytes that each ticket pays in advance
+PRESENCE = 1  # [16.2] capability bit
+DAY = 24 * 3600  # [16.2] how long a presence holds
+MESSAGE_MAX = 8192  # [16.3]
 
 LEAVING, NOT_PUBLISHED, NOT_ALLOWED, TARGET = 11, 33, 34, 38  # [18]
 NO_TICKET, ABORTED, END_TO_END = 40, 41, 43
 ANSWERS = (
-    "Welcome", "TicketAccepted", "TicketTooLow", "Pong", "Published", "Opened", "ErrorAnswer",
+    "Welcome", "TicketAccepted", "TicketTooLow", "Pong", "Published", "Opened", "PresenceTaken",
+    "ErrorAnswer",
 )  # fmt: skip
 
 
@@ -226,6 +233,13 @@ STRUCTS = {
     "Abort": (0x15, "port:u32 code:u16 text:str"),
     "Publish": (0x16, "name:str allow:addresses?"),
     "Published": (0x17, ""),
+    "PresenceAsk": (0x30, "last_t:u64 unix_time:u64"),
+    "PresenceSigned": (0x31, "t:u64 not_after:u64 signature:signature"),
+    "PresenceTaken": (0x32, ""),
+    # Between nodes; here for the test vectors.
+    "PeerHello": (0x50, "agent:str capabilities:u64 unix_time:u64 peer_port:u16 serving:bool"),
+    "PeerWelcome": (0x51, "agent:str capabilities:u64 unix_time:u64 peer_port:u16 serving:bool"),
+    "PeerOpen": (0x52, "port:u32 opener:address device:address name:str credit:u32"),
 }
 FIELDS = {
     name: [field.split(":") for field in fields.split()] for name, (_, fields) in STRUCTS.items()
@@ -391,6 +405,22 @@ def ticket_digest(ticket, node):
         + number(ticket["total_bytes"])
         + sha256(ticket["local_address"])
     )
+
+
+# --- presence [16.2] -----------------------------------------------------------
+
+
+def presence_fields(device, node, t, not_after):
+    return device + node + t.to_bytes(8, "big") + not_after.to_bytes(8, "big")
+
+
+def presence_digest(device, node, t, not_after):
+    return keccak256(b"chr-presence/1" + presence_fields(device, node, t, not_after))
+
+
+def presence_node_digest(device, node, t, not_after, device_sig, until):
+    fields = presence_fields(device, node, t, not_after)
+    return keccak256(b"chr-presence-node/1" + fields + device_sig + until.to_bytes(8, "big"))
 
 
 # --- identity and TLS [3] ------------------------------------------------------
@@ -626,7 +656,9 @@ class Session:
         self.ports, self.active, self.waiting = {}, set(), {}
         self.welcome, self.admitted = None, False
         self.carried, self.opened, self.signed = 0, 0, 0
-        self.request("Hello", self.welcomed, capabilities=0, agent=AGENT)
+        # The node's ask, when to say again that we are here, the word on its way.
+        self.asked, self.presence_at, self.saying = None, None, False
+        self.request("Hello", self.welcomed, capabilities=owner.capabilities, agent=AGENT)
 
     def send(self, kind, number, /, **fields):
         self.out += encode(kind, number, fields)
@@ -687,10 +719,16 @@ class Session:
                 raise Failure(f"{name} answers a request that was never made")
             if fields.get("code") == NO_TICKET:
                 self.ports.pop(number, None)  # asked again after a better ticket
+                if asked == "PresenceSigned":
+                    self.saying = False
             else:
                 then(name, fields)
         elif name == "TicketAsk":
             self.pay(fields)
+        elif name == "PresenceAsk" and self.welcome["capabilities"] & PRESENCE:
+            self.asked = fields
+            if self.admitted:
+                self.say_presence()
         elif name == "Ping":
             self.send("Pong", number)
         elif name == "Open":
@@ -763,7 +801,32 @@ class Session:
                 raise Failure(f"the ticket was refused: {fields['text']} ({fields['code']})")
 
         self.request("Ticket", answered, **ticket)
+        if self.presence_at is None:
+            self.say_presence()
         self.admit()  # the node validates it before it looks at what follows [10]
+
+    def say_presence(self):
+        """Signs that this device is at this node [16.2]."""
+        if self.asked is None or self.saying:
+            return
+        t = max(self.asked["last_t"] + 1, int(time.time()))
+        digest = presence_digest(self.identity.address, self.node, t, t + DAY)
+
+        def answered(name, fields):
+            self.saying = False
+            if name == "PresenceTaken":
+                self.presence_at = time.monotonic() + DAY / 2
+            elif fields["limit"] is not None:  # another node has told of us meanwhile
+                self.asked["last_t"] = fields["limit"]
+                self.say_presence()
+            else:
+                raise Failure(f"presence was refused: {fields['text']} ({fields['code']})")
+
+        self.saying = True
+        signature = sign(self.identity.secret, digest)
+        self.request(
+            "PresenceSigned", answered, t=t, not_after=t + DAY, signature=signature
+        )
 
     def offered(self, number, fields):
         if fields["port"] % 2 or fields["port"] <= self.highest_offer:
@@ -908,7 +971,8 @@ class Stream:
 class Client:
     """One session over one socket, and what is joined to its ports."""
 
-    def __init__(self, node, identity, alpn=True, step=STEP):
+    def __init__(self, node, identity, alpn=True, step=STEP, presence=True):
+        self.capabilities = PRESENCE if presence else 0
         expected, _, place = node.rpartition("@")
         host, _, port = place.rpartition(":")
         self.identity, self.step, self.streams = identity, step, set()
@@ -945,6 +1009,8 @@ class Client:
         if self.session.welcome and now >= self.ping_at:
             self.ping_at, self.answer_by = now + PING_EVERY, now + ANSWER_TIME
             self.session.request("Ping", self.answered)
+        if self.session.presence_at and now >= self.session.presence_at:
+            self.session.say_presence()
         self.send()
         interest = collections.defaultdict(int)
         interest[self.socket.fileno()] |= selectors.EVENT_READ
@@ -1034,11 +1100,11 @@ class Client:
 class Publisher(Client):
     """Joins offered ports to local TCP services."""
 
-    def __init__(self, node, identity, alpn, step, targets, allow, plain):
+    def __init__(self, node, identity, alpn, step, presence, targets, allow, plain):
         self.targets = targets
         self.allow, self.kind = allow, "tcp" if plain else "tls"
         self.sockets, self.missing = {}, set(targets)
-        super().__init__(node, identity, alpn, step)
+        super().__init__(node, identity, alpn, step, presence)
 
     def admitted(self):
         for number in self.targets:
@@ -1100,12 +1166,13 @@ class Publisher(Client):
 class Opener(Client):
     """Joins standard input and output to a port of another device."""
 
-    def __init__(self, node, identity, alpn, step, peer, name):
+    def __init__(self, node, identity, alpn, step, presence, peer, name):
         self.peer, self.name = peer, name
-        super().__init__(node, identity, alpn, step)
+        super().__init__(node, identity, alpn, step, presence)
 
     def admitted(self):
-        tls = Tls(self.identity.context(server=False)) if self.name.startswith("tls:") else None
+        sealed = self.name == "msg" or self.name.startswith("tls:")
+        tls = Tls(self.identity.context(server=False)) if sealed else None
         stream = Stream(self, tls)
         stream.on_secured = lambda: self.secured(stream)
         self.streams.add(stream)
@@ -1114,7 +1181,11 @@ class Opener(Client):
     def secured(self, stream):
         if stream.tls and stream.tls.peer != self.peer:
             raise Failure(f"the other end is 0x{stream.tls.peer.hex()}: somebody else was connected")
-        stream.join(sys.stdin.fileno(), sys.stdout.fileno())
+        stream.join(*self.ends())
+
+    def ends(self):
+        """Descriptors to read from and to write to."""
+        return sys.stdin.fileno(), sys.stdout.fileno()
 
     def end_sink(self, stream):
         os.close(stream.sink)
@@ -1124,6 +1195,28 @@ class Opener(Client):
         if problem:
             raise Failure(problem)
         self.done = True
+
+
+class Messenger(Opener):
+    """Sends one message to another device [16.3]."""
+
+    def __init__(self, node, identity, alpn, step, presence, peer, text):
+        self.text, self.answer = text, None
+        if len(text) > MESSAGE_MAX:
+            raise Failure(f"a message has at most {MESSAGE_MAX} bytes")
+        super().__init__(node, identity, alpn, step, presence, peer, "msg")
+
+    def ends(self):
+        source, put = os.pipe()  # holds a whole message
+        os.write(put, len(self.text).to_bytes(2, "big") + self.text)
+        os.close(put)
+        self.answer, sink = os.pipe()
+        return source, sink
+
+    def delivered(self):
+        answer = os.read(self.answer, 1024)
+        if answer[:1] != b"\0":
+            raise Failure(f"not delivered: {answer[1:].decode(errors='replace') or 'no answer'}")
 
 
 # --- commands ------------------------------------------------------------------
@@ -1138,18 +1231,21 @@ def parse_address(text):
 def main():
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("address", "publish", "open"):
+    for name in ("address", "publish", "open", "message"):
         command = commands.add_parser(name)
         command.add_argument("--key", required=True)
         if name == "address":
             continue
         command.add_argument("--node", required=True)
         command.add_argument("--no-alpn", action="store_true")
+        command.add_argument("--no-presence", action="store_true")
         command.add_argument("--plain", action="store_true")
         command.add_argument("--step", type=int, default=STEP)
     commands.choices["publish"].add_argument("--allow", action="append", type=parse_address)
     commands.choices["publish"].add_argument("spec", nargs="+")
     commands.choices["open"].add_argument("target")
+    commands.choices["message"].add_argument("target", type=parse_address)
+    commands.choices["message"].add_argument("text")
     commands.add_parser("vectors").add_argument("file")
     arguments = parser.parse_args()
     if arguments.command == "vectors":
@@ -1163,6 +1259,7 @@ def main():
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     common = (arguments.node, identity, not arguments.no_alpn, arguments.step)
+    common += (not arguments.no_presence,)
     if arguments.command == "publish":
         targets = {}
         for spec in arguments.spec:
@@ -1170,6 +1267,8 @@ def main():
             host, _, port = place.rpartition(":")
             targets[int(number)] = (host.strip("[]"), int(port))
         client = Publisher(*common, targets, arguments.allow, arguments.plain)
+    elif arguments.command == "message":
+        client = Messenger(*common, arguments.target, arguments.text.encode())
     else:
         peer, _, number = arguments.target.partition(":")
         name = f"{'tcp' if arguments.plain else 'tls'}:{int(number)}"
@@ -1178,6 +1277,9 @@ def main():
         client.run()
     except SystemExit:
         client.leave()
+    if arguments.command == "message":
+        client.delivered()
+        print("delivered")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,22 @@
-//! Arguments of `publish` and `forward`.
+//! Arguments of `publish`, `forward` and `message`.
 
 use super::reader::{Reader, Word};
-use super::{Command, DeviceArgs, ForwardArgs, PublishArgs, PublishedPort};
+use super::{
+    Command, DeviceArgs, ForwardArgs, MessageArgs, MessageText, PublishArgs, PublishedPort,
+};
 use crate::cli::spec::{self, Mode};
 use crate::cli::Failure;
 use crate::config::value::{shown, size};
+use crate::edge::device::MESSAGE_MAX;
 use std::collections::BTreeSet;
 
-const DEVICE_OPTIONS: [&str; 15] = [
+const DEVICE_OPTIONS: [&str; 16] = [
+    // That which `message` does not take comes first.
+    "--plain",
     "--node",
     "--identity",
     "--max-bytes",
     "--fleet",
-    "--plain",
     "--accept-node",
     "--json",
     "-v",
@@ -24,10 +28,11 @@ const DEVICE_OPTIONS: [&str; 15] = [
     // Those of `publish` alone come last.
     "--allow",
     "--fleet-devices",
+    "--messages",
 ];
-const FORWARD_OPTIONS: usize = DEVICE_OPTIONS.len() - 2;
+const FORWARD_OPTIONS: usize = DEVICE_OPTIONS.len() - 3;
 
-/// Options of both device commands; false when it is another one.
+/// Options of all device commands; false when it is another one.
 fn device_option(
     reader: &mut Reader,
     device: &mut DeviceArgs,
@@ -78,6 +83,7 @@ pub(super) fn publish(mut reader: Reader) -> Result<Command, Failure> {
     let mut specs = Vec::new();
     let mut allow = BTreeSet::new();
     let mut fleet_devices = None;
+    let mut messages = false;
     while let Some(word) = reader.next()? {
         match word {
             Word::Help => return Ok(Command::Help(reader.topic)),
@@ -95,6 +101,7 @@ pub(super) fn publish(mut reader: Reader) -> Result<Command, Failure> {
                     let file = reader.path("--fleet-devices")?;
                     reader.once(&mut fleet_devices, file, "--fleet-devices")?;
                 }
+                "--messages" => messages = true,
                 other => {
                     if !device_option(&mut reader, &mut device, other)? {
                         return Err(reader.unknown_option(other, &DEVICE_OPTIONS));
@@ -103,8 +110,10 @@ pub(super) fn publish(mut reader: Reader) -> Result<Command, Failure> {
             },
         }
     }
-    if specs.is_empty() {
-        return Err(reader.error("no port is given; name one, such as 8080:public"));
+    if specs.is_empty() && !messages {
+        return Err(reader.error(
+            "no port is given; name one, such as 8080:public, or take messages with --messages",
+        ));
     }
     let mut ports: Vec<PublishedPort> = Vec::new();
     for (text, spec) in specs {
@@ -149,18 +158,19 @@ pub(super) fn publish(mut reader: Reader) -> Result<Command, Failure> {
         });
     }
     let offers = |mode| ports.iter().any(|port| port.mode == mode);
-    if !allow.is_empty() && !offers(Mode::Private) {
+    if !allow.is_empty() && !offers(Mode::Private) && !messages {
         return Err(reader.error(
             "--allow has no effect: no port is private; write PORT:private or leave --allow out",
         ));
     }
-    if fleet_devices.is_some() && !offers(Mode::Protected) {
+    if fleet_devices.is_some() && !offers(Mode::Protected) && !messages {
         return Err(reader.error("--fleet-devices has no effect: no port is protected; write PORT:protected or leave it out"));
     }
     need_node(&reader, &device)?;
     Ok(Command::Publish(PublishArgs {
         device,
         ports,
+        messages,
         allow,
         fleet_devices,
     }))
@@ -206,4 +216,63 @@ pub(super) fn forward(mut reader: Reader) -> Result<Command, Failure> {
         listen,
         target,
     }))
+}
+
+pub(super) fn message(mut reader: Reader) -> Result<Command, Failure> {
+    let mut device = DeviceArgs::default();
+    let mut to = None;
+    let mut text = None;
+    while let Some(word) = reader.next()? {
+        match word {
+            Word::Help => return Ok(Command::Help(reader.topic)),
+            Word::Version => return Ok(Command::Version),
+            Word::Value(word) if to.is_none() => {
+                to =
+                    Some(spec::addressee(&word).map_err(|problem| {
+                        reader.error(format!("\"{}\": {problem}", shown(&word)))
+                    })?);
+            }
+            Word::Value(word) if text.is_none() => {
+                text = Some(words(word).map_err(|problem| reader.error(problem))?);
+            }
+            Word::Value(word) => return Err(reader.unexpected(
+                &word,
+                "one TEXT is taken; put it in quotes, or write it to standard input and - for TEXT",
+            )),
+            Word::Option(option) => {
+                let ours = option != "--plain";
+                if !ours || !device_option(&mut reader, &mut device, &option)? {
+                    let known = DEVICE_OPTIONS.get(1..FORWARD_OPTIONS).unwrap_or_default();
+                    return Err(reader.unknown_option(&option, known));
+                }
+            }
+        }
+    }
+    let example = "such as `chr-node message 0xADDR \"good morning\" --node HOST:PORT`";
+    let to =
+        to.ok_or_else(|| reader.error(format!("the device to send to is missing, {example}")))?;
+    let text = text.ok_or_else(|| reader.error(format!("the text is missing, {example}")))?;
+    need_node(&reader, &device)?;
+    Ok(Command::Message(MessageArgs { device, to, text }))
+}
+
+/// The TEXT of a message.
+fn words(text: String) -> Result<MessageText, String> {
+    if text == "-" {
+        return Ok(MessageText::Input);
+    }
+    if text.is_empty() {
+        return Err("the text is empty; write some, or - for standard input".to_owned());
+    }
+    if text.contains(char::REPLACEMENT_CHARACTER) {
+        // What was no UTF-8 has become that; it would arrive as something else.
+        return Err("the text is not UTF-8; write it to standard input and - for TEXT".to_owned());
+    }
+    if text.len() > MESSAGE_MAX {
+        return Err(format!(
+            "the text has {} bytes, a message at most {MESSAGE_MAX}; send it in parts, or publish a port for it",
+            text.len()
+        ));
+    }
+    Ok(MessageText::Words(text))
 }

@@ -72,6 +72,7 @@ fn help_and_version_are_everywhere() {
         ("help run", Topic::Run),
         ("publish 8080:public -h", Topic::Publish),
         ("forward --help", Topic::Forward),
+        ("message -h", Topic::Message),
         ("identity --help", Topic::Identity),
         ("identity show --help", Topic::Identity),
     ] {
@@ -144,6 +145,41 @@ fn forward_reads_where_and_whom() {
     assert_eq!(args.listen.protocol, Protocol::Udp);
     assert_eq!(args.target.port, 53);
     assert_eq!(args.device.nodes.len(), 2);
+}
+
+#[test]
+fn a_message_is_words_or_what_comes_on_standard_input() {
+    let message = |text: &str| {
+        let mut all = words(&format!("message {A} --node a:1 --node b:2 --json"));
+        all.extend([OsString::from("--"), OsString::from(text)]);
+        match parse(all).unwrap() {
+            Command::Message(args) => args,
+            other => panic!("{other:?}"),
+        }
+    };
+    let args = message("-5 degrees, and falling");
+    let words = MessageText::Words("-5 degrees, and falling".into());
+    assert_eq!((args.to.to_string(), args.text), (A.to_owned(), words));
+    assert_eq!(args.device.nodes.len(), 2);
+    assert_eq!(message("-").text, MessageText::Input);
+    assert_eq!(message(&"é".repeat(4096)).device, args.device);
+}
+
+#[test]
+fn a_device_may_take_messages_alone_or_beside_ports() {
+    let args = published(&format!("publish --messages --allow {A} --node a:1"));
+    assert!(args.messages && args.ports.is_empty() && args.allow.len() == 1);
+    let args = published("publish 80:public --messages --fleet-devices f --node a:1");
+    assert!(args.messages && args.ports.len() == 1);
+    assert!(!published("publish 80:public --node a:1").messages);
+    // Without them these options still have no effect.
+    for option in [
+        "--allow 0x00112233445566778899aabbccddeeff00112233",
+        "--fleet-devices f",
+    ] {
+        let text = refusal(&format!("publish 80:public {option} --node a:1"));
+        assert!(text.contains("no effect"), "{text}");
+    }
 }
 
 #[test]

@@ -143,6 +143,7 @@ fn plan() -> NodePlan {
     let mut settings = Settings::default();
     settings.network.bind = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
     settings.network.edge_ports = vec![0];
+    settings.network.peer_port = None;
     settings.network.rpc_port = None;
     NodePlan {
         settings,

@@ -5,6 +5,7 @@
 //! boot-time clock, so it stays right while we listen to nobody.
 
 use crate::dht::subnet::witness;
+use crate::sorted;
 use crate::time::Moment;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -48,7 +49,7 @@ impl Hours {
         if zeros.len() < WITNESSES_NEEDED {
             return None;
         }
-        zeros.sort_unstable();
+        sorted::sort(&mut zeros);
         let zero = zeros.get(zeros.len() / 2)?;
         let boot = i64::try_from(now.since(Moment(0)).as_secs()).ok()?;
         u64::try_from(zero.saturating_add(boot)).ok()

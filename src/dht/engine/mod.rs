@@ -203,6 +203,30 @@ impl Engine {
         }
     }
 
+    /// Puts these seeds in place of those before. New ones are asked at once: they may
+    /// lead to nodes that this one does not know.
+    pub fn set_seeds(&mut self, now: Moment, seeds: &[(SocketAddr, Option<Address>)]) {
+        let before = std::mem::take(&mut self.seeds);
+        let next_join = self.next_join;
+        for (at, id) in seeds {
+            self.add_seed(now, *at, *id);
+        }
+        let new: Vec<_> = self
+            .seeds
+            .iter()
+            .filter(|s| !before.contains(s))
+            .copied()
+            .collect();
+        if new.is_empty() {
+            self.next_join = next_join;
+        } else if self.is_joined() {
+            for (at, id) in new {
+                let id = id.unwrap_or_default();
+                self.ping(now, Contact { id, at }, requests::Why::Seek);
+            }
+        }
+    }
+
     /// A node remembered from an earlier run, the best first. It is asked before it
     /// counts.
     pub fn add_known(&mut self, now: Moment, known: Known) {

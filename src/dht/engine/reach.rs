@@ -118,6 +118,9 @@ pub(super) struct Reach {
     proof: Option<Moment>,
     /// A check that was promised: until when its PING may come.
     open: Option<Moment>,
+    /// When a request without a cookie came from an acquaintance last: on a short way
+    /// the PING that is promised comes before the promise.
+    knocked: Option<Moment>,
     in_vain: u8,
     next_check: Moment,
     wait: Duration,
@@ -139,6 +142,7 @@ impl Reach {
             }),
             proof: None,
             open: None,
+            knocked: None,
             in_vain: 0,
             next_check: now,
             wait: CHECK_LATER,
@@ -239,6 +243,7 @@ impl Reach {
             // whom we have asked lately: this check proves nothing either way.
             if !cookie {
                 self.open = None;
+                self.knocked = Some(now);
             }
             return;
         }
@@ -249,7 +254,8 @@ impl Reach {
 
     /// Whoever was asked for a check has promised it, or cannot do it.
     pub(super) fn promised(&mut self, now: Moment, promised: bool) {
-        if promised && self.open.is_none() {
+        let knocked = self.knocked.is_some_and(|at| now.since(at) < CHECK_WAIT);
+        if promised && self.open.is_none() && !knocked {
             self.open = Some(now + CHECK_WAIT);
         }
     }
@@ -279,12 +285,14 @@ impl Reach {
             self.next_check = until;
             return None;
         }
-        let wait = match self.in_vain < CHECKS_MAX {
-            true => CHECK_SOON,
-            false => {
-                self.wait = (self.wait * 2).min(CHECK_RARELY);
-                self.wait
-            }
+        let wait = if self.in_vain >= CHECKS_MAX {
+            self.wait = (self.wait * 2).min(CHECK_RARELY);
+            self.wait
+        } else if self.knocked.is_some_and(|at| now.since(at) < CHECK_LATER) {
+            // In a small network everybody is an acquaintance.
+            CHECK_LATER
+        } else {
+            CHECK_SOON
         };
         self.next_check = now + numbers.about(wait) + CHECK_WAIT;
         self.outside
@@ -393,8 +401,14 @@ mod tests {
         while now < seconds(3600) {
             reach.sent(now, ip("198.51.100.7"));
             if reach.check(now, &mut numbers).is_some() {
-                reach.promised(now, true);
-                reach.asked(now, ip("198.51.100.7"), false);
+                // On a short way it comes before the promise.
+                if now < seconds(1800) {
+                    reach.promised(now, true);
+                    reach.asked(now, ip("198.51.100.7"), false);
+                } else {
+                    reach.asked(now, ip("198.51.100.7"), false);
+                    reach.promised(now, true);
+                }
             }
             now = now + Duration::from_secs(1);
         }

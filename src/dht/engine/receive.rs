@@ -114,9 +114,9 @@ impl Engine {
                 let rtt = rtt.unwrap_or_default();
                 let (id, at) = (contact.id, contact.at);
                 self.event(Event::Alive { id, at, rtt });
-                if cookie.is_none() {
-                    // It has asked us, which does not prove that it answers; and we
-                    // need a cookie of it.
+                if cookie.is_none() || self.hours.median(now).is_none() {
+                    // It has asked us, which does not prove that it answers; we need
+                    // a cookie of it; and only a PONG tells the time and where we are seen.
                     self.check(now, contact);
                 }
             }

@@ -132,7 +132,8 @@ impl Engine {
         self.request(now, contact, body, why, cookie, 0)
     }
 
-    fn request(
+    /// [`Engine::ask`] with this cookie, after so many challenges.
+    pub(super) fn request(
         &mut self,
         now: Moment,
         contact: Contact,

@@ -194,6 +194,11 @@ impl Engine {
             (nobody, None, Why::Knock)
         };
         let body = Body::Ping { serving, check };
+        if check.is_none() {
+            // Without a cookie, which is how an acquaintance's knock is told from its
+            // other requests.
+            return self.request(now, contact, body, why, 0, 0);
+        }
         self.ask(now, contact, body, why)
     }
 

@@ -4,6 +4,7 @@ use super::reach::Change;
 use super::requests::Why;
 use super::{Engine, Event, Known, Serve, Stats};
 use crate::dht::seal::Wall;
+use crate::sorted;
 use crate::time::Moment;
 use crate::wire::dht::Body;
 use std::net::{IpAddr, SocketAddr};
@@ -32,7 +33,7 @@ impl RoundTrips {
 
     fn percentiles(&self) -> [Duration; 3] {
         let mut sorted = self.latest.clone();
-        sorted.sort_unstable();
+        sorted::sort(&mut sorted);
         [50, 90, 99].map(|percent| {
             let place = sorted.len().saturating_sub(1) * percent / 100;
             let micros = sorted.get(place).copied().unwrap_or(0);
@@ -132,7 +133,7 @@ impl Engine {
         });
         let mut all: Vec<Known> = peers.chain(lost).collect();
         let rank = |known: &Known| (known.in_table, known.reliability());
-        all.sort_by(|a, b| {
+        sorted::sort_by(&mut all, |a, b| {
             let (a_in, a_good) = rank(a);
             let (b_in, b_good) = rank(b);
             b_in.cmp(&a_in).then(b_good.total_cmp(&a_good))

@@ -3,6 +3,7 @@
 use super::{Record, Refusal, ValidRecord, SLOTS};
 use crate::dht::seal::{Verify, Wall};
 use crate::identity::Address;
+use crate::sorted;
 
 /// The best records of one key that a lookup has seen.
 ///
@@ -73,8 +74,7 @@ impl Choice {
         let slot = record.entry().slot;
         self.records.retain(|r| r.entry().slot != slot);
         self.records.push(record);
-        self.records
-            .sort_by_key(|r| std::cmp::Reverse((r.entry().order, r.entry().until)));
+        sorted::sort_by(&mut self.records, |a, b| a.newest_first(b));
         self.records.truncate(SLOTS);
         true
     }

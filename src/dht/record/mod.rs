@@ -32,6 +32,7 @@ use super::seal::{Seal, Verify, Wall};
 use crate::identity::{keccak256, Address};
 use crate::wire::dht::{Entry, RECORD_MAX};
 use crate::wire::presence::{Presence, NOT_AFTER_AHEAD_MAX};
+use std::cmp::Ordering;
 use std::ops::Deref;
 
 /// Most presences of one device: it has one session and a warm second, and may
@@ -242,6 +243,13 @@ impl Record {
     #[must_use]
     pub fn supersedes(&self, other: &Entry) -> bool {
         (self.entry.order, self.entry.until) > (other.order, other.until)
+    }
+
+    /// For lists: what is newer comes first.
+    #[must_use]
+    pub fn newest_first(&self, other: &Record) -> Ordering {
+        let (a, b) = (&self.entry, &other.entry);
+        (b.order, b.until).cmp(&(a.order, a.until))
     }
 
     /// What it says.

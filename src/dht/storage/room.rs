@@ -50,10 +50,6 @@ impl Pool {
         self.stored.values()
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&Place, &mut Stored)> {
-        self.stored.iter_mut()
-    }
-
     /// What is kept under the key at `distance`.
     pub(super) fn at(&self, distance: Address) -> impl Iterator<Item = &Stored> {
         let range = (distance, 0)..=(distance, u64::MAX);

@@ -10,6 +10,7 @@ use super::{Pool, Storage, Stored, Wall};
 use crate::dht::merkle::{self, Leaf};
 use crate::dht::record::{Kind, ValidRecord};
 use crate::identity::Address;
+use crate::sorted;
 use crate::time::Moment;
 use crate::wire::dht::{Body, Entry, Hashes, Prefix, ENTRIES_MAX, FANOUT};
 
@@ -167,7 +168,11 @@ impl Storage {
             .filter(|stored| !stored.cached && prefix.holds(&stored.record.key()))
             .filter(|stored| !stored.over(now, wall))
             .collect();
-        found.sort_by_key(|stored| (stored.record.key(), stored.record.entry().slot));
+        sorted::sort_by(&mut found, |a, b| {
+            let (a, b) = (&a.record, &b.record);
+            let by_key = a.key().cmp(&b.key());
+            by_key.then_with(|| a.entry().slot.cmp(&b.entry().slot))
+        });
         found
     }
 }

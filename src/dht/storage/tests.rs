@@ -7,6 +7,7 @@ use crate::identity::keccak256;
 use crate::wire::dht::{Body, Entry, Hashes, Prefix, ENTRIES_MAX, FANOUT};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -37,6 +38,13 @@ fn by_closeness(devices: std::ops::Range<u64>) -> Vec<ValidRecord> {
     records
 }
 
+/// Values by closeness to `own()`: quicker to make by the thousand.
+fn values_by_closeness(count: u64) -> Vec<ValidRecord> {
+    let mut records: Vec<ValidRecord> = (0..count).map(|n| content(n, 8, NOW + 3600)).collect();
+    records.sort_by_key(|record| distance(&own(), &record.key()));
+    records
+}
+
 fn has(storage: &Storage, record: &ValidRecord) -> bool {
     let (now, wall) = at(0);
     storage.get(now, wall, &record.key()).contains(&record)
@@ -57,7 +65,7 @@ impl Storage {
 #[test]
 fn twenty_thousand_far_records_do_not_displace_near_ones() {
     let mut storage = Storage::new(own(), STORAGE_BYTES);
-    let records = by_closeness(1..24_000);
+    let records = values_by_closeness(21_000);
     let (near, far) = records.split_at(1000);
     for record in near {
         assert_eq!(put(&mut storage, record), Ok(()));
@@ -86,14 +94,14 @@ fn twenty_thousand_far_records_do_not_displace_near_ones() {
 #[test]
 fn one_source_cannot_push_out_others() {
     let mut storage = Storage::new(own(), STORAGE_BYTES);
-    let records = by_closeness(1..12_000);
+    let records = values_by_closeness(6000);
     // The attacker has ground out the nearest keys.
-    let (attack, honest) = records.split_at(6000);
+    let (attack, honest) = records.split_at(2500);
     for record in honest {
         let _ = put(&mut storage, record);
     }
     let before: Vec<&ValidRecord> = honest.iter().filter(|r| has(&storage, r)).collect();
-    assert!(before.len() > 3000);
+    assert!(before.len() > 2000);
     let (now, wall) = at(0);
     for record in attack {
         let _ = storage.put(now, wall, record.clone(), Some(Source(7)));
@@ -355,71 +363,6 @@ fn a_newer_copy_of_what_is_kept_is_kept_as_long() {
     check_sums(&storage);
 }
 
-#[test]
-fn what_nobody_has_stored_for_an_interval_is_republished_closest_first() {
-    let mut storage = Storage::new(own(), STORAGE_BYTES);
-    let records = by_closeness(1..50);
-    for record in &records {
-        put(&mut storage, record).unwrap();
-    }
-    let (now, wall) = at(1000);
-    let heard = &records[0];
-    let taken = storage.take(
-        now,
-        wall,
-        &address(1),
-        Source(1),
-        heard.bytes(),
-        &Toy(own()),
-    );
-    assert_eq!(taken, Ok(false));
-    let (now, _) = at(1800);
-    let interval = Duration::from_secs(1800);
-    assert_eq!(storage.republish(now, interval, 10), records[1..11]);
-    assert_eq!(storage.republish(now, interval, 100), records[11..]);
-    assert!(storage.republish(now, interval, 100).is_empty());
-    let (now, _) = at(2800);
-    assert_eq!(storage.republish(now, interval, 100), records[..1]);
-}
-
-#[test]
-fn a_newcomer_gets_what_it_is_responsible_for_and_from_one_node_alone() {
-    let (now, wall) = at(0);
-    let nodes: Vec<Address> = (1000..1060).map(address).collect();
-    let newcomer = address(2000);
-    let k = 8;
-    let records = by_closeness(1..300);
-    let mut given: Vec<Address> = Vec::new();
-    for node in &nodes {
-        let mut storage = Storage::new(*node, STORAGE_BYTES);
-        for record in &records {
-            put(&mut storage, record).unwrap();
-        }
-        let others: Vec<Address> = nodes.iter().copied().filter(|n| n != node).collect();
-        let given_by: Vec<Address> = storage
-            .handover(now, wall, &newcomer, &others, k)
-            .iter()
-            .map(|record| record.key())
-            .collect();
-        let mut sorted = given_by.clone();
-        sorted.sort_by_key(|key| distance(node, key));
-        assert_eq!(given_by, sorted);
-        given.extend(given_by);
-    }
-    let mut wanted: Vec<Address> = records
-        .iter()
-        .map(|record| record.key())
-        .filter(|key| {
-            let its = distance(&newcomer, key);
-            nodes.iter().filter(|n| distance(n, key) < its).count() < k
-        })
-        .collect();
-    wanted.sort_unstable();
-    given.sort_unstable();
-    assert_eq!(given, wanted);
-    assert!(wanted.len() > 10);
-}
-
 /// Compares until nothing is left to ask; gives what `asker` was told to pull
 /// and push, and how many questions it took.
 fn compare(
@@ -575,6 +518,9 @@ fn replicas_that_were_apart_find_everything_in_few_packets() {
     assert!(questions < 1999 / 5, "{questions}");
 }
 
+/// Made once: a proptest would sign most of the time.
+static RECORDS: OnceLock<Vec<ValidRecord>> = OnceLock::new();
+
 proptest! {
     #[test]
     fn whatever_two_replicas_hold_each_learns_what_it_lacks(
@@ -582,7 +528,8 @@ proptest! {
         theirs in proptest::collection::btree_set(0u64..300, 0..200),
         bits in 0u8..4,
     ) {
-        let record = |n: &u64| toy_presence(*n, 1, NOW);
+        let all = RECORDS.get_or_init(|| (0..300).map(|n| toy_presence(n, 1, NOW)).collect());
+        let record = |n: &u64| all[usize::try_from(*n).unwrap()].clone();
         let one: Vec<ValidRecord> = mine.iter().map(record).collect();
         let two: Vec<ValidRecord> = theirs.iter().map(record).collect();
         let prefix = Prefix::of(&record(&0).key(), bits);

@@ -38,3 +38,22 @@ fn what_one_node_stores_every_other_finds() {
     let stats = world.stats(0);
     assert!(stats.nodes >= 40 && stats.values > 0, "{stats:?}");
 }
+
+#[test]
+fn nodes_of_a_small_network_go_on_serving_though_they_all_know_each_other() {
+    for nodes in [3, 6] {
+        let mut world = World::grown(77, nodes);
+        world.run(Duration::from_secs(1200));
+        for host in 0..nodes {
+            assert_eq!(
+                world.engine(host).reachable(),
+                Some(true),
+                "host {host} of {nodes}"
+            );
+            assert!(world.engine(host).serving(), "host {host} of {nodes}");
+            // Asked again and again, the same acquaintances prove nothing.
+            let knocks = world.stats(host).challenges;
+            assert!(knocks < 30, "{knocks} at host {host} of {nodes}");
+        }
+    }
+}

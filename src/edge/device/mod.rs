@@ -24,6 +24,12 @@
 //! | --- | --- |
 //! | [`session`] | the device's state machine, without I/O |
 //! | [`keeper`] | connects, fails over, reconnects for ever |
+//! | `attempt.rs` | one session from dialling to its end |
+//! | `state.rs` | which sessions stand, and what the program hears of it |
+//! | [`events`] | what the program hears and is offered |
+//! | `telling.rs` | the word that this device is here |
+//! | `opening.rs` | opens ports, and looks for a device by the second session |
+//! | [`messages`] | small messages from device to device |
 //! | [`node_address`] | `[0xADDR@]HOST:PORT`, and which address was seen where |
 //! | [`tunnel`] | a port as a stream, TLS end to end inside |
 //! | [`stream`] | the same for library users, with `async` calls |
@@ -31,17 +37,24 @@
 //! | [`datagram`] | UDP flows over ports |
 //! | [`publisher`], [`forwarder`] | what `chr-node publish` and `chr-node forward` run |
 
+mod attempt;
 pub mod datagram;
+pub mod events;
 pub mod forwarder;
 pub mod keeper;
+pub mod messages;
 pub mod node_address;
+mod opening;
 pub mod publisher;
 pub mod session;
 pub mod splice;
+mod state;
 pub mod stream;
+mod telling;
 pub mod tunnel;
 
-pub use keeper::{DeviceEvent, Offer};
+pub use events::{DeviceEvent, Offer};
+pub use messages::{Mailbox, Message, MESSAGE_MAX};
 pub use node_address::{KnownNodes, NodeAddress};
 pub use stream::Stream;
 
@@ -57,11 +70,11 @@ use crate::wire::code::Code;
 use rustls::ClientConfig;
 use smol::channel::{Receiver, Sender};
 use smol::Executor;
-use std::collections::{BTreeMap, VecDeque};
+use state::State;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 use tunnel::Tunnel;
 
@@ -74,8 +87,6 @@ const EVENTS_MAX: usize = 64;
 const PORTS_MAX: usize = 1024;
 /// Grown windows of a device together: two full sessions' worth.
 const BUDGET: usize = 8 * 1024 * 1024;
-/// How long [`Device::open`] waits for a session before it gives up.
-const SESSION_WAIT: Duration = Duration::from_secs(15);
 
 /// How long [`Device::leave`] waits at most.
 const LEAVE_TIME: Duration = Duration::from_millis(500);
@@ -94,6 +105,9 @@ pub struct DeviceOptions {
     pub known_nodes: KnownNodes,
     /// Name and version of the program, for the node's log.
     pub agent: String,
+    /// With several nodes: keep a second session with the next one, which takes
+    /// over at once. It costs a ping in 100 s and a ticket there.
+    pub warm_second: bool,
     /// Which cipher to ask for, of the node and of the devices behind it.
     pub ciphers: CipherOrder,
     /// The clock.
@@ -111,6 +125,7 @@ impl DeviceOptions {
             max_bytes: None,
             known_nodes: KnownNodes::in_memory(),
             agent: concat!("chr-node/", env!("CARGO_PKG_VERSION")).into(),
+            warm_second: true,
             ciphers: CipherOrder::ByCpu,
             clock: Arc::new(BootClock::new()),
         }
@@ -136,33 +151,13 @@ impl Traffic {
     }
 }
 
-/// A published name and whether it stands at the node.
-#[derive(Debug)]
-struct Publication {
-    allow: Option<Vec<Address>>,
-    standing: Option<Result<(), End>>,
-}
-
-#[derive(Default)]
-struct State {
-    /// The admitted session.
-    link: Option<Arc<Link>>,
-    publications: BTreeMap<String, Publication>,
-    asked: BTreeMap<u32, String>,
-    events: VecDeque<DeviceEvent>,
-    wakers: Vec<Waker>,
-    ready_told: bool,
-    /// Ready or Back was told for this session.
-    settled: bool,
-    over: Option<End>,
-}
-
 /// The shared half of a device: its keeper's task and all handles hold it.
 pub(crate) struct Shared {
     key: Arc<SecretKey>,
     options: Options,
     state: Mutex<State>,
     offers: Sender<LocalPort>,
+    letters: Sender<LocalPort>,
     edge_tls: Arc<ClientConfig>,
     inner_client: Arc<ClientConfig>,
     inner_server: Arc<ServerConfigs>,
@@ -177,6 +172,7 @@ pub(crate) struct Options {
     fleet: Option<Address>,
     known_nodes: Arc<KnownNodes>,
     agent: String,
+    warm_second: bool,
     clock: Arc<dyn Clock>,
 }
 
@@ -186,6 +182,7 @@ pub(crate) struct Options {
 pub struct Device {
     shared: Arc<Shared>,
     offers: Receiver<LocalPort>,
+    letters: Receiver<LocalPort>,
     _keeper: Arc<smol::Task<()>>,
 }
 
@@ -199,6 +196,7 @@ impl Device {
         executor: &Arc<Executor<'static>>,
     ) -> Result<Device, TlsError> {
         let (offers, offered) = smol::channel::bounded(OFFERS_MAX);
+        let (letters, delivered) = smol::channel::bounded(OFFERS_MAX);
         let key = options.key;
         let shared = Arc::new(Shared {
             edge_tls: client_config_with(&key, &[super::ALPN], Versions::Both, options.ciphers)?,
@@ -210,10 +208,12 @@ impl Device {
                 fleet: options.fleet,
                 known_nodes: Arc::new(options.known_nodes),
                 agent: options.agent,
+                warm_second: options.warm_second,
                 clock: options.clock,
             },
             state: Mutex::default(),
             offers,
+            letters,
             budget: Budget::new(BUDGET),
             payer: Arc::new(Mutex::new(Payer::new(options.max_bytes))),
             traffic: Arc::default(),
@@ -222,6 +222,7 @@ impl Device {
         Ok(Device {
             shared,
             offers: offered,
+            letters: delivered,
             _keeper: Arc::new(keeper),
         })
     }
@@ -238,27 +239,25 @@ impl Device {
         &self.shared.traffic
     }
 
-    /// The node that this device is connected to and admitted by.
+    /// The node that new ports go through.
     #[must_use]
     pub fn node(&self) -> Option<Address> {
-        self.shared.lock().link.as_ref().map(|l| l.remote())
+        self.nodes().first().map(|(node, _)| *node)
+    }
+
+    /// The nodes that this device has sessions with and is admitted by, with
+    /// the round trip (zero: not measured yet); new ports go through the first.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<(Address, Duration)> {
+        let st = self.shared.lock();
+        st.links().map(|l| (l.remote(), l.rtt())).collect()
     }
 
     /// Offers `name` (`tls:N`, `tcp:N`, `udp:N`, `utls:N`) to others, now and
     /// after every reconnect. `allow`: who may open it, as far as the node is
     /// concerned; the program decides for itself in [`Device::accept`].
     pub fn publish(&self, name: &str, allow: Option<Vec<Address>>) {
-        let mut st = self.shared.lock();
-        st.publications.insert(
-            name.to_owned(),
-            Publication {
-                allow,
-                standing: None,
-            },
-        );
-        if let Some(link) = st.link.clone() {
-            st.announce(&link, name);
-        }
+        self.shared.lock().publish(name, allow);
     }
 
     /// The next event, in order.
@@ -282,14 +281,20 @@ impl Device {
         })
     }
 
-    /// Tells the node that this device leaves, and waits until it has been told.
+    /// Tells the nodes that this device leaves, and waits until they have been
+    /// told. It does not come back.
     pub async fn leave(&self) {
-        let link = self.shared.lock().link.clone();
-        let Some(link) = link else { return };
-        link.leave(Code::LEAVING, "the device's program was stopped");
+        let links: Vec<Arc<Link>> = {
+            let mut st = self.shared.lock();
+            st.leaving = true;
+            st.links().cloned().collect()
+        };
+        for link in &links {
+            link.leave(Code::LEAVING, "the device's program was stopped");
+        }
         let told = poll_fn(|cx| {
             let mut st = self.shared.lock();
-            if st.link.is_none() {
+            if st.links().next().is_none() {
                 Poll::Ready(())
             } else {
                 st.wait(cx)
@@ -299,17 +304,6 @@ impl Device {
             async_io::Timer::after(LEAVE_TIME).await;
         };
         smol::future::or(told, late).await;
-    }
-
-    /// Opens port `name` of `peer`, raw. Waits for a session if there is none.
-    ///
-    /// # Errors
-    /// There is no session in time, or the port was refused.
-    pub async fn open(&self, peer: Address, name: &str) -> Result<LocalPort, End> {
-        let link = self.session().await?;
-        let port = LocalPort::open(&link, peer, name, self.shared.options.clock.now())?;
-        poll_fn(|cx| port.poll_opened(cx)).await?;
-        Ok(port)
     }
 
     /// Opens port `tls:N` of `peer`, encrypted end to end.
@@ -347,25 +341,6 @@ impl Device {
         .await
     }
 
-    async fn session(&self) -> Result<Arc<Link>, End> {
-        let found = poll_fn(|cx| {
-            let mut st = self.shared.lock();
-            if let Some(link) = &st.link {
-                return Poll::Ready(Ok(link.clone()));
-            }
-            match &st.over {
-                Some(end) => Poll::Ready(Err(end.clone())),
-                None => st.wait(cx),
-            }
-        });
-        let late = async {
-            async_io::Timer::after(SESSION_WAIT).await;
-            let text = "there is no session with a node";
-            Err(End::new(Code::PEER_LOST, text))
-        };
-        smol::future::or(found, late).await
-    }
-
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         self.shared.options.clock.clone()
     }
@@ -374,41 +349,6 @@ impl Device {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<T> {
-        if !self.wakers.iter().any(|w| w.will_wake(cx.waker())) {
-            self.wakers.push(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-
-    fn wake(&mut self) {
-        for w in self.wakers.drain(..) {
-            w.wake();
-        }
-    }
-
-    fn tell(&mut self, event: DeviceEvent) {
-        if self.events.len() >= EVENTS_MAX {
-            self.events.pop_front();
-        }
-        self.events.push_back(event);
-        self.wake();
-    }
-
-    /// Asks the node to publish `name`.
-    fn announce(&mut self, link: &Arc<Link>, name: &str) {
-        if let Some(publication) = self.publications.get_mut(name) {
-            publication.standing = None;
-            let id = link.request(&crate::wire::control::Publish {
-                name: name.to_owned(),
-                allow: publication.allow.clone(),
-            });
-            self.asked.insert(id, name.to_owned());
-        }
     }
 }
 

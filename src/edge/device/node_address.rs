@@ -1,7 +1,7 @@
 //! Where a node is, and who it was.
 
 use crate::identity::Address;
-use std::collections::BTreeMap;
+use crate::sorted::Map;
 use std::fmt;
 use std::fs;
 use std::io::Write;
@@ -109,7 +109,7 @@ pub struct KnownNodes {
     places: Mutex<Places>,
 }
 
-type Table = BTreeMap<String, Address>;
+type Table = Map<String, Address>;
 
 #[derive(Debug, Default)]
 struct Places {
@@ -191,7 +191,9 @@ impl KnownNodes {
             return Ok(());
         };
         let mut all = read(file).unwrap_or_else(|_| places.known.clone());
-        all.extend(places.learned.iter().map(|(p, a)| (p.clone(), *a)));
+        for (place, address) in &places.learned {
+            all.insert(place.clone(), *address);
+        }
         write(file, &all)
     }
 }

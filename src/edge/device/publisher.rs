@@ -1,7 +1,7 @@
 //! What `chr-node publish` runs: offers ports and joins those who may to their targets.
 
 use super::datagram::{carry, DatagramPort, LocalFlow};
-use super::keeper::Offer;
+use super::events::Offer;
 use super::splice::Splice;
 use super::tunnel::Tunnel;
 use super::{is_news, Device, OpenGuard};
@@ -10,12 +10,12 @@ use crate::identity::Address;
 use crate::platform::socket::Tuning;
 use crate::ports::local::End;
 use crate::session::dial::{addresses, dial};
+use crate::sorted::Map;
 use crate::task;
 use crate::wire::code::Code;
 use crate::wire::control::allow_list_fits;
 use async_io::Async;
 use smol::Executor;
-use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ impl Access {
         }
     }
 
-    fn check(&self, opener: Address, name: &str) -> Result<(), End> {
+    pub(super) fn check(&self, opener: Address, name: &str) -> Result<(), End> {
         match self {
             Access::Public => Ok(()),
             Access::Private(list) | Access::Protected(list) if list.contains(&opener) => Ok(()),
@@ -53,7 +53,7 @@ impl Access {
     }
 
     /// What the node is told, so that it can refuse strangers by itself.
-    fn list(&self) -> Option<Vec<Address>> {
+    pub(super) fn list(&self) -> Option<Vec<Address>> {
         match self {
             Access::Public => None,
             Access::Private(list) | Access::Protected(list) => {
@@ -110,7 +110,7 @@ pub async fn serve(
     executor: Arc<Executor<'static>>,
     failed: Failed,
 ) {
-    let by_name: BTreeMap<String, Arc<Publication>> = publications
+    let by_name: Map<String, Arc<Publication>> = publications
         .into_iter()
         .map(|p| (p.name(), Arc::new(p)))
         .collect();

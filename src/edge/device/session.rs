@@ -4,6 +4,7 @@
 //! the program and pings. What the program asks of the node (publish, open) goes
 //! through the [`Link`]; answers come back as [`Event`]s.
 
+use super::telling::Telling;
 use super::Traffic;
 use crate::identity::{Address, SecretKey};
 use crate::ports::{Budget, Link, LinkOptions, LocalPort};
@@ -16,6 +17,7 @@ use crate::wire::control::{
     Published, TicketAccepted, TicketAsk, TicketTooLow, Welcome,
 };
 use crate::wire::frame::{Decoder, Piece};
+use crate::wire::presence::{PresenceAsk, PresenceTaken, CAPABILITY};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
@@ -96,6 +98,8 @@ struct Core {
     welcomed: bool,
     admitted: bool,
     ticket_id: Option<u32>,
+    /// The word that this device is here; `None`: the node does not ask for it.
+    telling: Option<Telling>,
     /// Something must have come by then, else the node is gone.
     answer_due: Option<Moment>,
     /// A node that wants tickets must have asked for the first by then.
@@ -122,6 +126,7 @@ impl DeviceSession {
                 welcomed: false,
                 admitted: false,
                 ticket_id: None,
+                telling: None,
                 answer_due: Some(now + ANSWER_TIME),
                 ask_due: None,
                 last_heard: now,
@@ -137,7 +142,11 @@ impl DeviceSession {
 
 impl Drop for DeviceSession {
     fn drop(&mut self) {
-        if let Some(link) = &self.core.link {
+        let core = &self.core;
+        if core.welcomed {
+            core.payer().end(core.node);
+        }
+        if let Some(link) = &core.link {
             link.dissolve(Code::PEER_LOST, "the session with the node ended");
         }
     }
@@ -155,7 +164,7 @@ impl Protocol for DeviceSession {
             budget: core.parts.budget.clone(),
         });
         link.request(&Hello {
-            capabilities: 0,
+            capabilities: CAPABILITY,
             agent: core.parts.agent.clone(),
         });
         *core
@@ -209,12 +218,13 @@ impl Protocol for DeviceSession {
             core.send_ping(now);
         }
         core.measure_rate(now);
+        let tell = core.tell_presence(now);
         let wake = if core.welcomed {
             Some(core.next_ping)
         } else {
             None
         };
-        Ok([wake, core.answer_due, core.ask_due]
+        Ok([wake, core.answer_due, core.ask_due, tell]
             .into_iter()
             .flatten()
             .min())
@@ -267,6 +277,9 @@ impl Core {
                     fleet: self.parts.fleet.unwrap_or(welcome.fleet),
                 });
                 let free = !welcome.tickets_required;
+                if welcome.capabilities & CAPABILITY != 0 {
+                    self.telling = Some(Telling::default());
+                }
                 self.tell(Event::Welcomed(welcome));
                 if free {
                     self.admit(link);
@@ -285,7 +298,7 @@ impl Core {
                     usage: ask.usage,
                 };
                 let carried = self.carried(link, now);
-                let answer = self.payer().answer(&ask, &carried);
+                let answer = self.payer().answer(self.node, &ask, &carried);
                 self.pay(link, answer);
             }
             TicketTooLow::KIND => {
@@ -294,13 +307,15 @@ impl Core {
                     return Err(unasked());
                 }
                 let carried = self.carried(link, now);
-                let answer = self.payer().too_low(low.usage, low.last_total, &carried);
+                let answer = self
+                    .payer()
+                    .too_low(self.node, low.usage, low.last_total, &carried);
                 self.pay(link, answer);
             }
             TicketAccepted::KIND => {
                 let accepted: TicketAccepted = parse(body)?;
                 self.ticket_id.take_if(|ticket| *ticket == id);
-                self.payer().accepted();
+                self.payer().accepted(self.node);
                 self.tell(Event::TicketStored {
                     total_bytes: accepted.total_bytes,
                     durable: accepted.durable,
@@ -342,6 +357,19 @@ impl Core {
                     return Err(unasked());
                 }
             }
+            PresenceAsk::KIND if self.telling.is_some() => {
+                let ask: PresenceAsk = parse(body)?;
+                if let Some(telling) = &mut self.telling {
+                    telling.asked(&ask, now);
+                }
+            }
+            PresenceTaken::KIND if self.telling.is_some() => {
+                parse::<PresenceTaken>(body)?;
+                let telling = self.telling.as_mut();
+                if !telling.is_some_and(|t| t.taken(id, now)) {
+                    return Err(unasked());
+                }
+            }
             Published::KIND => {
                 parse::<Published>(body)?;
                 self.tell(Event::Published(id, Ok(())));
@@ -351,6 +379,12 @@ impl Core {
                 if self.ticket_id == Some(id) {
                     self.ticket_id = None;
                     self.tell(Event::TicketRefused(error));
+                } else if self
+                    .telling
+                    .as_mut()
+                    .is_some_and(|t| t.refused(id, &error, now))
+                {
+                    log::debug!("presence was refused: {}", error.text);
                 } else if !link.answered_no(id, error.code, &error.text) {
                     self.tell(Event::Published(id, Err(error)));
                 }
@@ -408,6 +442,20 @@ impl Core {
             Some(Err(refusal)) => self.tell(Event::WontPay(refusal)),
             None => {}
         }
+    }
+
+    /// Says that this device is here when that is due: along with the first
+    /// ticket, and again in time. When to look again.
+    fn tell_presence(&mut self, now: Moment) -> Option<Moment> {
+        let paid = self.admitted || self.ticket_id.is_some();
+        let (Some(telling), Some(link), true) = (&mut self.telling, &self.link, paid) else {
+            return None;
+        };
+        let (key, clock) = (&self.parts.key, &*self.parts.clock);
+        if let Some(signed) = telling.sign(key, self.node, now, clock) {
+            telling.sent(link.request(&signed));
+        }
+        telling.due()
     }
 
     fn send_ping(&mut self, now: Moment) {

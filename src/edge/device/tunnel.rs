@@ -83,9 +83,7 @@ impl Tunnel {
         let outcome = poll_fn(|cx| tunnel.poll_handshake(cx)).await;
         let outcome = outcome.and_then(|()| {
             let peer = tunnel
-                .inner
-                .as_ref()
-                .and_then(|i| i.channel.peer_address())
+                .proven()
                 .ok_or_else(|| End::new(Code::END_TO_END, "the other device has no identity"))?;
             allowed(peer)
         });
@@ -139,6 +137,12 @@ impl Tunnel {
     #[must_use]
     pub fn port(&self) -> &LocalPort {
         &self.port
+    }
+
+    /// Who the other device is, as its TLS has proven; `None`: the tunnel is plain.
+    #[must_use]
+    pub fn proven(&self) -> Option<Address> {
+        self.inner.as_ref().and_then(|i| i.channel.peer_address())
     }
 
     /// The port of a plain tunnel, for datagrams.

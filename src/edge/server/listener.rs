@@ -1,6 +1,7 @@
 //! Accepts connections and starts their sessions.
 
-use super::session::{ServerSession, Services};
+use super::services::Services;
+use super::session::ServerSession;
 use crate::liveness::Beat;
 use crate::platform::socket::Tuning;
 use crate::session::Admission;

@@ -1,5 +1,6 @@
 //! A session after Hello: its place on the board, its tickets and its account.
 
+use super::finding::Finding;
 use crate::identity::Address;
 use crate::ports::{Link, Registration};
 use crate::session::Stop;
@@ -43,6 +44,8 @@ pub(super) struct Storing {
 pub(super) struct Serving {
     pub registration: Registration,
     pub tab: Tab,
+    /// Tells the network where the device is; `None`: one of both cannot.
+    pub finding: Option<Finding>,
     pub admitted: bool,
     pub paused: bool,
     /// Tickets whose commit is awaited, with the request's id and its answer.

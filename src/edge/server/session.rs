@@ -4,22 +4,24 @@
 //! ports. Each step before the first ticket has a deadline; afterwards the
 //! session lives as long as frames come and tickets pay.
 
-use super::announce::Announce;
+use super::finding::Finding;
+use super::services::{Services, Terms};
 use super::serving::{refuse_ticket, Serving, Storing, ANSWERS_MAX, DISK_TIME, RETRY_MS};
 use crate::edge::ALPN;
 use crate::identity::Address;
-use crate::ports::{Budget, Link, LinkOptions, Refusal, Switchboard};
+use crate::ports::{Link, LinkOptions};
 use crate::session::Slot;
 use crate::session::{Protocol, Stop};
-use crate::ticket::{Book, Durability, EpochClock, Ticket};
-use crate::time::{Clock, Moment};
+use crate::ticket::{Durability, Ticket};
+use crate::time::Moment;
 use crate::wire::code::Code;
 use crate::wire::control::{
-    decode, is_port_name, short_text, Abort, Close, Credit, ErrorAnswer, Finish, Hello, Message,
-    Open, Opened, Ping, Pong, Publish, Published, TicketAccepted, Welcome, ALLOW_MAX,
+    decode, is_port_name, short_text, Close, ErrorAnswer, Hello, Message, Open, Ping, Pong,
+    Publish, Published, TicketAccepted, Welcome, ALLOW_MAX, PORT_NAMES,
 };
 use crate::wire::frame::{starts_our_dialect, Decoder, Piece, HEADER_LEN};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::wire::presence::{PresenceSigned, PresenceTaken, CAPABILITY};
+use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
@@ -27,82 +29,6 @@ use std::time::Duration;
 pub const FIRST_BYTES: Duration = Duration::from_secs(5);
 /// How often the node measures the round trip, when the device pings.
 const RTT_EVERY: Duration = Duration::from_secs(60);
-
-/// What every session of a node is told or held to.
-#[derive(Clone, Debug)]
-pub struct Terms {
-    /// The node's address.
-    pub node: Address,
-    /// Name and version, for the device's log.
-    pub agent: String,
-    /// Chain that tickets name.
-    pub chain_id: u64,
-    /// Fleet that tickets name unless the device has its own.
-    pub fleet: Address,
-    /// Whether ports need a ticket.
-    pub tickets_required: bool,
-    /// Bytes beyond a ticket's total.
-    pub grace_bytes: u64,
-    /// From accept to the end of Hello.
-    pub handshake_time: Duration,
-    /// Without a frame for this long a session is closed.
-    pub idle_timeout: Duration,
-    /// Most ports of a session.
-    pub max_ports: usize,
-    /// Unsent bytes that the kernel may hold for a connection.
-    pub send_buffer: u32,
-}
-
-/// A value that can be replaced while sessions go on with the one they began with.
-#[derive(Debug)]
-pub struct Current<T>(Mutex<Arc<T>>);
-
-impl<T> From<T> for Current<T> {
-    fn from(value: T) -> Current<T> {
-        Current(Mutex::new(Arc::new(value)))
-    }
-}
-
-impl<T> Current<T> {
-    /// The value for those who begin now.
-    #[must_use]
-    pub fn get(&self) -> Arc<T> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Replaces it.
-    pub fn change(&self, value: T) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
-    }
-}
-
-/// What all sessions of a node share.
-pub struct Services {
-    /// What sessions are held to.
-    pub terms: Current<Terms>,
-    /// Who is online.
-    pub board: Arc<Switchboard>,
-    /// Whose traffic is paid.
-    pub book: Book,
-    /// Memory for grown windows.
-    pub budget: Arc<Budget>,
-    /// Who tells the network which devices are here; `None`: nobody does, and
-    /// devices are not asked for their presence.
-    pub presence: Option<Arc<dyn Announce>>,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-}
-
-impl Services {
-    /// The present epoch, as far as the clock can be believed.
-    fn epoch(&self) -> EpochClock {
-        let clock = &self.clock;
-        EpochClock::from_unix(clock.unix(), clock.trusted(), clock.floor())
-    }
-}
 
 /// See the module's text.
 pub struct ServerSession {
@@ -271,10 +197,13 @@ impl Core {
             budget: services.budget.clone(),
         });
         let trusted = services.clock.trusted();
+        let presence = hello.capabilities & CAPABILITY != 0;
+        let finding = services.presence.as_ref().filter(|_| presence);
+        let finding = finding.map(|announce| Finding::new(announce, self.device, terms.node, now));
         link.push_control(
             id,
             &Welcome {
-                capabilities: 0,
+                capabilities: if finding.is_some() { CAPABILITY } else { 0 },
                 agent: terms.agent.clone(),
                 chain_id: terms.chain_id,
                 epoch: services.epoch().current().unwrap_or(0),
@@ -291,6 +220,7 @@ impl Core {
         self.phase = Phase::Serving(Box::new(Serving {
             registration: services.board.register(&link),
             tab,
+            finding,
             admitted: false,
             paused: false,
             storing: Vec::new(),
@@ -306,6 +236,7 @@ impl Core {
         if !terms.tickets_required {
             self.admit(now);
         }
+        self.ask_for_presence();
         Ok(())
     }
 
@@ -339,19 +270,7 @@ impl Core {
                 }
                 match self.services.board.open(link, id, &open, now)? {
                     None => serving.ports += 1,
-                    Some(no) => link.push_control(id, &error_answer(no)),
-                }
-            }
-            Opened::KIND => {
-                let opened: Opened = parse(body)?;
-                if !link.answered(id, opened.credit, now) {
-                    return Err(unasked());
-                }
-            }
-            ErrorAnswer::KIND => {
-                let error: ErrorAnswer = parse(body)?;
-                if !link.answered_no(id, error.code, &error.text) && !link.knows(id) {
-                    return Err(unasked());
+                    Some(no) => link.push_control(id, &no.into_answer()),
                 }
             }
             Publish::KIND => {
@@ -361,9 +280,7 @@ impl Core {
                     return Ok(());
                 }
                 if !is_port_name(&publish.name) {
-                    let text =
-                        "a port name is tls:N, tcp:N, udp:N or utls:N with N from 1 to 65535";
-                    return Err(Stop::say(Code::PROTOCOL, text));
+                    return Err(Stop::say(Code::PROTOCOL, PORT_NAMES));
                 }
                 if publish.allow.as_ref().is_some_and(|a| a.len() > ALLOW_MAX) {
                     let text = format!("a list of openers has at most {ALLOW_MAX} addresses");
@@ -382,23 +299,36 @@ impl Core {
                     ),
                 }
             }
-            Credit::KIND => {
-                let credit: Credit = parse(body)?;
-                link.credit(credit.port, credit.bytes)?;
-            }
-            Finish::KIND => link.finish(parse::<Finish>(body)?.port)?,
-            Abort::KIND => {
-                let abort: Abort = parse(body)?;
-                link.aborted(abort.port, abort.code, &abort.text)?;
+            PresenceSigned::KIND if serving.finding.is_some() => {
+                let signed: PresenceSigned = parse(body)?;
+                let Some(finding) = serving.finding.as_mut().filter(|_| serving.admitted) else {
+                    link.push_control(id, &no_ticket());
+                    return Ok(());
+                };
+                match finding.take(&signed, now, &*self.services.clock) {
+                    Ok(()) => link.push_control(id, &PresenceTaken {}),
+                    Err(no) => link.push_control(id, &no),
+                }
             }
             Close::KIND => return Err(Stop::Told(parse(body)?)),
             Hello::KIND => return Err(Stop::say(Code::PROTOCOL, "a second Hello")),
-            other => {
+            other if !link.take_port_frame(other, id, body, now)? => {
                 let text = format!("frame type 0x{other:02x} is not for a node");
                 return Err(Stop::say(Code::PROTOCOL, &text));
             }
+            _ => {}
         }
         Ok(())
+    }
+
+    /// Asks the device to sign that it is here, if that is due.
+    fn ask_for_presence(&mut self) {
+        if let (Phase::Serving(serving), Some(link)) = (&mut self.phase, &self.link) {
+            let finding = serving.finding.as_mut();
+            if let Some(ask) = finding.and_then(|f| f.ask(&*self.services.clock)) {
+                link.push_control(0, &ask);
+            }
+        }
     }
 
     fn take_ticket(&mut self, id: u32, ticket: Ticket, now: Moment) -> Result<(), Stop> {
@@ -459,6 +389,7 @@ impl Core {
     }
 
     fn tick(&mut self, cx: &mut Context<'_>, now: Moment) -> Result<Option<Moment>, Stop> {
+        self.ask_for_presence();
         if self.slot.poll_turned_out(cx) {
             let text = "others wait for this place and no ticket came; try again";
             return Err(Stop::say(Code::TOO_SLOW, text));
@@ -480,6 +411,7 @@ impl Core {
         if let Some(due) = link.expire(now) {
             next = next.min(due);
         }
+        self.services.board.pursue(link, cx, now);
         if let Some(due) = serving.await_disk(cx, link, now) {
             next = next.min(due);
         }
@@ -503,19 +435,6 @@ fn no_ticket() -> ErrorAnswer {
     }
 }
 
-fn error_answer(no: Refusal) -> ErrorAnswer {
-    ErrorAnswer {
-        code: no.code,
-        text: short_text(&no.text),
-        limit: no.limit,
-        retry_after_ms: no.retry_after_ms,
-    }
-}
-
 fn parse<M: Message>(body: &[u8]) -> Result<M, Stop> {
     decode(body).map_err(|e| Stop::say(Code::PROTOCOL, &e.to_string()))
-}
-
-fn unasked() -> Stop {
-    Stop::say(Code::PROTOCOL, "an answer to a request that was never made")
 }

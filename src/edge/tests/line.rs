@@ -148,8 +148,11 @@ impl<P: Protocol> Half<P> {
         self.session.as_ref()?.link().cloned()
     }
 
-    pub fn due(&self) -> Option<Moment> {
-        self.session.as_ref().and(self.due)
+    /// When something happens here without anybody's doing.
+    pub fn next(&self, input: &Pipe, output: &Pipe) -> Option<Moment> {
+        self.session.as_ref()?;
+        let room = self.blocked.then(|| output.room_at()).flatten();
+        [self.due, input.due(), room].into_iter().flatten().min()
     }
 
     /// Timers stand still while a device sleeps: they fire later by that.
@@ -326,22 +329,11 @@ impl Line {
 
     /// When something happens next without anybody's doing.
     pub fn due(&self) -> Option<Moment> {
-        let device = self.device.as_ref().filter(|half| half.session.is_some());
-        let node = self.node.as_ref().filter(|half| half.session.is_some());
-        [
-            device.and_then(Half::due),
-            device.and_then(|_| self.down.due()),
-            device
-                .filter(|half| half.blocked)
-                .and_then(|_| self.up.room_at()),
-            node.and_then(Half::due),
-            node.and_then(|_| self.up.due()),
-            node.filter(|half| half.blocked)
-                .and_then(|_| self.down.room_at()),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let device = self.device.as_ref();
+        let device = device.and_then(|half| half.next(&self.down, &self.up));
+        let node = self.node.as_ref();
+        let node = node.and_then(|half| half.next(&self.up, &self.down));
+        [device, node].into_iter().flatten().min()
     }
 
     /// The connection breaks without a word, for both.

@@ -16,12 +16,13 @@
 mod credit;
 mod device;
 mod dialect;
-mod line;
-mod model;
+pub(crate) mod line;
+pub(crate) mod model;
 mod opening;
 mod order;
 mod ports;
-mod raw;
+mod presence;
+pub(crate) mod raw;
 mod tickets;
 mod timing;
-mod world;
+pub(crate) mod world;

@@ -48,9 +48,29 @@ struct Pair {
     finished: [bool; 2],
     /// Given up, dropped or lost by somebody: ends may be missing.
     broken: bool,
+    between_nodes: bool,
 }
 
+/// What makes a run different from one on a single, faithful node.
+pub struct Setting {
+    /// Brings further nodes into the world.
+    pub arrange: fn(&mut World, &mut fastrand::Rng) -> Mischief,
+    /// The node of each device.
+    pub homes: [usize; DEVICES as usize],
+}
+
+/// Does harm between nodes; true when ports between devices of different nodes may have ended.
+pub type Mischief = Box<dyn FnMut(&mut World, &mut fastrand::Rng) -> bool>;
+
+/// One node that does no harm.
+const ALONE: Setting = Setting {
+    arrange: |_, _| Box::new(|_, _| false),
+    homes: [0; DEVICES as usize],
+};
+
 struct Model {
+    homes: [usize; DEVICES as usize],
+    mischief: Mischief,
     world: World,
     programs: Vec<Program>,
     /// The line of each program, if it has a session.
@@ -65,9 +85,9 @@ fn byte(pair: usize, opener: bool, at: u64) -> u8 {
 }
 
 impl Model {
-    fn new(seed: u64) -> Model {
+    fn new(seed: u64, setting: &Setting) -> Model {
         let mut random = fastrand::Rng::with_seed(seed);
-        let world = World::with(|plan| {
+        let mut world = World::with(|plan| {
             plan.seed = seed;
             plan.terms.tickets_required = random.u8(..8) == 0;
             plan.terms.grace_bytes = 1 << 20;
@@ -75,6 +95,8 @@ impl Model {
             plan.budget = random.choice([0, 200_000, 64 << 20]).unwrap();
         });
         let mut model = Model {
+            mischief: (setting.arrange)(&mut world, &mut random),
+            homes: setting.homes,
             world,
             programs: (1..=DEVICES).map(Program::new).collect(),
             lines: vec![None; DEVICES.into()],
@@ -89,7 +111,7 @@ impl Model {
     }
 
     fn connect(&mut self, who: usize) {
-        let line = self.world.begin(&self.programs[who]);
+        let line = self.world.begin_at(self.homes[who], &self.programs[who]);
         let delay = self.random.choice([0, 0, 200, 30_000]).unwrap();
         let both = &mut self.world.lines[line];
         both.up.delay = Duration::from_micros(delay);
@@ -119,6 +141,11 @@ impl Model {
                     .unwrap();
                 self.world.pass(Duration::from_micros(micros));
             }
+            98 if self.random.bool() => {
+                if (self.mischief)(&mut self.world, &mut self.random) {
+                    self.break_pairs_between_nodes();
+                }
+            }
             98 => self.world.pass(Duration::from_secs(self.random.u64(1..30))),
             _ => {
                 if self.lines[who].is_none() {
@@ -139,7 +166,10 @@ impl Model {
         let (now, peer) = (self.world.now(), self.programs[other].address());
         let port = LocalPort::open(&self.programs[who].link(), peer, &name(pair), now);
         if let Ok(port) = port {
-            self.pairs.push(Pair::default());
+            self.pairs.push(Pair {
+                between_nodes: self.homes[who] != self.homes[other],
+                ..Pair::default()
+            });
             self.keep(who, port, pair, true);
         }
     }
@@ -317,6 +347,13 @@ impl Model {
         }
     }
 
+    /// Any port between two nodes may have ended.
+    fn break_pairs_between_nodes(&mut self) {
+        for pair in &mut self.pairs {
+            pair.broken |= pair.between_nodes;
+        }
+    }
+
     fn freeze(&mut self, who: usize) {
         if let Some(line) = self.lines[who] {
             let line = &mut self.world.lines[line];
@@ -363,6 +400,9 @@ impl Model {
             line.up.frozen = false;
             line.down.frozen = false;
         }
+        for more in &mut self.world.more {
+            more.thaw();
+        }
         for handle in 0..self.handles.len() {
             let handle = &mut self.handles[handle].1;
             handle.port.finish();
@@ -398,13 +438,15 @@ impl Model {
             assert_eq!(program.budget.used(), 0);
             assert_eq!(program.link().port_count(), 0, "a port stayed behind");
         }
-        assert_eq!(self.world.services.board.ports(), 0);
+        for node in 0..=self.world.others.len() {
+            assert_eq!(self.world.node(node).board.ports(), 0);
+        }
         self.world.close();
     }
 }
 
-fn run(seed: u64, steps: usize) {
-    let mut model = Model::new(seed);
+fn run(seed: u64, steps: usize, setting: &Setting) {
+    let mut model = Model::new(seed, setting);
     for _ in 0..steps {
         model.step();
     }
@@ -413,6 +455,11 @@ fn run(seed: u64, steps: usize) {
 
 #[test]
 fn no_sequence_of_events_loses_or_changes_a_byte_or_leaves_a_port_behind() {
+    run_many(&ALONE);
+}
+
+/// Many runs, each with a seed of its own.
+pub fn run_many(setting: &Setting) {
     // CHR_NODE_SEEDS=from..to looks further than a test run has time for.
     let seeds = std::env::var("CHR_NODE_SEEDS").ok();
     let seeds = seeds.and_then(|s| {
@@ -420,7 +467,7 @@ fn no_sequence_of_events_loses_or_changes_a_byte_or_leaves_a_port_behind() {
         Some(from.parse().ok()?..to.parse().ok()?)
     });
     for seed in seeds.unwrap_or(0..60) {
-        let outcome = std::panic::catch_unwind(|| run(seed, 400));
+        let outcome = std::panic::catch_unwind(|| run(seed, 400, setting));
         assert!(outcome.is_ok(), "seed {seed}");
     }
 }

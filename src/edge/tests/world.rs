@@ -3,7 +3,7 @@
 use super::line::{Half, Line, Pipe};
 use crate::edge::device::session::{DeviceSession, Event, SessionParts};
 use crate::edge::device::Traffic;
-use crate::edge::server::{ServerSession, Services, Terms};
+use crate::edge::server::{Announce, ServerSession, Services, Terms};
 use crate::edge::ALPN;
 use crate::identity::{Address, SecretKey};
 use crate::ports::local::End;
@@ -52,6 +52,7 @@ pub struct Plan {
     pub terms: Terms,
     pub budget: usize,
     pub clock_trusted: bool,
+    pub presence: Option<Arc<dyn Announce>>,
 }
 
 pub struct World {
@@ -60,6 +61,25 @@ pub struct World {
     pub admission: Arc<Admission>,
     pub random: fastrand::Rng,
     pub lines: Vec<Line>,
+    /// Further nodes; the first is `services`.
+    pub others: Vec<Arc<Services>>,
+    /// What else goes on, between nodes for instance.
+    pub more: Vec<Box<dyn Goings>>,
+    plan: Plan,
+}
+
+/// Something that happens beside the sessions of devices.
+pub trait Goings {
+    /// What is called for at this moment; whether there was anything.
+    fn run(&mut self, now: Moment, random: &mut fastrand::Rng) -> bool;
+    /// When something happens next without anybody's doing.
+    fn due(&self) -> Option<Moment>;
+    /// Turns that nobody called for must change nothing.
+    fn assert_nothing_was_forgotten(&mut self, now: Moment, random: &mut fastrand::Rng);
+    /// Everybody reads again.
+    fn thaw(&mut self);
+    /// All of it ends without a word.
+    fn break_off(&mut self);
 }
 
 /// What runs on a device: it outlives sessions.
@@ -105,6 +125,7 @@ impl World {
             },
             budget: 64 << 20,
             clock_trusted: true,
+            presence: None,
         };
         change(&mut plan);
         let clock = Arc::new(TestClock {
@@ -112,24 +133,10 @@ impl World {
             ahead: AtomicU64::new(1_000),
             trusted: AtomicBool::new(plan.clock_trusted),
         });
-        let rules = Rules {
-            node,
-            chain_id: plan.terms.chain_id,
-            fleets: Vec::new(),
-        };
-        let policy = Policy {
-            grace: plan.terms.grace_bytes,
-            required: plan.terms.tickets_required,
-        };
         World {
-            services: Arc::new(Services {
-                board: Switchboard::new(),
-                book: Book::new(None, rules, policy, plan.terms.fleet),
-                terms: plan.terms.into(),
-                budget: Budget::new(plan.budget),
-                presence: None,
-                clock: clock.clone(),
-            }),
+            services: plan.services(node, &clock),
+            others: Vec::new(),
+            more: Vec::new(),
             admission: Admission::new(AdmissionLimits {
                 sessions: 100,
                 sessions_per_address: 100,
@@ -141,6 +148,22 @@ impl World {
             clock,
             random: fastrand::Rng::with_seed(plan.seed),
             lines: Vec::new(),
+            plan,
+        }
+    }
+
+    /// One more node, with terms like the first one's.
+    pub fn another_node(&mut self, address: Address) -> Arc<Services> {
+        let services = self.plan.services(address, &self.clock);
+        self.others.push(services.clone());
+        services
+    }
+
+    /// The services of a node by its number.
+    pub fn node(&self, number: usize) -> &Arc<Services> {
+        match number {
+            0 => &self.services,
+            n => &self.others[n - 1],
         }
     }
 
@@ -153,14 +176,23 @@ impl World {
         self.clock.ahead.fetch_add(seconds, Ordering::Relaxed);
     }
 
-    fn node_half(&self) -> ServerSession {
+    /// The node learns that its clock is right, or that it is not.
+    pub fn trust_clock(&self, trusted: bool) {
+        self.clock.trusted.store(trusted, Ordering::Relaxed);
+    }
+
+    fn node_half(&self, node: usize) -> ServerSession {
         let slot = self.admission.admit([10, 0, 0, 1].into(), self.now());
-        ServerSession::new(self.services.clone(), slot.unwrap())
+        ServerSession::new(self.node(node).clone(), slot.unwrap())
     }
 
     /// A session whose device is in the hands of the test, after TLS.
     pub fn node_only(&mut self, peer: Address, alpn: bool) -> usize {
-        let mut session = self.node_half();
+        self.node_only_at(0, peer, alpn)
+    }
+
+    fn node_only_at(&mut self, node: usize, peer: Address, alpn: bool) -> usize {
+        let mut session = self.node_half(node);
         let alpn = alpn.then_some(ALPN);
         session.secured(peer, alpn, self.now()).unwrap();
         self.add(None, Some(Half::new(session)))
@@ -168,7 +200,7 @@ impl World {
 
     /// A session whose node is in the hands of the test.
     pub fn device_only(&mut self, program: &Program) -> usize {
-        let half = self.device_half(program);
+        let half = self.device_half(program, 0);
         self.add(Some(half), None)
     }
 
@@ -181,15 +213,27 @@ impl World {
 
     /// The same, before either has said a word.
     pub fn begin(&mut self, program: &Program) -> usize {
-        let device = self.device_half(program);
-        let line = self.node_only(program.address(), true);
+        self.begin_at(0, program)
+    }
+
+    /// As [`World::connect`] at another node.
+    pub fn connect_at(&mut self, node: usize, program: &Program) -> usize {
+        let line = self.begin_at(node, program);
+        self.settle();
+        line
+    }
+
+    /// As [`World::begin`] at another node.
+    pub fn begin_at(&mut self, node: usize, program: &Program) -> usize {
+        let device = self.device_half(program, node);
+        let line = self.node_only_at(node, program.address(), true);
         self.lines[line].device = Some(device);
         line
     }
 
-    fn device_half(&self, program: &Program) -> Half<DeviceSession> {
+    fn device_half(&self, program: &Program, node: usize) -> Half<DeviceSession> {
         let mut session = DeviceSession::new(program.parts(self.clock.clone()));
-        let node = self.services.terms.get().node;
+        let node = self.node(node).terms.get().node;
         session.secured(node, Some(ALPN), self.now()).unwrap();
         Half::new(session)
     }
@@ -218,6 +262,9 @@ impl World {
                 let at = (start + i) % self.lines.len();
                 ran |= self.lines[at].run(now, &mut self.random);
             }
+            for more in &mut self.more {
+                ran |= more.run(now, &mut self.random);
+            }
             if !ran {
                 return;
             }
@@ -230,7 +277,8 @@ impl World {
         let end = self.now() + time;
         self.settle();
         loop {
-            let due = self.lines.iter().filter_map(Line::due).min();
+            let due = self.lines.iter().filter_map(Line::due);
+            let due = due.chain(self.more.iter().filter_map(|m| m.due())).min();
             let next = due.filter(|at| *at <= end).unwrap_or(end);
             self.clock.nanos.fetch_max(next.0, Ordering::Relaxed);
             self.settle();
@@ -258,6 +306,9 @@ impl World {
         let now = self.now();
         for line in &mut self.lines {
             line.assert_nothing_was_forgotten(now, &mut self.random);
+        }
+        for more in &mut self.more {
+            more.assert_nothing_was_forgotten(now, &mut self.random);
         }
     }
 
@@ -288,12 +339,44 @@ impl World {
         for line in &mut self.lines {
             line.break_off();
         }
+        for more in &mut self.more {
+            more.break_off();
+        }
         for link in links {
             assert_eq!(link.port_count(), 0, "a port stayed behind");
         }
-        assert_eq!(self.services.budget.used(), 0, "memory stayed behind");
-        assert_eq!(self.services.board.devices(), 0);
+        for services in self.others.iter().chain([&self.services]) {
+            assert_eq!(services.budget.used(), 0, "memory stayed behind");
+            assert_eq!(services.board.devices(), 0);
+            assert_eq!(services.board.lookups(), 0, "a search stayed behind");
+        }
         assert_eq!(self.admission.sessions(), 0);
+    }
+}
+
+impl Plan {
+    fn services(&self, node: Address, clock: &Arc<TestClock>) -> Arc<Services> {
+        let rules = Rules {
+            node,
+            chain_id: self.terms.chain_id,
+            fleets: Vec::new(),
+        };
+        let policy = Policy {
+            grace: self.terms.grace_bytes,
+            required: self.terms.tickets_required,
+        };
+        let terms = Terms {
+            node,
+            ..self.terms.clone()
+        };
+        Arc::new(Services {
+            board: Switchboard::new(),
+            book: Book::new(None, rules, policy, self.terms.fleet),
+            terms: terms.into(),
+            budget: Budget::new(self.budget),
+            presence: self.presence.clone(),
+            clock: clock.clone(),
+        })
     }
 }
 

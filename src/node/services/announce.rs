@@ -31,7 +31,8 @@ impl Service for Announce {
             }
             if let Some(folder) = house.data_dir() {
                 let rpc = house.rpc.places.first().copied();
-                match RunFile::write(&folder, house.node, &house.edge.places, rpc) {
+                let peer = house.network.sockets.places.first().copied();
+                match RunFile::write(&folder, house.node, &house.edge.places, peer, rpc) {
                     Ok(file) => {
                         let mut place = house
                             .run_file

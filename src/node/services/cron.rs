@@ -7,7 +7,7 @@ use crate::node::error::NodeError;
 use crate::node::house::House;
 use crate::node::statistics::{keep, NodeStats, Sample, Statistics};
 use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
-use crate::platform::clock::{awake, SleepWatch};
+use crate::platform::clock::{awake, cpu_time, SleepWatch};
 use crate::platform::memory::{self, Tidying};
 use crate::time::{Clock, Moment};
 use smol::future::FutureExt;
@@ -107,9 +107,20 @@ impl Chores {
         if let Some(slept) = self.sleep.look(now, awake()) {
             log::info!("the device has slept for {} s", slept.as_secs());
             house.board.wake_all();
+            if let Some(links) = house.network.links.get() {
+                links.wake_all();
+            }
+            if let Some(dht) = house.network.dht.get() {
+                dht.woken();
+            }
         }
         if now.since(self.sampled) >= SAMPLE_EVERY {
-            let rows = lock(&house.statistics).tick(&sample(house));
+            let sample = sample(house);
+            let rates = house.rates.lock();
+            let mut rates = rates.unwrap_or_else(PoisonError::into_inner);
+            rates.look(&sample, cpu_time());
+            drop(rates);
+            let rows = lock(&house.statistics).tick(&sample);
             keep_rows(house, &rows);
             self.sampled = now;
         }

@@ -41,7 +41,7 @@ impl Service for Edge {
                 book,
                 terms: house.terms()?.into(),
                 budget: house.budget.clone(),
-                presence: None,
+                presence: house.announce(),
                 clock: house.clock.clone(),
             });
             let admission = Admission::new(house.admission());

@@ -6,13 +6,17 @@
 //! | [`store`] | opens LMDB; watches over its writer | permanent |
 //! | [`tickets`] | the accounts of devices; saves those of devices that left | permanent |
 //! | [`edge`] | accepts devices and serves their sessions | transient |
+//! | [`peer`] | links to other nodes | transient |
+//! | [`dht`] | this node's part in Kademlia; finds devices that are elsewhere | transient |
 //! | [`rpc`] | HTTP | transient |
 //! | [`cron`] | statistics, memory given back, the remembered time | permanent |
 //! | [`announce`] | writes `run.json` and tells init that the node serves | temporary |
 
 mod announce;
 mod cron;
+mod dht;
 mod edge;
+mod peer;
 mod rpc;
 mod store;
 mod tickets;
@@ -33,6 +37,8 @@ pub fn all(house: &Arc<House>) -> Vec<Box<dyn Service>> {
         Box::new(store::StoreService::new(house)),
         Box::new(tickets::Tickets(house.clone())),
         Box::new(edge::Edge(house.clone())),
+        Box::new(peer::Peer(house.clone())),
+        Box::new(dht::Dht(house.clone())),
         Box::new(rpc::Rpc(house.clone())),
         Box::new(cron::Cron(house.clone())),
         Box::new(announce::Announce(house.clone())),

@@ -1,8 +1,9 @@
 //! How ports go: finished, aborted, cut, dissolved with their session.
 
-use super::opening::refused;
-use super::{violation, Ending, Far, Link, Stage, Violation};
+use super::{violation, Declined, Ending, Far, Link, Stage, Violation};
 use crate::ports::local::End;
+use crate::ports::switchboard::Refusal;
+use crate::sorted::Map;
 use crate::wire::code::Code;
 use crate::wire::control::{short_text, Abort};
 
@@ -83,7 +84,7 @@ impl Link {
             st.remove(number, budget);
             let text = short_text(text);
             match stage {
-                Stage::Asking(id) => st.control(id, &refused(code, text)),
+                Stage::Asking(id) => st.control(id, &Refusal::new(code, text).into_answer()),
                 Stage::Asked | Stage::Open => st.control(
                     0,
                     &Abort {
@@ -99,14 +100,15 @@ impl Link {
 
     /// Ends every port: the session is over. Called by the session's guard.
     pub fn dissolve(&self, code: Code, text: &str) {
-        let ports = {
+        let (ports, searches) = {
             let mut st = self.lock();
             st.gone = true;
-            st.published.clear();
+            st.published = Map::new();
             st.openings.clear();
             st.ready.clear();
             st.control = Vec::new();
             st.waker = None;
+            let searches = std::mem::take(&mut st.searches);
             let budget = &self.options.budget;
             let mut relays = Vec::new();
             let numbers: Vec<u32> = st.ports.keys().copied().collect();
@@ -116,11 +118,19 @@ impl Link {
                 }
                 st.give_up(number, End::new(code, text), budget);
             }
-            relays
+            (relays, searches)
         };
+        drop(searches);
+        // Closed by one of the two nodes because nothing was on it: another
+        // link to the same node does as well.
+        let for_good = !matches!(code, Code::IDLE | Code::SECOND_LINK);
         for ((link, port), stage) in ports {
             if stage == Stage::Asked {
-                link.refuse(port, Code::PEER_LOST, text);
+                let declined = Declined {
+                    by: self.remote(),
+                    for_good,
+                };
+                link.decline(port, declined, Code::PEER_LOST, text);
             } else {
                 link.cut(port, Code::PEER_LOST, text);
             }

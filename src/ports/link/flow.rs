@@ -26,8 +26,16 @@ impl Link {
             let Some(port) = st.ports.get_mut(&number) else {
                 return st.late(number, self.options.chooses_even).map(|()| 0);
             };
-            if port.stage == Stage::Over {
-                return Ok(0);
+            match port.stage {
+                Stage::Over => return Ok(0),
+                // Credit comes with our answer.
+                Stage::Asking(_) if !bytes.is_empty() => {
+                    return Err(violation(
+                        Code::FLOW_CONTROL,
+                        format!("data on port {number} before it was opened"),
+                    ));
+                }
+                _ => {}
             }
             if port.received_finish {
                 return Err(violation(
@@ -58,6 +66,7 @@ impl Link {
                     }
                     None
                 }
+                Far::Sought(_) => None,
             }
         };
         if let Some(w) = waker {

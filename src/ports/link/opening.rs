@@ -1,23 +1,28 @@
 //! How ports come about: asked, asking, answered, refused, overdue.
 
-use super::{violation, Far, Link, Port, Stage, Violation, OPENINGS_MAX, OPEN_TIMEOUT};
+use super::{
+    violation, Declined, Far, Link, Port, Stage, Violation, NODE_OPENINGS_MAX, NODE_SHARE,
+    OPENINGS_MAX, OPEN_TIMEOUT,
+};
 use crate::identity::Address;
 use crate::ports::local::End;
+use crate::ports::switchboard::Refusal;
 use crate::time::Moment;
 use crate::wire::code::Code;
-use crate::wire::control::{short_text, ErrorAnswer, Open, Opened};
+use crate::wire::control::{Open, Opened};
+use crate::wire::peer::PeerOpen;
 
 impl Link {
     /// Creates the port of an Open whose number [`Link::claim_remote_number`] let pass.
     pub(in crate::ports) fn asked_by_remote(&self, id: u32, open: &Open, far: Far, now: Moment) {
         let mut st = self.lock();
         let window = st.first_window(&open.name, now);
-        let relay = matches!(far, Far::Relay(..));
+        let ours = matches!(far, Far::Local(_));
         st.ports.insert(
             open.port,
             Port::new(far, Stage::Asking(id), &open.name, open.credit, window),
         );
-        if relay {
+        if !ours {
             st.openings.push_back((now + OPEN_TIMEOUT, open.port));
         }
     }
@@ -40,13 +45,24 @@ impl Link {
         if st.ports.len() >= self.options.max_ports {
             return Ok(Some(Code::TOO_MANY_PORTS));
         }
-        if st.openings.len() >= OPENINGS_MAX {
+        let most = self.openings_max();
+        if st.openings.len() >= most {
             st.forget_answered();
         }
-        if st.openings.len() >= OPENINGS_MAX {
+        if st.openings.len() >= most {
             return Ok(Some(Code::TOO_MANY_OPENINGS));
         }
         Ok(None)
+    }
+
+    /// Openings that may wait for their answer, of each side.
+    #[must_use]
+    pub fn openings_max(&self) -> usize {
+        if self.between_nodes {
+            NODE_OPENINGS_MAX
+        } else {
+            OPENINGS_MAX
+        }
     }
 
     /// Most ports that this link may have open.
@@ -68,11 +84,19 @@ impl Link {
             return Err((Code::NOT_FOUND, "the session is ending".into()));
         }
         if st.ports.len() >= self.options.max_ports {
-            let text = format!("the device has {} ports open, its limit", st.ports.len());
+            let who = if self.between_nodes {
+                "the link to the device's node"
+            } else {
+                "the device"
+            };
+            let text = format!("{who} has {} ports open, its limit", st.ports.len());
             return Err((Code::TOO_MANY_PORTS, text));
         }
-        let asked = |p: &&Port| p.stage == Stage::Asked;
-        if st.ports.values().filter(asked).take(OPENINGS_MAX).count() >= OPENINGS_MAX {
+        let share = match &far {
+            Far::Relay(from, _) if from.between_nodes => st.asked_for(from, NODE_SHARE),
+            _ => 0,
+        };
+        if st.asked >= self.openings_max() || share >= NODE_SHARE {
             let text = "too many openings wait for the device's answer; try again shortly";
             return Err((Code::TOO_MANY_OPENINGS, text.into()));
         }
@@ -84,6 +108,7 @@ impl Link {
         let window = st.first_window(name, now);
         st.ports
             .insert(number, Port::new(far, Stage::Asked, name, 0, window));
+        st.asked += 1;
         Ok(number)
     }
 
@@ -103,6 +128,35 @@ impl Link {
         });
     }
 
+    /// The same between nodes: for `opener`, to a port of `device`.
+    pub(in crate::ports) fn send_peer_open(
+        &self,
+        number: u32,
+        opener: Address,
+        device: Address,
+        name: &str,
+    ) {
+        self.change(|st| {
+            let Some(credit) = st.ports.get(&number).map(|p| p.window.size()) else {
+                return;
+            };
+            let open = PeerOpen {
+                port: number,
+                opener,
+                device,
+                name: name.to_owned(),
+                credit,
+            };
+            st.control(number, &open);
+        });
+    }
+
+    /// Forgets a port made by [`Link::ask_remote`] for which Open was not sent.
+    pub(in crate::ports) fn unask(&self, number: u32) {
+        let budget = &self.options.budget;
+        self.lock().remove(number, budget);
+    }
+
     /// The port that the other side asked for stands: answers its Open.
     pub(in crate::ports) fn accept(&self, number: u32) {
         self.change(|st| {
@@ -120,12 +174,17 @@ impl Link {
 
     /// The port that the other side asked for does not come about.
     pub(in crate::ports) fn refuse(&self, number: u32, code: Code, text: &str) {
+        self.refuse_with(number, Refusal::new(code, text));
+    }
+
+    /// The same, with a limit and a time.
+    pub(in crate::ports) fn refuse_with(&self, number: u32, no: Refusal) {
         let budget = &self.options.budget;
         self.change(|st| {
             let stage = st.ports.get(&number).map(|p| p.stage);
             if let Some(Stage::Asking(id)) = stage {
                 st.remove(number, budget);
-                st.control(id, &refused(code, short_text(text)));
+                st.control(id, &no.into_answer());
             }
         });
     }
@@ -144,6 +203,7 @@ impl Link {
             }
             port.credit = u64::from(credit);
             port.window.restart(now);
+            st.asked -= 1;
             st.opened += 1;
             let Some(port) = st.ports.get_mut(&id) else {
                 return true;
@@ -177,15 +237,51 @@ impl Link {
             }
         };
         if let Some((link, port)) = far {
-            link.refuse(port, code, text);
+            let declined = Declined {
+                by: self.remote(),
+                for_good: true,
+            };
+            link.decline(port, declined, code, text);
         }
         true
+    }
+
+    /// What was asked for a port of this link has refused it, or was lost: the
+    /// other side is told, unless another node may still have the device.
+    pub(in crate::ports) fn decline(
+        &self,
+        number: u32,
+        declined: Declined,
+        code: Code,
+        text: &str,
+    ) {
+        let elsewhere = matches!(
+            code,
+            Code::NOT_FOUND | Code::PEER_LOST | Code::SHUTTING_DOWN
+        );
+        {
+            let mut st = self.lock();
+            let waits = st
+                .ports
+                .get_mut(&number)
+                .filter(|p| elsewhere && p.sought && matches!(p.stage, Stage::Asking(_)));
+            if let Some(port) = waits {
+                port.far = Far::Sought(Some(Box::new(declined)));
+                let waker = st.waker.clone();
+                drop(st);
+                if let Some(w) = waker {
+                    w.wake();
+                }
+                return;
+            }
+        }
+        self.refuse(number, code, text);
     }
 
     /// Refuses openings whose answer is overdue; returns when to ask again.
     pub fn expire(&self, now: Moment) -> Option<Moment> {
         loop {
-            let (number, far) = {
+            let (number, far, sought) = {
                 let mut st = self.lock();
                 let &(due, number) = st.openings.front()?;
                 let asking = st
@@ -199,23 +295,19 @@ impl Link {
                 if !asking {
                     continue;
                 }
-                (number, st.ports.get(&number).and_then(Port::relay))
+                let port = st.ports.get(&number);
+                let sought = port.is_some_and(|p| matches!(p.far, Far::Sought(_)));
+                (number, port.and_then(Port::relay), sought)
             };
-            let text = "the publishing device did not answer in time";
+            let text = if sought {
+                "the node of the publishing device was not found in time"
+            } else {
+                "the publishing device did not answer in time"
+            };
             self.refuse(number, Code::NO_ANSWER, text);
             if let Some((link, port)) = far {
                 link.cut(port, Code::NO_ANSWER, text);
             }
         }
-    }
-}
-
-/// The answer that refuses an opening.
-pub(super) fn refused(code: Code, text: String) -> ErrorAnswer {
-    ErrorAnswer {
-        code,
-        text,
-        limit: None,
-        retry_after_ms: None,
     }
 }

@@ -1,11 +1,13 @@
 //! What a link keeps under its lock: its ports and the order of their turns.
 
-use super::{violation, Link, Output, Violation, CONTROL_QUEUE_MAX};
+use super::{violation, Link, Output, Violation};
 use crate::identity::Address;
 use crate::ports::budget::Budget;
 use crate::ports::local::{End, LocalEnd};
 use crate::ports::queue::Queue;
+use crate::ports::search::Searches;
 use crate::ports::window::{Window, CROWDED, INITIAL, INITIAL_CROWDED};
+use crate::sorted::Map;
 use crate::time::Moment;
 use crate::wire::code::Code;
 use crate::wire::control::{encode, is_datagram_port, Close, Credit, Finish, Message};
@@ -42,6 +44,18 @@ pub(in crate::ports) enum Far {
     Relay(Arc<Link>, u32),
     /// To this program.
     Local(Box<LocalEnd>),
+    /// Nowhere yet: the device's node is being looked for. With what the last
+    /// one that was asked has said.
+    Sought(Option<Box<Declined>>),
+}
+
+/// What came of asking another node for a device.
+#[derive(Debug)]
+pub(in crate::ports) struct Declined {
+    /// The node.
+    pub by: Address,
+    /// It will not have the device when it is asked again.
+    pub for_good: bool,
 }
 
 #[derive(Debug)]
@@ -60,6 +74,8 @@ pub(in crate::ports) struct Port {
     /// A datagram of which not all pieces are here.
     pub partial: Vec<u8>,
     pub listed: bool,
+    /// The device at the other end is, or was, looked for at other nodes.
+    pub sought: bool,
 }
 
 impl Port {
@@ -97,12 +113,18 @@ pub(in crate::ports) struct State {
     pub waker: Option<Waker>,
     pub idle: bool,
     pub ending: Option<Close>,
-    pub published: BTreeMap<String, Publication>,
+    pub published: Map<String, Publication>,
     pub growth: usize,
     pub rtt: Duration,
     pub remote_high: u32,
     pub local_next: u32,
     pub openings: VecDeque<(Moment, u32)>,
+    /// Ports in the stage [`Stage::Asked`].
+    pub asked: usize,
+    /// Answers that may wait, in bytes.
+    pub control_max: usize,
+    /// Ports whose far end is looked for, by this session's own task.
+    pub searches: Option<Box<Searches>>,
     pub paused: bool,
     /// Openings of this side that came about.
     pub opened: u64,
@@ -114,7 +136,8 @@ pub(in crate::ports) struct State {
 impl Port {
     pub fn new(far: Far, stage: Stage, name: &str, credit: u32, window: Window) -> Port {
         Port {
-            let_go: matches!(far, Far::Relay(..)),
+            let_go: !matches!(far, Far::Local(_)),
+            sought: matches!(far, Far::Sought(_)),
             far,
             stage,
             datagrams: is_datagram_port(name),
@@ -131,7 +154,7 @@ impl Port {
     pub fn relay(&self) -> Option<(Arc<Link>, u32)> {
         match &self.far {
             Far::Relay(link, port) => Some((link.clone(), *port)),
-            Far::Local(_) => None,
+            Far::Local(_) | Far::Sought(_) => None,
         }
     }
 }
@@ -141,7 +164,7 @@ impl State {
         if self.gone {
             return;
         }
-        if self.control.len() > CONTROL_QUEUE_MAX {
+        if self.control.len() > self.control_max {
             self.ending.get_or_insert(Close {
                 code: Code::OVERFLOW,
                 text: "more answers wait than a session may have; read them".into(),
@@ -152,6 +175,20 @@ impl State {
             return;
         }
         encode(id, message, &mut self.control);
+    }
+
+    /// Openings that wait here for `from`, counted up to `most`.
+    pub fn asked_for(&self, from: &Arc<Link>, most: usize) -> usize {
+        if self.asked < most {
+            return self.asked;
+        }
+        let theirs = |p: &&Port| {
+            let Far::Relay(link, _) = &p.far else {
+                return false;
+            };
+            p.stage == Stage::Asked && Arc::ptr_eq(link, from)
+        };
+        self.ports.values().filter(theirs).take(most).count()
     }
 
     /// Answered openings behind one that still waits do not count: a device
@@ -269,6 +306,8 @@ impl State {
             let told = match &mut port.far {
                 Far::Relay(link, far_port) => Told::Relay(link.clone(), *far_port),
                 Far::Local(local) => Told::Writer(local.take_writer(waiting)),
+                // Not open, so never reached.
+                Far::Sought(_) => Told::Writer(None),
             };
             if port.sendable() {
                 port.listed = true;
@@ -307,6 +346,7 @@ impl State {
         match &mut port.far {
             Far::Local(local) if !port.let_go => {
                 local.end(end);
+                self.asked -= usize::from(port.stage == Stage::Asked);
                 port.stage = Stage::Over;
                 port.out.clear();
             }
@@ -316,6 +356,7 @@ impl State {
 
     pub fn remove(&mut self, number: u32, budget: &Arc<Budget>) {
         if let Some(mut port) = self.ports.remove(&number) {
+            self.asked -= usize::from(port.stage == Stage::Asked);
             port.window.dissolve(&mut self.growth, budget);
         }
     }
@@ -357,6 +398,8 @@ impl Link {
             .map(|p| u64::from(p.window.growth()))
             .sum();
         assert_eq!(st.growth as u64, grown, "growth is counted wrong");
+        let asked = st.ports.values().filter(|p| p.stage == Stage::Asked);
+        assert_eq!(st.asked, asked.count(), "openings are counted wrong");
         for (number, port) in &st.ports {
             assert!(port.window.held() <= LARGEST);
             assert!(

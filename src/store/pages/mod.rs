@@ -19,6 +19,7 @@
 mod layout;
 mod walk;
 
+use crate::sorted;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -207,7 +208,10 @@ impl Surveyor<'_> {
             }
         }
         // LMDB takes the first if both are of the same transaction.
-        metas.sort_by_key(|(at, meta)| (std::cmp::Reverse(meta.transaction), *at));
+        // (They stand here in the order of their pages.)
+        sorted::sort_by(&mut metas, |(_, a), (_, b)| {
+            b.transaction.cmp(&a.transaction)
+        });
         if let [(at, newest), (_, older)] = metas.as_slice() {
             if newest.transaction != older.transaction && newest.transaction & 1 != *at {
                 self.flaw(Some(*at), "its transaction belongs to the other meta page")?;

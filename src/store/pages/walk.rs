@@ -1,5 +1,6 @@
 //! The walk over the trees of one snapshot.
 
+use crate::sorted;
 use std::cmp::Ordering;
 use std::fs::File;
 
@@ -401,7 +402,7 @@ impl<'a> Walk<'a> {
         }
         // Nodes lie side by side up to the end of the page: LMDB moves them by
         // their sizes when one of them goes.
-        self.order.sort_unstable();
+        sorted::sort(&mut self.order);
         let mut end = upper;
         for (at, space) in &self.order {
             if *at != end {

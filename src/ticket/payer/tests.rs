@@ -41,14 +41,17 @@ fn carried(bytes: u64, rate: u64) -> Carried {
 
 fn total(payer: &mut Payer, usage: u64, carried: Carried) -> u64 {
     payer
-        .answer(&ask(usage), &carried)
+        .answer(NODE, &ask(usage), &carried)
         .unwrap()
         .unwrap()
         .total_bytes
 }
 
 fn refusal(payer: &mut Payer, usage: u64, carried: Carried) -> PayRefusal {
-    payer.answer(&ask(usage), &carried).unwrap().unwrap_err()
+    payer
+        .answer(NODE, &ask(usage), &carried)
+        .unwrap()
+        .unwrap_err()
 }
 
 #[test]
@@ -69,7 +72,10 @@ fn a_step_covers_two_seconds_within_its_bounds() {
 #[test]
 fn the_terms_name_node_time_and_ports() {
     let mut payer = begun(None);
-    let terms = payer.answer(&ask(0), &carried(0, 0)).unwrap().unwrap();
+    let terms = payer
+        .answer(NODE, &ask(0), &carried(0, 0))
+        .unwrap()
+        .unwrap();
     assert_eq!(
         (terms.chain_id, terms.epoch, terms.fleet),
         (1284, EPOCH, FLEET)
@@ -86,18 +92,18 @@ fn the_terms_name_node_time_and_ports() {
 #[test]
 fn nothing_is_signed_without_a_session() {
     let mut payer = Payer::new(None);
-    assert!(payer.answer(&ask(0), &carried(0, 0)).is_none());
-    assert!(payer.too_low(0, 0, &carried(0, 0)).is_none());
-    payer.accepted();
+    assert!(payer.answer(NODE, &ask(0), &carried(0, 0)).is_none());
+    assert!(payer.too_low(NODE, 0, 0, &carried(0, 0)).is_none());
+    payer.accepted(NODE);
     payer.begin(payee());
-    assert!(payer.too_low(0, 0, &carried(0, 0)).is_none());
+    assert!(payer.too_low(NODE, 0, 0, &carried(0, 0)).is_none());
 }
 
 #[test]
 fn a_node_that_claims_more_than_was_carried_is_not_paid() {
     let mut payer = begun(None);
     total(&mut payer, 5 * MIB, carried(0, 0));
-    payer.accepted();
+    payer.accepted(NODE);
     let most = 5 * MIB + 10 * MIB + USAGE_SLACK;
     total(&mut payer, most, carried(10 * MIB, 0));
     let refusal = refusal(&mut payer, most + 1, carried(10 * MIB, 0));
@@ -110,7 +116,9 @@ fn a_node_that_claims_more_than_was_carried_is_not_paid() {
     );
     assert!(refusal.to_string().contains("use another node"));
     // Neither by way of a refusal.
-    let answer = payer.too_low(most + 1, 0, &carried(10 * MIB, 0)).unwrap();
+    let answer = payer
+        .too_low(NODE, most + 1, 0, &carried(10 * MIB, 0))
+        .unwrap();
     assert_eq!(answer, Err(refusal));
 }
 
@@ -126,7 +134,7 @@ fn an_epoch_that_is_not_now_is_not_signed() {
         let mut carried = carried(0, 0);
         carried.clock_trusted = clock_trusted;
         payer
-            .answer(&ask, &carried)
+            .answer(NODE, &ask, &carried)
             .unwrap()
             .map(|terms| terms.epoch)
     };
@@ -147,24 +155,25 @@ fn an_epoch_that_is_not_now_is_not_signed() {
 fn max_bytes_bounds_the_whole_run() {
     let mut payer = begun(Some(10 * MIB));
     assert_eq!(total(&mut payer, MIB, carried(0, 0)), 5 * MIB);
-    payer.accepted();
+    payer.accepted(NODE);
     assert_eq!(total(&mut payer, 4 * MIB, carried(3 * MIB, 0)), 8 * MIB);
-    payer.accepted();
+    payer.accepted(NODE);
     // What is left is less than a step.
     assert_eq!(total(&mut payer, 8 * MIB, carried(7 * MIB, 0)), 11 * MIB);
-    payer.accepted();
+    payer.accepted(NODE);
     let refusal = refusal(&mut payer, 10 * MIB, carried(9 * MIB, 0));
     assert_eq!(refusal, PayRefusal::MaxBytes { limit: 10 * MIB });
     assert!(refusal.to_string().starts_with("--max-bytes is used up"));
     // What is signed for can still be used after a reconnect, and no more.
     payer.begin(payee());
     assert_eq!(total(&mut payer, 10 * MIB, carried(0, 0)), 11 * MIB);
-    payer.accepted();
+    payer.accepted(NODE);
     // Neither by another node, another epoch or another fleet.
     let mut other = payee();
     other.node = Address([99; 20]);
     payer.begin(other);
-    assert!(payer.answer(&ask(0), &carried(0, 0)).unwrap().is_err());
+    let answer = payer.answer(other.node, &ask(0), &carried(0, 0));
+    assert!(answer.unwrap().is_err());
     assert_eq!(payer.paid(), 10 * MIB);
 }
 
@@ -172,7 +181,7 @@ fn max_bytes_bounds_the_whole_run() {
 fn grace_that_was_used_is_paid_within_max_bytes() {
     let mut payer = begun(Some(10 * MIB));
     assert_eq!(total(&mut payer, 0, carried(0, 0)), 4 * MIB);
-    payer.accepted();
+    payer.accepted(NODE);
     // 9 MiB carried, 5 of them in advance of the ticket.
     assert_eq!(total(&mut payer, 9 * MIB, carried(9 * MIB, 0)), 10 * MIB);
     assert_eq!(payer.paid(), 10 * MIB);
@@ -184,15 +193,15 @@ fn a_device_that_has_forgotten_its_tickets_gets_in_again() {
     let gib = 1024 * MIB;
     let mut payer = begun(Some(10 * MIB));
     assert_eq!(total(&mut payer, 3 * MIB, carried(0, 0)), 7 * MIB);
-    let terms = payer.too_low(3 * MIB, gib, &carried(0, 0)).unwrap();
+    let terms = payer.too_low(NODE, 3 * MIB, gib, &carried(0, 0)).unwrap();
     assert_eq!(terms.unwrap().total_bytes, gib);
     // That was paid by the earlier run.
     assert_eq!(payer.paid(), 0);
-    payer.accepted();
+    payer.accepted(NODE);
     assert_eq!(total(&mut payer, gib, carried(gib, 0)), gib + 4 * MIB);
-    payer.accepted();
+    payer.accepted(NODE);
     // A second such claim is a lie.
-    let lie = payer.too_low(gib, 9 * gib, &carried(gib, 0)).unwrap();
+    let lie = payer.too_low(NODE, gib, 9 * gib, &carried(gib, 0)).unwrap();
     assert_eq!(
         lie,
         Err(PayRefusal::NotOurTicket {
@@ -203,7 +212,7 @@ fn a_device_that_has_forgotten_its_tickets_gets_in_again() {
     payer.begin(payee());
     total(&mut payer, gib, carried(0, 0));
     assert!(payer
-        .too_low(gib, 9 * gib, &carried(0, 0))
+        .too_low(NODE, gib, 9 * gib, &carried(0, 0))
         .unwrap()
         .is_err());
 }
@@ -212,7 +221,7 @@ fn a_device_that_has_forgotten_its_tickets_gets_in_again() {
 fn a_device_of_another_fleet_learns_its_usage_there() {
     let mut payer = begun(None);
     assert_eq!(total(&mut payer, 0, carried(0, 0)), 4 * MIB);
-    let terms = payer.too_low(900 * MIB, 900 * MIB, &carried(0, 0));
+    let terms = payer.too_low(NODE, 900 * MIB, 900 * MIB, &carried(0, 0));
     assert_eq!(terms.unwrap().unwrap().total_bytes, 904 * MIB);
     assert_eq!(payer.paid(), 4 * MIB);
 }
@@ -224,7 +233,7 @@ fn more_than_a_ticket_may_say_is_not_signed() {
     assert_eq!(refusal, PayRefusal::OutOfBounds);
     let mut payer = begun(None);
     assert!(payer
-        .answer(&ask(u64::MAX), &carried(u64::MAX, u64::MAX))
+        .answer(NODE, &ask(u64::MAX), &carried(u64::MAX, u64::MAX))
         .unwrap()
         .is_err());
 }
@@ -236,10 +245,54 @@ fn a_node_that_is_dialled_again_and_again_does_not_fill_the_memory() {
         let mut payee = payee();
         payee.node = Address([node; 20]);
         payer.begin(payee);
-        total(&mut payer, 0, carried(0, 0));
+        let terms = payer.answer(payee.node, &ask(0), &carried(1, 0));
+        assert_eq!(terms.unwrap().unwrap().total_bytes, 4 * MIB);
     }
     assert_eq!(payer.bills.len(), MAX_BILLS);
+    assert_eq!(payer.sessions.len(), SESSIONS_MAX);
     assert_eq!(payer.paid(), 200 * 4 * MIB);
+}
+
+#[test]
+fn a_session_that_is_kept_warm_is_told_of_and_does_not_use_up_max_bytes() {
+    let other = Payee {
+        node: Address([9; 20]),
+        ..payee()
+    };
+    // Its tickets say where else the device is.
+    let mut payer = begun(None);
+    payer.begin(other);
+    let terms = payer.answer(other.node, &ask(0), &carried(0, 0));
+    let hints = Hints {
+        relays: vec![other.node, NODE],
+        time: Some(EPOCH * EPOCH_SECONDS + 9),
+        ..Hints::default()
+    };
+    let said = terms.unwrap().unwrap().local_address;
+    assert_eq!(said, hints.to_bytes().unwrap());
+    for (limit, warm) in [
+        (Some(16 * MIB), MIB / 4),
+        (Some(MIB / 2), MIB / 16),
+        (Some(1024 * MIB), 4 * MIB),
+        (None, 4 * MIB),
+    ] {
+        let mut payer = begun(limit);
+        let first = total(&mut payer, 0, carried(0, 0));
+        assert_eq!(first, limit.unwrap_or(u64::MAX).min(4 * MIB));
+        payer.accepted(NODE);
+        payer.begin(other);
+        let answer = payer.answer(other.node, &ask(0), &carried(0, 0)).unwrap();
+        if first == limit.unwrap_or(0) {
+            assert!(answer.is_err(), "nothing was left");
+            continue;
+        }
+        assert_eq!(answer.unwrap().total_bytes, warm, "{limit:?}");
+        payer.accepted(other.node);
+        // It takes over: its steps are those of any other.
+        payer.end(NODE);
+        let answer = payer.answer(other.node, &ask(warm), &carried(warm, 0));
+        assert_eq!(answer.unwrap().unwrap().total_bytes, warm + 4 * MIB);
+    }
 }
 
 proptest! {
@@ -249,8 +302,7 @@ proptest! {
         events in proptest::collection::vec((0u8..4, 0u8..3, any::<u32>(), any::<u32>()), 1..60),
     ) {
         let mut payer = begun(Some(limit));
-        // Whom `begun` has dialled is none of those below.
-        let mut node = u8::MAX;
+        let mut node = NODE;
         let mut accepted = std::collections::HashMap::new();
         for (event, to, a, b) in events {
             let (a, b) = (u64::from(a), u64::from(b));
@@ -258,16 +310,20 @@ proptest! {
                 0 => {
                     let mut payee = payee();
                     payee.node = Address([to; 20]);
-                    node = to;
+                    node = payee.node;
                     payer.begin(payee);
                     continue;
                 }
-                1 => payer.too_low(a, b, &carried(b, a)),
-                _ => payer.answer(&ask(a), &carried(b, a)),
+                1 => payer.too_low(node, a, b, &carried(b, a)),
+                // Any of the sessions that stand.
+                _ => {
+                    node = if b % 2 == 0 { Address([to; 20]) } else { node };
+                    payer.answer(node, &ask(a), &carried(b, a))
+                }
             };
             if let Some(Ok(terms)) = answer {
                 if event == 2 {
-                    payer.accepted();
+                    payer.accepted(node);
                     let last = accepted.insert(node, terms.total_bytes);
                     prop_assert!(last.is_none_or(|last| last <= terms.total_bytes));
                 }

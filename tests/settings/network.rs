@@ -1,0 +1,189 @@
+//! Other nodes: where, how many, which.
+
+use super::{info, node_with};
+use crate::common::programs::identity;
+use crate::common::tools::*;
+use crate::common::*;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
+use tempfile::TempDir;
+
+const ALL: [(&str, &str); 0] = [];
+
+/// Whether something answers a datagram of the DHT there: without a cookie every
+/// node says what to come back with.
+fn answers_datagrams(place: SocketAddr) -> bool {
+    use chr_node::dht::Seal;
+    use chr_node::identity::{Address, SecretKey};
+    use chr_node::wire::dht::{encode, peek, Body, Packet, Type};
+    let key = SecretKey::generate();
+    let ping = Packet {
+        txid: 7,
+        cookie: 0,
+        from: key.address(),
+        to: Address::ZERO,
+        body: Body::Ping {
+            serving: false,
+            check: None,
+        },
+    };
+    let bytes = encode(&ping, &|digest| Seal::sign(&key, digest)).unwrap();
+    let socket = UdpSocket::bind((place.ip(), 0)).unwrap();
+    socket.set_read_timeout(Some(SOON / 10)).unwrap();
+    let mut buffer = [0; 2000];
+    for _ in 0..5 {
+        socket.send_to(&bytes, place).unwrap();
+        if let Ok((len, from)) = socket.recv_from(&mut buffer) {
+            let header = peek(&buffer[..len]).unwrap();
+            return from == place && header.kind == Type::Challenge && header.txid == 7;
+        }
+    }
+    false
+}
+
+pub fn peer_port() {
+    let (_home, node) = node_with(&[("PEER2_PORT", "off")]);
+    assert!(node.run["peer"].is_null());
+    assert!(info(&node)["peer_port"].is_null() && info(&node)["peers"].is_null());
+    assert!(node.ask("network_stats")["dht"].is_null());
+    drop(node);
+    let (_home, node) = node_with(&[]);
+    let place = node.peer();
+    assert_eq!(info(&node)["peer_port"], place.port());
+    TcpStream::connect(place).unwrap();
+    assert!(answers_datagrams(place), "no answer at {place}");
+}
+
+/// A node at 127.0.0.N.
+fn at(n: u8, settings: &[(&str, &str)]) -> (TempDir, Node) {
+    let bind = format!("127.0.0.{n}");
+    let mut all = vec![("CHR_NETWORK__BIND", bind.as_str())];
+    all.extend(settings);
+    node_with(&all)
+}
+
+fn knows(node: &Node, other: &Node) -> Option<()> {
+    node.known().iter().any(|id| id == other.id()).then_some(())
+}
+
+pub fn seeds() {
+    let (_home, first) = at(2, &ALL);
+    let list = format!("none, {}", first.seed());
+    let (_home2, second) = at(3, &[("SEED_LIST", &list)]);
+    until(SOON, "the seed is known", || knows(&second, &first));
+    until(SOON, "the seed knows who came", || knows(&first, &second));
+    // Nobody is dialled who is not named.
+    let (_home3, third) = at(4, &ALL);
+    assert_eq!(third.known(), Vec::<String>::new());
+}
+
+/// A fleet of these, as the setting has it.
+fn fleet_of(nodes: &[&Node]) -> String {
+    let name = |(n, node): (usize, &&Node)| format!("n{n}={}", node.seed());
+    let names: Vec<String> = nodes.iter().enumerate().map(name).collect();
+    names.join(" ")
+}
+
+pub fn fleet_nodes() {
+    let (_home, first) = at(2, &ALL);
+    let (_home2, second) = at(3, &[("CHR_FLEET__NODES", &fleet_of(&[&first]))]);
+    until(SOON, "the link stands", || {
+        (info(&second)["peers"] == 1 && info(&first)["peers"] == 1).then_some(())
+    });
+    until(SOON, "its name is told", || {
+        let log = second.program.stderr();
+        log.contains("fleet node n0 is connected").then_some(())
+    });
+    let peer = second.ask("peer_list")[0].clone();
+    assert_eq!(
+        (&peer["node_id"], &peer["connected"], &peer["direction"]),
+        (&first.id().into(), &true.into(), &"out".into())
+    );
+    assert_eq!(first.ask("peer_list")[0]["direction"], "in");
+}
+
+pub fn max_peers() {
+    let (_home, first) = at(2, &ALL);
+    let (_home2, second) = at(3, &ALL);
+    let fleet = fleet_of(&[&first, &second]);
+    let fleet = ("CHR_FLEET__NODES", fleet.as_str());
+    let (_home3, free) = at(4, &[fleet]);
+    until(SOON, "both links stand", || {
+        (info(&free)["peers"] == 2).then_some(())
+    });
+    drop(free);
+    let (_home4, bound) = at(5, &[fleet, ("CHR_NETWORK__MAX_PEERS", "1")]);
+    until(SOON, "one link stands", || {
+        (info(&bound)["peers"] == 1).then_some(())
+    });
+    let end = std::time::Instant::now() + Duration::from_secs(2);
+    while std::time::Instant::now() < end {
+        assert!(info(&bound)["peers"].as_u64().unwrap() <= 1);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Nodes in the routing table.
+fn contacts(node: &Node) -> u64 {
+    node.ask("network_stats")["dht"]["nodes"].as_u64().unwrap()
+}
+
+pub fn serve() {
+    let (_home, first) = at(2, &[("CHR_NETWORK__SERVE", "yes")]);
+    let seed = first.seed();
+    let (_home2, client) = at(3, &[("SEED_LIST", &seed), ("CHR_NETWORK__SERVE", "no")]);
+    until(SOON, "the client has joined", || {
+        (contacts(&client) == 1).then_some(())
+    });
+    let (_home3, server) = at(4, &[("SEED_LIST", &seed), ("CHR_NETWORK__SERVE", "yes")]);
+    until(SOON, "who serves is in the table", || {
+        (contacts(&first) == 1).then_some(())
+    });
+    drop(server);
+    // The client was there before, and is in nobody's table.
+    assert_eq!(contacts(&client), 1);
+}
+
+/// A node at 127.0.0.N whose id begins with a bit of one, or of zero.
+fn in_half(n: u8, ones: bool, settings: &[(&str, &str)]) -> (TempDir, Node) {
+    let bind = format!("127.0.0.{n}");
+    let mut all = vec![("CHR_NETWORK__BIND", bind.as_str())];
+    all.extend(settings);
+    loop {
+        let home = tempfile::tempdir().unwrap();
+        let (_, id) = identity(home.path(), "node.key");
+        if ("8"..="g").contains(&&id[2..3]) == ones {
+            let node = Node::start_with(home.path(), &all);
+            assert_eq!(node.id(), id);
+            return (home, node);
+        }
+    }
+}
+
+pub fn subnet_limits() {
+    for (limits, most) in [("always", 2), ("auto", 4)] {
+        let settings = [
+            ("CHR_NETWORK__SERVE", "yes"),
+            ("CHR_NETWORK__SUBNET_LIMITS", limits),
+        ];
+        let (_home, first) = in_half(2, false, &settings);
+        let seed = first.seed();
+        let mut settings = settings.to_vec();
+        settings.push(("SEED_LIST", &seed));
+        // All in one /24, and all in the same bucket of the first.
+        let others: Vec<_> = (3..7).map(|n| in_half(n, true, &settings)).collect();
+        for (_, other) in &others {
+            until(SOON, "it has joined", || {
+                let log = other.program.stderr();
+                log.contains("joined the network").then_some(())
+            });
+        }
+        until(SOON, "the table is as full as it may", || {
+            (contacts(&first) == most).then_some(())
+        });
+        // It stays so: everybody has been heard of by now.
+        for _ in 0..20 {
+            assert_eq!(contacts(&first), most);
+        }
+    }
+}
