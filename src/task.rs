@@ -4,11 +4,13 @@
 //! KB of code for each kind. Every task here is a boxed future, so there is one
 //! copy; the price is one pointer to follow at each wake-up.
 
+pub mod channel;
+
 use smol::{Executor, Task};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// What becomes a task.
 pub type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -35,12 +37,15 @@ pub fn run<T: Send + 'static>(
     executor: &Executor<'static>,
     future: impl Future<Output = T> + Send + 'static,
 ) -> Option<T> {
-    let (tell, told) = smol::channel::bounded(1);
+    let told = Arc::new(Mutex::new(None));
+    let tell = told.clone();
     let task = spawn(executor, async move {
-        let _ = tell.try_send(future.await);
+        let outcome = future.await;
+        *tell.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
     });
     drive(executor, task);
-    told.try_recv().ok()
+    let outcome = told.lock().unwrap_or_else(PoisonError::into_inner).take();
+    outcome
 }
 
 fn drive(executor: &Executor<'static>, task: Task<()>) {
@@ -93,7 +98,6 @@ mod tests {
     #![allow(clippy::panic, clippy::unwrap_used)]
     use super::*;
     use std::panic::{catch_unwind, AssertUnwindSafe};
-    use std::sync::Arc;
 
     #[test]
     fn the_result_of_the_future_comes_back_and_other_tasks_run_meanwhile() {

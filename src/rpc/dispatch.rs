@@ -6,14 +6,15 @@
 //! refusal that says why. Health and readiness are answered all the same, by the door
 //! itself: a monitor that reads 503 must be able to conclude that the node fails.
 
+use crate::task::channel;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use async_io::Timer;
+use smol::future;
 use smol::lock::{Semaphore, SemaphoreGuard};
-use smol::{channel, future};
 
 use super::answer::Ask;
 use super::error::RpcError;

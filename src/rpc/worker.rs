@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 use async_io::Async;
-use smol::channel;
 use tiny_http::{Method, Request, Response, Server};
 
 use super::answer::Ask;
@@ -25,7 +24,7 @@ use super::head::Question;
 use super::limits::{LINKS, MAX_BODY};
 use super::link;
 use super::reply::{error_body, Answer, INTERNAL_ERROR, UNAVAILABLE};
-use crate::task::Inbox;
+use crate::task::{channel, Inbox};
 
 /// Stack of our thread, in bytes: it holds no large values and calls nothing deep.
 const STACK: usize = 128 * 1024;

@@ -9,8 +9,8 @@ use crate::edge::device::{Device, DeviceEvent, DeviceOptions, NodeAddress};
 use crate::identity::{Address, SecretKey};
 use crate::node::{IdentityChoice, Node, NodePlan};
 use crate::task;
+use crate::task::channel::{bounded, Receiver, Sender};
 use async_io::Timer;
-use smol::channel::{Receiver, Sender};
 use smol::{future, Executor};
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -50,7 +50,7 @@ impl Network {
         let node = node.map_err(|e| e.to_string())?;
         let place = node.edge().first().copied();
         let place = place.ok_or("it listens nowhere")?;
-        let (told, trouble) = smol::channel::bounded(1);
+        let (told, trouble) = bounded(1);
         let address = format!("{}@{place}", node.id());
         let at: NodeAddress = address.parse()?;
         progress.at("the server");

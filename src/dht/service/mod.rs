@@ -20,9 +20,9 @@ use super::{
 };
 use crate::identity::Address;
 use crate::platform::udp::Datagrams;
+use crate::task::channel::{bounded, unbounded, Receiver, Sender};
 use crate::time::{Clock, Moment};
 use async_io::Async;
-use smol::channel::{bounded, unbounded, Receiver, Sender};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -7,11 +7,10 @@
 use super::tunnel::Tunnel;
 use crate::ports::local::End;
 use crate::ports::LocalPort;
+use crate::task::channel::Receiver;
 use crate::time::{Clock, Moment};
 use crate::wire::code::Code;
 use async_io::{Async, Timer};
-use smol::channel::Receiver;
-use smol::stream::Stream as _;
 use std::collections::VecDeque;
 use std::future::{poll_fn, Future};
 use std::io::ErrorKind;
@@ -164,7 +163,7 @@ pub enum LocalFlow {
     /// One sender among many behind a forwarded port's socket.
     Sender {
         /// Its datagrams, sorted out by the socket's reader.
-        inbox: Pin<Box<Receiver<Vec<u8>>>>,
+        inbox: Receiver<Vec<u8>>,
         /// The socket through which answers go.
         socket: Arc<Async<UdpSocket>>,
         /// Where answers go.
@@ -193,7 +192,7 @@ impl LocalFlow {
                     Err(_) => return Poll::Ready(None),
                 }
             },
-            LocalFlow::Sender { inbox, .. } => match inbox.as_mut().poll_next(cx) {
+            LocalFlow::Sender { inbox, .. } => match inbox.poll_next(cx) {
                 Poll::Ready(Some(datagram)) => {
                     *buffer = datagram;
                     Poll::Ready(Some(()))

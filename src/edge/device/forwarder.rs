@@ -10,9 +10,9 @@ use crate::identity::Address;
 use crate::platform::socket::Tuning;
 use crate::ports::local::End;
 use crate::task;
+use crate::task::channel::{bounded, Sender, TrySendError};
 use crate::wire::code::Code;
 use async_io::{Async, Timer};
-use smol::channel::{Sender, TrySendError};
 use smol::Executor;
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -194,14 +194,14 @@ async fn serve_udp(
         if senders.len() >= SENDERS_MAX {
             continue;
         }
-        let (inbox_in, inbox) = smol::channel::bounded(INBOX);
+        let (inbox_in, inbox) = bounded(INBOX);
         let _ = inbox_in.try_send(datagram);
         senders.insert(from, inbox_in);
         let (device, name, failed) = (device.clone(), name.clone(), failed.clone());
         let (target, plain, socket) = (forward.target, forward.plain, socket.clone());
         task::spawn(&executor, async move {
             let local = LocalFlow::Sender {
-                inbox: Box::pin(inbox),
+                inbox: inbox,
                 socket,
                 to: from,
             };

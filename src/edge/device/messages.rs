@@ -18,10 +18,10 @@ use super::Device;
 use crate::identity::Address;
 use crate::ports::local::End;
 use crate::task;
+use crate::task::channel::{bounded, Receiver, Sender};
 use crate::wire::code::Code;
 use crate::wire::control::{short_text, MESSAGES, TEXT_MAX};
 use async_io::Timer;
-use smol::channel::{Receiver, Sender};
 use smol::{Executor, Task};
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,7 +115,7 @@ impl Device {
         access: Access,
         executor: &Arc<Executor<'static>>,
     ) -> Mailbox {
-        let (inbox, messages) = smol::channel::bounded(WAITING_MAX);
+        let (inbox, messages) = bounded(WAITING_MAX);
         self.publish(MESSAGES, access.list());
         let serving = serve(self.clone(), access, inbox, executor.clone());
         Mailbox {

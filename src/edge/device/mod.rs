@@ -63,12 +63,12 @@ use crate::platform::clock::BootClock;
 use crate::ports::local::End;
 use crate::ports::{Budget, Link, LocalPort};
 use crate::task;
+use crate::task::channel::{bounded, Receiver, Sender};
 use crate::ticket::Payer;
 use crate::time::Clock;
 use crate::tls::{client_config_with, Channel, CipherOrder, ServerConfigs, TlsError, Versions};
 use crate::wire::code::Code;
 use rustls::ClientConfig;
-use smol::channel::{Receiver, Sender};
 use smol::Executor;
 use state::State;
 use std::future::poll_fn;
@@ -195,8 +195,8 @@ impl Device {
         options: DeviceOptions,
         executor: &Arc<Executor<'static>>,
     ) -> Result<Device, TlsError> {
-        let (offers, offered) = smol::channel::bounded(OFFERS_MAX);
-        let (letters, delivered) = smol::channel::bounded(OFFERS_MAX);
+        let (offers, offered) = bounded(OFFERS_MAX);
+        let (letters, delivered) = bounded(OFFERS_MAX);
         let key = options.key;
         let shared = Arc::new(Shared {
             edge_tls: client_config_with(&key, &[super::ALPN], Versions::Both, options.ciphers)?,

@@ -7,7 +7,7 @@ use crate::node::network::wanted;
 use crate::node::supervisor::{Beats, End, Later, Restart, Running, Service};
 use crate::peer::{Links, PeerEvent, PeerParts, PeerTls};
 use crate::task;
-use smol::channel::Receiver;
+use crate::task::channel::Receiver;
 use smol::future::{self, FutureExt};
 use smol::Task;
 use std::net::SocketAddr;

@@ -21,10 +21,10 @@ use super::error::NodeError;
 use crate::liveness::{self, Beat, Watch};
 use crate::platform::clock::on_the_second;
 use crate::task;
+use crate::task::channel::{unbounded, Receiver, Sender};
 use crate::time::{Clock, Moment};
 use async_io::Timer;
 use policy::Policy;
-use smol::channel::{Receiver, Sender};
 use smol::future::{self, FutureExt};
 use smol::{Executor, Task};
 use std::any::Any;
@@ -144,7 +144,7 @@ impl Supervisor {
             policy: Policy::default(),
             record: Arc::default(),
             // A service sends one report a start, so it never waits for room.
-            reports: smol::channel::unbounded(),
+            reports: unbounded(),
             executor: executor.clone(),
             clock,
             every,
