@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 /// Nodes of either network.
 pub const NODES: usize = 100;
 /// Values that are put, one after the other.
-pub const PUTS: usize = 200;
+pub const PUTS: usize = 100;
 /// Values that are got, one after the other, by a node that did not put them.
-pub const GETS: usize = 2000;
+pub const GETS: usize = 500;
 
 /// A network whose nodes put and get values of their own making.
 pub trait Network {

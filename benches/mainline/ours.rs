@@ -50,9 +50,8 @@ impl Ours {
                 seal: Box::new(SecretKey::generate()),
                 clock: clock.clone(),
             })?;
-            for seed in &seeds {
-                handle.add_seed(*seed, None);
-            }
+            let known: Vec<_> = seeds.iter().map(|seed| (*seed, None)).collect();
+            handle.set_seeds(&known);
             if seeds.len() < SEEDS {
                 seeds.push(place);
             }

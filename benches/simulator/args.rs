@@ -2,6 +2,7 @@
 
 use super::model::churn::Sessions;
 use super::model::scenarios::{Options, Scenario, ALL};
+use chr_node::dht::choice::Prefer;
 use lexopt::{Arg, Parser, ValueExt};
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -54,6 +55,15 @@ pub fn read(args: impl Iterator<Item = OsString>) -> Result<Command, lexopt::Err
                     "weibull" => Sessions::Weibull,
                     _ => return Err("--sessions is exponential or weibull".into()),
                 });
+            }
+            Arg::Long("prefer") => {
+                let name = parser.value()?.string()?;
+                options.prefer = match name.as_str() {
+                    "random" => Prefer::Random,
+                    "nearest" => Prefer::Nearest,
+                    "learned" => Prefer::Learned,
+                    _ => return Err("--prefer is random, nearest or learned".into()),
+                };
             }
             Arg::Value(name) if scenario.is_none() => {
                 let name = name.string()?;
@@ -110,6 +120,7 @@ simulate SCENARIO [OPTIONS]
   --lookups N     lookups that are measured
   --minutes N     virtual time that is measured (churn, idle), length of the cut (partition)
   --sessions exponential|weibull   how long machines stay (churn)
+  --prefer random|nearest|learned  which of equally close nodes is asked first
   --json          one JSON object a run
 
 Prints what was measured beside its target. Exit code 1 if one is missed, 2 for a wrong command.

@@ -34,9 +34,8 @@ use crate::identity::Address;
 use crate::wire::dht::Contact;
 
 /// The closest of a path that have to answer before it is at its end, besides the k
-/// closest of all. Each more costs two requests a lookup, since the paths meet in
-/// one neighbourhood, and finds nothing more under attack (simulated: 20 % liars).
-const PATH_WINDOW: usize = 1;
+/// closest of all. Honest paths meet in one neighbourhood, so it costs next to nothing.
+const PATH_WINDOW: usize = 3;
 /// Contacts that one lookup remembers. A hundred answers of 20 contacts each pass by,
 /// most of them known already; beyond this the farthest are dropped.
 const CANDIDATES_MAX: usize = 160;
@@ -117,7 +116,7 @@ pub struct Lookup {
     requests: u16,
     /// Nobody else is left: those whom nobody believes are asked, too.
     desperate: bool,
-    /// Bits that a node near the target shares with it.
+    /// Bits that a node well inside the replica set shares with the target.
     zone: usize,
     winds: u8,
 }
@@ -160,7 +159,9 @@ impl Lookup {
             turn: 0,
             requests: 0,
             desperate: false,
-            zone: zone.max(1.0).log2().ceil().min(160.0) as usize,
+            // Twice as close as the edge of the replica set: near it every other one
+            // is outside.
+            zone: (zone.max(1.0).log2() + 1.0).round().min(160.0) as usize,
             winds: 1,
         };
         for (place, contact) in start.iter().enumerate() {
@@ -174,12 +175,6 @@ impl Lookup {
     #[must_use]
     pub fn target(&self) -> Address {
         self.target
-    }
-
-    /// Requests that [`Lookup::next`] has given out.
-    #[must_use]
-    pub fn requests(&self) -> u16 {
-        self.requests
     }
 
     fn insert(&mut self, contact: Contact, paths: u32, source: u8) {

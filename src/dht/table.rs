@@ -241,7 +241,8 @@ impl Table {
 
     /// Takes a node's place from it, because it is silent or does not serve any more.
     pub fn remove(&mut self, id: &Address) -> Silence {
-        let Some(bucket) = self.buckets.get_mut(shared_bits(&self.own, id)) else {
+        let bits = shared_bits(&self.own, id);
+        let Some(bucket) = self.buckets.get_mut(bits) else {
             return Silence::Unknown;
         };
         bucket.spares.retain(|spare| spare.contact.id != *id);
@@ -250,10 +251,7 @@ impl Table {
         };
         let peer = bucket.peers.remove(place);
         self.len -= 1;
-        // The latest that spoke for itself, else the latest that was named.
-        let proven = bucket.spares.iter().rposition(|spare| spare.proven);
-        let next = proven.or_else(|| bucket.spares.len().checked_sub(1));
-        let spare = next.map(|place| bucket.spares.remove(place).contact);
+        let spare = bucket.next_spare(bits);
         Silence::Left(Box::new(peer), spare)
     }
 
@@ -319,6 +317,18 @@ impl Table {
         peers.min_by_key(|peer| peer.tended)
     }
 
+    /// Nodes that share exactly so many bits with us.
+    pub fn bucket_of(&self, bits: usize) -> impl Iterator<Item = &Peer> {
+        self.buckets.get(bits).into_iter().flat_map(|b| &b.peers)
+    }
+
+    /// How many more nodes the bucket of `bits` takes.
+    #[must_use]
+    pub fn room(&self, bits: usize) -> usize {
+        let peers = self.buckets.get(bits).map_or(0, |b| b.peers.len());
+        self.k.saturating_sub(peers)
+    }
+
     /// Buckets with room, as numbers of shared bits, up to the deepest that has
     /// somebody in it.
     pub fn gaps(&self) -> impl Iterator<Item = usize> + '_ {
@@ -327,6 +337,19 @@ impl Table {
         let gaps = used.enumerate().filter(|(_, b)| b.peers.len() < self.k);
         gaps.map(|(bits, _)| bits)
     }
+}
+
+/// Parts of a bucket that are told apart: the next four bits.
+pub const STRATA: usize = 16;
+
+/// In which part of the bucket of `bits` shared bits an id lies. Nodes that spread
+/// over the parts bring a first step of any lookup four bits farther.
+#[must_use]
+pub fn stratum(id: &Address, bits: usize) -> usize {
+    (bits + 1..bits + 5).fold(0, |place, bit| {
+        let byte = id.0.get(bit / 8).copied().unwrap_or(0);
+        place << 1 | usize::from(byte & (0x80 >> (bit % 8)) != 0)
+    })
 }
 
 /// Whether a node fits into a bucket beside the others of it.
@@ -340,6 +363,20 @@ fn fits(peers: &[Peer], contact: Contact, exempt: bool) -> bool {
 }
 
 impl Bucket {
+    /// Takes out who is asked to fill a gap: rather one that has spoken for itself than
+    /// one that was named, and rather one of a part of which there are few.
+    fn next_spare(&mut self, bits: usize) -> Option<Contact> {
+        let rank = |spare: &Spare| {
+            let part = stratum(&spare.contact.id, bits);
+            let same = |peer: &&Peer| stratum(&peer.contact.id, bits) == part;
+            (!spare.proven, self.peers.iter().filter(same).count())
+        };
+        // The latest of equals.
+        let spares = self.spares.iter().enumerate().rev();
+        let (place, _) = spares.min_by_key(|(_, spare)| rank(spare))?;
+        Some(self.spares.remove(place).contact)
+    }
+
     /// Puts a node among the spares, the oldest of which makes room. They are limited
     /// a network, too: otherwise one would crowd out all others.
     fn wait(&mut self, contact: Contact, proven: bool, exempt: bool) {

@@ -75,13 +75,13 @@ pub(super) enum Rank {
 
 /// Whose place is wanted.
 #[derive(Clone, Copy)]
-enum Room {
+enum WantedBy {
     /// Of any, for a link that this node needs.
-    ForOurselves,
+    Ourselves,
     /// Of a stranger, for another.
-    ForStranger,
+    Stranger,
     /// Of a stranger of the network of this address, for another of it.
-    ForNeighbour(IpAddr),
+    Neighbour(IpAddr),
 }
 
 /// Whether two addresses are of one network (/24, IPv6 /48). Private ones are
@@ -203,7 +203,7 @@ impl Pool {
         if self.dials.len() >= DIALS_MAX {
             return Err(PeerError::Busy);
         }
-        if !self.has_room() && !self.make_room(Room::ForOurselves, now) {
+        if !self.has_room() && !self.make_room(WantedBy::Ourselves, now) {
             return Err(PeerError::Full);
         }
         self.dials.insert(peer, vec![tell]);
@@ -280,17 +280,17 @@ impl Pool {
     /// Whether a node that has dialled this one may stay.
     fn admit_stranger(&self, from: IpAddr, wanted: bool, now: Moment) -> bool {
         if wanted {
-            return self.has_room() || self.make_room(Room::ForOurselves, now);
+            return self.has_room() || self.make_room(WantedBy::Ourselves, now);
         }
         let strangers = || self.live().filter(|m| !m.dialled && !m.is_kept());
         let neighbours = strangers().filter(|m| is_neighbour(m.place.ip(), from));
         if neighbours.count() >= self.most_neighbours() {
-            return self.make_room(Room::ForNeighbour(from), now);
+            return self.make_room(WantedBy::Neighbour(from), now);
         }
         if strangers().count() < self.most_strangers() && self.has_room() {
             return true;
         }
-        self.make_room(Room::ForStranger, now)
+        self.make_room(WantedBy::Stranger, now)
     }
 
     /// Of one network, so many: addresses are what a stranger has to pay for,
@@ -305,13 +305,13 @@ impl Pool {
 
     /// Has a link give its place up. For a stranger only another one does, that
     /// was of no use for a while.
-    fn make_room(&self, room: Room, now: Moment) -> bool {
+    fn make_room(&self, wanted_by: WantedBy, now: Moment) -> bool {
         let is_quiet = |m: &Member| now.since(m.used()) >= QUIET;
         let may_go = |m: &&Arc<Member>| {
-            let fits = match room {
-                Room::ForOurselves => true,
-                Room::ForStranger => !m.dialled && is_quiet(m),
-                Room::ForNeighbour(ip) => {
+            let fits = match wanted_by {
+                WantedBy::Ourselves => true,
+                WantedBy::Stranger => !m.dialled && is_quiet(m),
+                WantedBy::Neighbour(ip) => {
                     !m.dialled && is_quiet(m) && is_neighbour(m.place.ip(), ip)
                 }
             };
@@ -329,7 +329,7 @@ impl Pool {
         let quiet = self
             .live()
             .filter(may_go)
-            .filter(|m| matches!(room, Room::ForOurselves) && is_quiet(m));
+            .filter(|m| matches!(wanted_by, WantedBy::Ourselves) && is_quiet(m));
         if let Some(member) = quiet.min_by_key(|m| (m.link.port_count(), m.used())) {
             let text = "this link had long carried nothing, and its place was needed";
             member.link.leave(Code::TOO_MANY_LINKS, text);

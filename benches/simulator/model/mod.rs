@@ -12,7 +12,7 @@
 //! | `scenarios/` | what is measured |
 //! | `stats.rs`, `report.rs` | samples to tables |
 //!
-//! `benches/simulator/main.rs` is the program, `tests/network.rs` runs small networks
+//! `benches/simulator/main.rs` is the program, `tests/simulation.rs` runs small networks
 //! of the same code. docs/simulation.md describes the model and has the results.
 #![allow(
     dead_code,

@@ -4,6 +4,7 @@
 use super::machine::Role;
 use super::stats::percentile;
 use super::world::World;
+use chr_node::dht::choice::Prefer;
 use chr_node::time::Moment;
 use std::time::Duration;
 
@@ -21,12 +22,15 @@ pub struct Population {
     /// How long the machines take to come, and then to settle.
     pub join: Duration,
     pub settle: Duration,
+    /// Which of equally close nodes is asked first.
+    pub prefer: Prefer,
 }
 
 impl Population {
     /// The machines, all switched off.
     pub fn build(&self) -> World {
         let mut world = World::new(self.seed, self.loss);
+        world.config.prefer = self.prefer;
         let liars = (self.nodes as f64 * self.liars) as usize;
         let behind = (self.nodes as f64 * self.nat) as usize;
         for number in 0..self.nodes {

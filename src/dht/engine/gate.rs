@@ -107,6 +107,14 @@ impl Gate {
         self.strangers.take(STRANGERS_RATE, STRANGERS_BURST, now)
     }
 
+    /// A request of this source has cost so many signature checks more.
+    pub(super) fn charge(&mut self, from: SocketAddr, checks: u32) {
+        let key = source(from);
+        if let Some((_, bucket)) = self.sources.iter_mut().find(|(other, _)| *other == key) {
+            bucket.tokens = bucket.tokens.saturating_sub(checks.saturating_mul(1000));
+        }
+    }
+
     /// A place for a new source: a new one, or that of a source which has been quiet
     /// for so long that it might as well be new.
     fn place(&mut self, now: Moment) -> Option<usize> {
@@ -162,6 +170,23 @@ mod tests {
         assert!(gate.admit(now, at(2), true));
         let later = now + Duration::from_millis(100);
         assert_eq!(admitted(&mut gate, later, at(1), 1000), SOURCE_RATE / 10);
+    }
+
+    #[test]
+    fn a_request_with_many_signatures_in_it_costs_its_source_as_many_requests() {
+        let now = Moment(1_000_000_000);
+        let mut gate = Gate::new(now);
+        let mut taken = 0;
+        while gate.admit(now, at(1), true) {
+            gate.charge(at(1), 9);
+            taken += 1;
+        }
+        assert_eq!(taken, SOURCE_BURST / 10);
+        gate.charge(at(2), 9);
+        assert!(
+            gate.admit(now, at(2), true),
+            "not in the table, and not in debt"
+        );
     }
 
     #[test]

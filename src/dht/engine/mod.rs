@@ -14,11 +14,12 @@
 //! | `serve` | answers requests |
 //! | `requests`, `cookies` | own requests: numbers, cookies, time-outs |
 //! | `search`, `publish` | lookups and what they are for; own records |
-//! | `upkeep`, `lost` | joining, isolation, living contacts, healing |
+//! | `upkeep`, `fill`, `lost` | joining, isolation, living contacts, buckets, healing |
 //! | `reach`, `hours` | our outside address, whether strangers reach it, the time |
 //! | `sync` | comparing records with other replicas |
 
 mod cookies;
+mod fill;
 mod gate;
 mod hours;
 mod lost;
@@ -77,6 +78,8 @@ pub struct Engine {
     looks: Bucket,
     /// Comparisons of records.
     comparing: Bucket,
+    /// Who has asked last to compare records, and when.
+    compared: Option<(SocketAddr, Moment)>,
 
     table: Table,
     storage: Storage,
@@ -105,10 +108,11 @@ pub struct Engine {
     /// Contacts that missed a request, and when they are asked again.
     doubts: Vec<(Moment, Contact)>,
     next_refresh: Moment,
+    refresh_wait: Duration,
     /// Buckets to be filled, by shared bits, the last one first.
     fills: Vec<u8>,
     /// Buckets that are being filled.
-    filling: usize,
+    filling: Vec<fill::Fill>,
     lost: Vec<lost::Lost>,
     next_lost: Moment,
     returns: Vec<Moment>,
@@ -144,6 +148,7 @@ impl Engine {
             gate: gate::Gate::new(now),
             looks: Bucket::full(serve::LOOK_BURST, now),
             comparing: Bucket::full(sync::SYNC_BURST, now),
+            compared: None,
             table: Table::new(id, bucket),
             storage: Storage::new(id, config.quota_bytes),
             network: NetworkEstimate::default(),
@@ -166,8 +171,9 @@ impl Engine {
             hurry_until: now,
             doubts: Vec::new(),
             next_refresh: now,
+            refresh_wait: Duration::ZERO,
             fills: Vec::new(),
-            filling: 0,
+            filling: Vec::new(),
             lost: Vec::new(),
             next_lost: now,
             returns: Vec::new(),

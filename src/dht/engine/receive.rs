@@ -202,6 +202,13 @@ impl Engine {
                 let good = matches!(&body, Body::Stored { codes } if codes.first() == Some(&0));
                 self.answered_store(now, step, good);
             }
+            Why::Fill(bits) => {
+                let contacts = match body {
+                    Body::Nodes { contacts } => self.plausible(contacts, from.at),
+                    _ => Vec::new(),
+                };
+                self.named_for(now, bits, contacts);
+            }
             Why::Outside => self.reach.promised(now, !unanswered(&body)),
             Why::Lost => self.returned(now, from),
             Why::Seek => self.lost.retain(|lost| lost.contact.id != from.id),
@@ -231,6 +238,7 @@ impl Engine {
         match why {
             Why::Lookup(step) => self.silent_lookup(now, step, &contact.id),
             Why::Store(step, _) => self.answered_store(now, step, false),
+            Why::Fill(bits) => self.named_for(now, bits, Vec::new()),
             Why::Outside => self.reach.promised(now, false),
             _ => {}
         }

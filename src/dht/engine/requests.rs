@@ -49,6 +49,8 @@ pub(super) enum Why {
     Check,
     /// Whether a seed or a remembered node is there.
     Seek,
+    /// Whom a neighbour has in the bucket of so many shared bits.
+    Fill(u8),
     /// Whether somebody that had gone is back.
     Lost,
     /// To have our own outside address looked at.

@@ -31,10 +31,6 @@ const PRESENCE_FRESH: u64 = UNTIL_MAX / 3;
 /// A copy of a value found is left with a node that is not farther from the key than
 /// this many places beyond the replica set: the life of copies halves with each.
 const CACHE_RANKS: usize = 4;
-/// Nodes that have to answer when a bucket is filled: enough to meet its nodes, a
-/// third of the traffic of a lookup of all k.
-const REFRESH_WIDTH: usize = 5;
-
 /// What a search is for.
 #[derive(Debug)]
 pub(super) enum Purpose {
@@ -49,8 +45,6 @@ pub(super) enum Purpose {
     Store(Box<ValidRecord>),
     /// To find our own neighbourhood.
     Join,
-    /// To fill a bucket.
-    Refresh,
 }
 
 /// A search under way.
@@ -88,13 +82,9 @@ impl Engine {
             Purpose::Value => Goal::Value,
             _ => Goal::Nodes,
         };
-        let k = match purpose {
-            Purpose::Refresh => REFRESH_WIDTH.min(self.config.k),
-            _ => self.config.k,
-        };
         let terms = Terms {
             own: self.id,
-            k,
+            k: self.config.k,
             // Somebody has waited in vain already.
             alpha: match purpose {
                 Purpose::Newest => self.config.alpha * 2,
@@ -367,10 +357,6 @@ impl Engine {
             Purpose::Join => {
                 self.invite(now, search.lookup.unasked().collect());
                 self.joined(now, closest.len());
-            }
-            Purpose::Refresh => {
-                self.filling = self.filling.saturating_sub(1);
-                self.invite(now, search.lookup.unasked().collect());
             }
         }
     }

@@ -4,14 +4,16 @@ use super::requests::Why;
 use super::{Engine, Serve};
 use crate::dht::id::closer;
 use crate::dht::record::Record;
-use crate::dht::seal::Verify;
+use crate::dht::seal::{Seal, Verify};
 use crate::dht::storage::Source;
 use crate::dht::subnet::{concerns, is_private, narrow, witness};
-use crate::identity::Address;
+use crate::identity::{Address, Signature};
 use crate::time::Moment;
 use crate::wire::dht::{error_code, Body, Contact, Packet, CONTACTS_MAX};
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 /// Contacts beside records in a VALUE: who asks the whole replica set finds it with
 /// these, who wanted the record does not need them.
@@ -38,11 +40,23 @@ impl Engine {
             },
             Body::FindValue { key, .. } => self.value(now, from, &packet.from, &key),
             Body::Store { records, .. } => {
-                let store = |record: &Vec<u8>| self.keep(now, from, &packet.from, record);
+                let checks = Cell::new(0);
+                let store = |record: &Vec<u8>| {
+                    let bytes = record.as_slice();
+                    self.keep(now, from, &packet.from, bytes, &checks)
+                };
                 let codes = records.iter().map(store).collect();
+                // What we have answered a comparison with is wanted here.
+                let wanted = self
+                    .compared
+                    .is_some_and(|(with, at)| with == from && now.since(at) < COMPARED_FOR);
+                if !wanted {
+                    self.gate.charge(from, checks.get());
+                }
                 Body::Stored { codes }
             }
             Body::Sync { prefix, hashes, .. } => {
+                self.compared = Some((from, now));
                 self.storage.answer_sync(now, self.wall, &prefix, &hashes)
             }
             // Answers never come here.
@@ -103,12 +117,22 @@ impl Engine {
     }
 
     /// Keeps a record of another node, or says why not.
-    fn keep(&mut self, now: Moment, from: SocketAddr, sender: &Address, bytes: &[u8]) -> u8 {
+    fn keep(
+        &mut self,
+        now: Moment,
+        from: SocketAddr,
+        sender: &Address,
+        bytes: &[u8],
+        checks: &Cell<u32>,
+    ) -> u8 {
         let Ok(record) = Record::parse(bytes) else {
             return crate::dht::Refusal::Form.code();
         };
         let beyond = self.rank(&record.key()).checked_sub(self.config.k);
-        let verify: &dyn Verify = &*self.seal;
+        let verify = &Counted {
+            seal: &*self.seal,
+            checks,
+        };
         let kept = match beyond {
             None => {
                 let source = Source(narrow(from.ip()));
@@ -117,10 +141,16 @@ impl Engine {
             }
             // Others are closer: a copy of a lookup, which lives the shorter the
             // farther off it is.
-            Some(beyond) => record.check(self.wall, verify).map(|record| {
-                let between = u32::try_from(beyond).unwrap_or(u32::MAX);
-                self.storage.cache(now, self.wall, record, between)
-            }),
+            Some(beyond) => {
+                let here = self.storage.get(now, self.wall, &record.key());
+                if here.iter().any(|other| other.bytes() == bytes) {
+                    return 0;
+                }
+                record.check(self.wall, verify).map(|record| {
+                    let between = u32::try_from(beyond).unwrap_or(u32::MAX);
+                    self.storage.cache(now, self.wall, record, between)
+                })
+            }
         };
         match kept {
             Ok(_) => 0,
@@ -193,6 +223,21 @@ impl Engine {
     }
 }
 
+/// Counts the signatures of records that are checked.
+struct Counted<'a> {
+    seal: &'a dyn Seal,
+    checks: &'a Cell<u32>,
+}
+
+impl Verify for Counted<'_> {
+    fn recover65(&self, digest: &[u8; 32], signature: &Signature) -> Option<Address> {
+        self.checks.set(self.checks.get().saturating_add(1));
+        self.seal.recover65(digest, signature)
+    }
+}
+
+/// After a SYNC its asker sends what we lack, which may be much at once.
+const COMPARED_FOR: Duration = Duration::from_secs(30);
 /// Looks at addresses a second that others want: each is a packet to a place that
 /// somebody names.
 const LOOK_RATE: u32 = 2;

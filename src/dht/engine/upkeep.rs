@@ -4,7 +4,7 @@
 //! **Joining.** Seeds, remembered nodes and, when it was part of the network
 //! before, nodes of its table are asked, a few at a time, with a back-off up to a
 //! minute, for ever. The first that answers is asked for our own neighbourhood (a
-//! lookup of our own id); then the buckets are filled from the far end.
+//! lookup of our own id); then the buckets are filled ([`super::fill`]).
 //!
 //! **Contacts.** The paper refreshes each bucket once an hour by a lookup. Here
 //! each contact is asked once in a while ([`Engine::patience`]), which costs less
@@ -16,7 +16,6 @@
 use super::requests::Why;
 use super::search::Purpose;
 use super::{Engine, Event};
-use crate::dht::id::in_bucket;
 use crate::time::Moment;
 use crate::wire::dht::Contact;
 use std::time::Duration;
@@ -38,10 +37,14 @@ const CLIENT_FACTOR: u32 = 2;
 const PACE: Duration = Duration::from_secs(1);
 /// The same after a sleep or while a torn network heals.
 const PACE_HURRY: Duration = Duration::from_millis(50);
-/// A contact a minute is asked at least, be they few.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// Of a client.
-const LOOK_EVERY_CLIENT: Duration = Duration::from_secs(300);
+/// When nobody was heard for so long, the network may be gone: contacts are asked
+/// until one answers or [`ISOLATED_MISSES`] do not. In a large network somebody is
+/// heard all the time.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Of a client, to which nobody speaks unasked.
+const SILENCE_CLIENT: Duration = Duration::from_secs(300);
+/// Between these questions.
+const PACE_SILENCE: Duration = Duration::from_secs(4);
 /// How long the hurry lasts; who was asked within it is not asked again.
 const HURRY: Duration = Duration::from_secs(30);
 /// Unanswered requests in a row that make a node think that it is cut off, provided
@@ -53,6 +56,10 @@ const ISOLATED_AFTER: Duration = Duration::from_secs(10);
 pub(super) const JOIN_WAIT_MIN: Duration = Duration::from_secs(1);
 /// Between attempts at most: a router that comes back is noticed within a minute.
 const JOIN_WAIT_MAX: Duration = Duration::from_secs(60);
+/// From joining to the first look at the neighbourhood and the buckets; doubled each
+/// time, up to [`super::Config::refresh`]. Whoever is among the first of a network
+/// meets most of the others after it has joined.
+const REFRESH_FIRST: Duration = Duration::from_secs(60);
 /// Remembered nodes asked in one attempt; of the table likewise.
 const JOIN_KNOWN: usize = 8;
 /// Nodes to be asked again that wait for it; what does not fit is found later, by
@@ -60,9 +67,6 @@ const JOIN_KNOWN: usize = 8;
 const DOUBTS_MAX: usize = 64;
 /// Nodes that are asked after a search whether they want a place: k.
 const INVITATIONS: usize = 20;
-/// Buckets that are filled at the same time.
-const FILLS: usize = 2;
-
 /// Where a node stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -93,24 +97,26 @@ impl Engine {
         let check = (joined && !self.table.is_empty()).then_some(self.next_check);
         let refresh = joined.then_some(self.next_refresh);
         let doubt = self.doubts.iter().map(|(at, _)| *at).min();
-        let fill = (joined && !self.fills.is_empty() && self.filling < FILLS).then_some(self.heard);
+        let fill = self.fill_due();
         [join, check, refresh, doubt, fill]
             .into_iter()
             .flatten()
             .min()
     }
 
-    /// How long a contact may be quiet before it is asked. In a small network one of
-    /// all is asked every minute, so that being cut off is noticed.
+    /// How long a contact may be quiet before it is asked.
     fn patience(&self) -> Duration {
-        let contacts = u32::try_from(self.table.len()).unwrap_or(u32::MAX);
-        match self.is_client() {
-            false => self.patience.min(LOOK_EVERY.saturating_mul(contacts)),
-            true => {
-                let most = LOOK_EVERY_CLIENT.saturating_mul(contacts);
-                (self.patience * CLIENT_FACTOR).min(most)
-            }
-        }
+        let factor = if self.is_client() { CLIENT_FACTOR } else { 1 };
+        self.patience * factor
+    }
+
+    /// When silence of all makes a node ask whether it is cut off itself.
+    fn silence_due(&self) -> Moment {
+        let wait = match self.is_client() {
+            true => SILENCE_CLIENT,
+            false => SILENCE,
+        };
+        self.heard + wait
     }
 
     fn knows_anybody(&self) -> bool {
@@ -132,7 +138,8 @@ impl Engine {
         }
         self.ask_stalest(now);
         if now >= self.next_refresh {
-            self.next_refresh = now + self.numbers.about(self.refresh());
+            self.refresh_wait = (self.refresh_wait * 2).min(self.refresh());
+            self.next_refresh = now + self.numbers.about(self.refresh_wait);
             if !self.is_client() {
                 self.find_neighbourhood(now);
             }
@@ -144,12 +151,7 @@ impl Engine {
                 self.ping(now, Contact { id, at }, Why::Seek);
             }
         }
-        while self.filling < FILLS {
-            let Some(bits) = self.fills.pop() else { break };
-            let target = in_bucket(&self.id, usize::from(bits), self.numbers.id());
-            self.filling += 1;
-            self.search(now, None, target, Purpose::Refresh);
-        }
+        self.fill(now);
     }
 
     fn ask_stalest(&mut self, now: Moment) {
@@ -161,15 +163,19 @@ impl Engine {
         };
         let (contact, tended) = (stalest.contact, stalest.tended);
         let hurry = now < self.hurry_until;
-        let due = match hurry {
-            true => tended + HURRY,
-            false => tended + self.patience(),
-        };
+        let wait = if hurry { HURRY } else { self.patience() };
+        let silence = self.silence_due();
+        let due = (tended + wait).min(silence);
         if due > now {
             self.next_check = due;
             return;
         }
-        self.next_check = now + if hurry { PACE_HURRY } else { PACE };
+        self.next_check = now
+            + match (hurry, silence <= now) {
+                (true, _) => PACE_HURRY,
+                (false, true) => PACE_SILENCE,
+                (false, false) => PACE,
+            };
         if let Some(peer) = self.table.get_mut(&contact.id) {
             peer.tended = now;
         }
@@ -226,7 +232,8 @@ impl Engine {
         }
         self.standing = Standing::Joined;
         self.join_wait = JOIN_WAIT_MIN;
-        self.next_refresh = now + self.numbers.about(self.refresh());
+        self.refresh_wait = REFRESH_FIRST.min(self.refresh());
+        self.next_refresh = now + self.numbers.about(self.refresh_wait);
         let nodes = self.table.len();
         self.event(Event::Joined { nodes });
         self.fill_buckets();
@@ -244,16 +251,6 @@ impl Engine {
     /// Searches our own id.
     pub(super) fn find_neighbourhood(&mut self, now: Moment) {
         self.search(now, None, self.id, Purpose::Join);
-    }
-
-    /// Puts buckets with room on the list, except those of our own neighbourhood,
-    /// which has been searched.
-    pub(super) fn fill_buckets(&mut self) {
-        let near = self.table.neighbourhood();
-        let gaps = self.table.gaps().take_while(|bits| *bits < near);
-        // The farthest first: it is half of the network.
-        self.fills = gaps.filter_map(|bits| u8::try_from(bits).ok()).collect();
-        self.fills.reverse();
     }
 
     /// A search of ours for nodes is over: whom it has heard of but not asked is asked

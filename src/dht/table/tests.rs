@@ -1,5 +1,5 @@
 //! Who gets a place, and who loses it.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::*;
 use crate::dht::id::in_bucket;

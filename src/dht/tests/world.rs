@@ -4,7 +4,6 @@ use crate::dht::testing::{address, Toy, NOW};
 use crate::dht::{Action, Config, Engine, Event, Op, Outcome, Seal, Stats, ValidRecord, Wall};
 use crate::identity::Address;
 use crate::time::Moment;
-use crate::wire::dht::Contact;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -143,13 +142,6 @@ impl World {
 
     pub(super) fn stats(&self, host: usize) -> Stats {
         self.engine(host).stats()
-    }
-
-    pub(super) fn contact(&self, host: usize) -> Contact {
-        Contact {
-            id: self.id(host),
-            at: self.hosts[host].at,
-        }
     }
 
     fn put(&mut self, at: Moment, item: Item) {

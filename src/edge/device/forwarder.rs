@@ -201,7 +201,7 @@ async fn serve_udp(
         let (target, plain, socket) = (forward.target, forward.plain, socket.clone());
         task::spawn(&executor, async move {
             let local = LocalFlow::Sender {
-                inbox: inbox,
+                inbox,
                 socket,
                 to: from,
             };

@@ -25,7 +25,8 @@ enum Todo {
 
 struct Asked {
     device: usize,
-    began: Duration,
+    /// What the quick answer took that was of no use.
+    spent: Duration,
     again: bool,
 }
 
@@ -187,7 +188,7 @@ impl State {
         self.next += 1;
         let asked = Asked {
             device,
-            began: Duration::from_nanos(world.now.0),
+            spent: Duration::ZERO,
             again: false,
         };
         self.asked.insert(self.next, asked);
@@ -208,6 +209,7 @@ impl State {
         let good = tools::leads_to(world, &done.outcome, &homes);
         if !good && !asked.again && world.machines[done.machine].is_up() {
             asked.again = true;
+            asked.spent = done.took;
             self.again += 1;
             self.next += 1;
             self.asked.insert(self.next, asked);
@@ -215,12 +217,11 @@ impl State {
             world.find_newest(done.machine, fleet.devices[device].key(), self.next);
             return;
         }
-        let took = Duration::from_nanos(world.now.0).saturating_sub(asked.began);
         let done = Done {
             machine: done.machine,
             tag: done.tag,
             outcome: done.outcome.clone(),
-            took,
+            took: asked.spent + done.took,
             asked: done.asked,
         };
         self.lookups.count(&done, good);

@@ -12,6 +12,7 @@ pub mod tools;
 use super::churn::Sessions;
 use super::population::Population;
 use super::report::Report;
+use chr_node::dht::choice::Prefer;
 use std::time::Duration;
 
 /// What the command line may change; none: the scenario's own.
@@ -27,6 +28,7 @@ pub struct Options {
     /// Minutes of virtual time that are measured.
     pub minutes: Option<u64>,
     pub sessions: Option<Sessions>,
+    pub prefer: Prefer,
 }
 
 impl Options {
@@ -42,6 +44,7 @@ impl Options {
             // 50 newcomers a second in large networks.
             join: Duration::from_secs(60).max(Duration::from_millis(20) * nodes as u32),
             settle: Duration::from_secs(300),
+            prefer: self.prefer,
         }
     }
 }
