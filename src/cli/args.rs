@@ -22,7 +22,6 @@ use crate::edge::device::NodeAddress;
 use crate::identity::Address;
 use lexopt::Parser;
 use reader::Reader;
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -144,7 +143,7 @@ pub struct PublishArgs {
     /// Whether messages are taken.
     pub messages: bool,
     /// Who may open private ports, and send messages.
-    pub allow: BTreeSet<Address>,
+    pub allow: Vec<Address>,
     /// File of the devices that may open protected ports, and send messages.
     pub fleet_devices: Option<PathBuf>,
 }

@@ -2,13 +2,13 @@
 
 use super::args::ForwardArgs;
 use super::device::DeviceFiles;
+use super::screen::event;
 use super::session::{Refusals, Session};
 use super::spec::Protocol;
 use super::{enough_files, logging, Failure, FILES};
 use crate::edge::device::forwarder::{self, Forward, Listener};
 use crate::ports::local::End;
 use crate::task;
-use serde_json::json;
 use smol::Executor;
 use std::sync::Arc;
 
@@ -71,7 +71,10 @@ async fn serve(plan: ForwardPlan, executor: Arc<Executor<'static>>) -> Result<()
         move |end: &End| {
             if refusals.is_news(&end.text) {
                 screen.warn(
-                    &json!({"event": "refused", "port": name, "device": target, "reason": end.text}),
+                    &event(
+                        "refused",
+                        &[("port", &name), ("device", &target), ("reason", &end.text)],
+                    ),
                     &format!("cannot open {name} of {target}: {end}"),
                 );
             }
@@ -90,11 +93,21 @@ async fn serve(plan: ForwardPlan, executor: Arc<Executor<'static>>) -> Result<()
     .detach();
     let device = session.device.address();
     session
-        .attend(move |screen, node, place| {
+        .attend(&move |screen, node, place| {
             screen.say(
-                &json!({"event": "ready", "listen": listen.to_string(), "device": device, "target": target, "node": node}),
-                &format!("{listen}  ->  {name} of {target}
-  device {device} is at node {node} ({place})"),
+                &event(
+                    "ready",
+                    &[
+                        ("listen", &listen),
+                        ("device", &device),
+                        ("target", &target),
+                        ("node", &node),
+                    ],
+                ),
+                &format!(
+                    "{listen}  ->  {name} of {target}
+  device {device} is at node {node} ({place})"
+                ),
             );
         })
         .await

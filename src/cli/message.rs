@@ -2,11 +2,11 @@
 
 use super::args::{MessageArgs, MessageText};
 use super::device::DeviceFiles;
+use super::screen::event;
 use super::session::Session;
 use super::{enough_files, logging, Failure, FILES};
 use crate::edge::device::MESSAGE_MAX;
 use crate::task;
-use serde_json::json;
 use smol::Executor;
 use std::io::Read;
 use std::sync::Arc;
@@ -47,10 +47,15 @@ async fn send(
     let errand = async move {
         let sent = device.send_message(args.to, &bytes).await;
         sent.map_err(|end| format!("the message was not delivered: {end}"))?;
-        screen.say(
-            &json!({"event": "delivered", "device": device.address(), "to": args.to, "node": device.node()}),
-            &format!("delivered to {}", args.to),
+        let mut delivered = event(
+            "delivered",
+            &[("device", &device.address()), ("to", &args.to)],
         );
+        if let Some(event) = delivered.as_object_mut() {
+            let node = device.node().map(|node| node.to_string());
+            event.insert("node".to_owned(), node.into());
+        }
+        screen.say(&delivered, &format!("delivered to {}", args.to));
         Ok(())
     };
     session.run(args.device.nodes.len(), errand).await

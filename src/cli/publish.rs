@@ -2,6 +2,7 @@
 
 use super::args::PublishArgs;
 use super::device::DeviceFiles;
+use super::screen::event;
 use super::session::{Refusals, Session};
 use super::spec::{Mode, Protocol};
 use super::{enough_files, logging, spec, Failure, FILES};
@@ -9,10 +10,10 @@ use crate::config::value::shown;
 use crate::edge::device::publisher::{self, Access, Publication};
 use crate::edge::device::Message;
 use crate::identity::{hex, Address};
+use crate::sorted;
 use crate::task;
 use serde_json::json;
 use smol::Executor;
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -32,7 +33,7 @@ pub struct PublishPlan {
     /// Key and known nodes.
     pub files: DeviceFiles,
     /// Who may open protected ports.
-    pub fleet_devices: BTreeSet<Address>,
+    pub fleet_devices: Vec<Address>,
 }
 
 /// Resolves the arguments.
@@ -44,7 +45,7 @@ pub fn prepare(args: &PublishArgs) -> Result<PublishPlan, Failure> {
         files: DeviceFiles::find(args.device.identity.as_deref(), PUBLISH_KEY)?,
         fleet_devices: match &args.fleet_devices {
             Some(file) => read_devices(file)?,
-            None => BTreeSet::new(),
+            None => Vec::new(),
         },
         args: args.clone(),
     })
@@ -75,23 +76,29 @@ async fn serve(plan: PublishPlan, executor: Arc<Executor<'static>>) -> Result<()
     });
     let screen = session.screen.clone();
     let refusals = Refusals::default();
-    task::spawn(&executor, publisher::serve(
+    task::spawn(
+        &executor,
+        publisher::serve(
             session.device.clone(),
             publications.clone(),
             executor.clone(),
             Arc::new(move |opener, name, end| {
                 if refusals.is_news(&format!("{opener} {name} {end}")) {
                     screen.warn(
-                        &json!({"event": "refused", "port": name, "device": opener, "reason": end.text}),
+                        &event(
+                            "refused",
+                            &[("port", &name), ("device", &opener), ("reason", &end.text)],
+                        ),
                         &format!("{name} was not opened by {opener}: {end}"),
                     );
                 }
             }),
-        ))
-        .detach();
+        ),
+    )
+    .detach();
     let device = session.device.address();
     session
-        .attend(move |screen, node, place| {
+        .attend(&move |screen, node, place| {
             let ports: Vec<_> = publications
                 .iter()
                 .map(|p| json!({"name": p.name(), "target": p.target(), "mode": p.access.word()}))
@@ -100,11 +107,13 @@ async fn serve(plan: PublishPlan, executor: Arc<Executor<'static>>) -> Result<()
                 .iter()
                 .map(|p| format!("  {}  ->  {} ({})", p.name(), p.target(), p.access.word()))
                 .collect();
-            let mut event =
-                json!({"event": "ready", "device": device, "node": node, "ports": ports});
-            if let (Some(word), Some(event)) = (letters, event.as_object_mut()) {
-                event.insert("messages".to_owned(), json!(word));
-                lines.push(format!("  messages ({word})"));
+            let mut event = event("ready", &[("device", &device), ("node", &node)]);
+            if let Some(event) = event.as_object_mut() {
+                event.insert("ports".to_owned(), ports.into());
+                if let Some(word) = letters {
+                    event.insert("messages".to_owned(), word.into());
+                    lines.push(format!("  messages ({word})"));
+                }
             }
             let message = format!("others: chr-node message {device} TEXT --node {place}");
             let example = publications.first().map_or(message, |p| {
@@ -130,9 +139,11 @@ async fn serve(plan: PublishPlan, executor: Arc<Executor<'static>>) -> Result<()
 fn senders(plan: &PublishPlan) -> Access {
     let (allow, fleet) = (&plan.args.allow, &plan.fleet_devices);
     if !allow.is_empty() {
-        Access::Private(allow.union(fleet).copied().collect())
+        let mut senders = [allow.as_slice(), fleet].concat();
+        sorted::sort_and_dedup(&mut senders);
+        Access::Private(senders)
     } else if plan.args.fleet_devices.is_some() {
-        Access::Protected(fleet.iter().copied().collect())
+        Access::Protected(fleet.clone())
     } else {
         Access::Public
     }
@@ -147,13 +158,13 @@ fn tell_messages(session: &Session, access: Access, executor: &Arc<Executor<'sta
             let Message { from, bytes } = mailbox.next_message().await;
             match String::from_utf8(bytes) {
                 Ok(text) => screen.say(
-                    &json!({"event": "message", "from": from, "text": text}),
+                    &event("message", &[("from", &from), ("text", &text)]),
                     &format!("message from {from}: {}", printable(&text)),
                 ),
                 Err(error) => {
                     let digits = hex::encode(error.as_bytes());
                     screen.say(
-                        &json!({"event": "message", "from": from, "hex": digits}),
+                        &event("message", &[("from", &from), ("hex", &digits)]),
                         &format!("message from {from}, no text: {digits}"),
                     );
                 }
@@ -189,14 +200,14 @@ fn publications(plan: &PublishPlan) -> Vec<Publication> {
             target_port: p.local,
             access: match p.mode {
                 Mode::Public => Access::Public,
-                Mode::Private => Access::Private(plan.args.allow.iter().copied().collect()),
-                Mode::Protected => Access::Protected(plan.fleet_devices.iter().copied().collect()),
+                Mode::Private => Access::Private(plan.args.allow.clone()),
+                Mode::Protected => Access::Protected(plan.fleet_devices.clone()),
             },
         })
         .collect()
 }
 
-fn read_devices(path: &Path) -> Result<BTreeSet<Address>, Failure> {
+fn read_devices(path: &Path) -> Result<Vec<Address>, Failure> {
     let name = path.display();
     let fail = |problem: String| Failure::Failed(format!("--fleet-devices {name}: {problem}"));
     let mut text = String::new();
@@ -208,13 +219,13 @@ fn read_devices(path: &Path) -> Result<BTreeSet<Address>, Failure> {
             "the file is larger than 4 MiB; split the fleet".to_owned(),
         ));
     }
-    let mut devices = BTreeSet::new();
+    let mut devices = Vec::new();
     for (n, line) in text.lines().enumerate() {
         let entry = line.split('#').next().unwrap_or("").trim();
         if !entry.is_empty() {
             let device = spec::device(entry)
                 .map_err(|problem| fail(format!("line {}: {}", n + 1, shown(&problem))))?;
-            devices.insert(device);
+            devices.push(device);
         }
     }
     if devices.is_empty() {
@@ -222,6 +233,7 @@ fn read_devices(path: &Path) -> Result<BTreeSet<Address>, Failure> {
             "it names no device; write one 0xADDR a line".to_owned(),
         ));
     }
+    sorted::sort_and_dedup(&mut devices);
     Ok(devices)
 }
 
@@ -240,7 +252,7 @@ mod tests {
 
     const A: &str = "0x00112233445566778899aabbccddeeff00112233";
 
-    fn read(text: &str) -> Result<BTreeSet<Address>, String> {
+    fn read(text: &str) -> Result<Vec<Address>, String> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("fleet");
         std::fs::write(&file, text).unwrap();

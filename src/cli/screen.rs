@@ -3,7 +3,8 @@
 
 use crate::edge::device::Traffic;
 use crate::identity::Address;
-use serde_json::Value;
+use serde_json::{Map, Value};
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
@@ -112,6 +113,17 @@ impl Drop for Screen {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+/// An event for scripts: its name, and what there is to say, all of it texts.
+#[must_use]
+pub fn event(name: &str, fields: &[(&str, &dyn Display)]) -> Value {
+    let mut event = Map::new();
+    event.insert("event".to_owned(), name.into());
+    for (field, text) in fields {
+        event.insert((*field).to_owned(), text.to_string().into());
+    }
+    Value::Object(event)
 }
 
 /// `0x1234…cdef`: enough to recognise, short enough for one line.

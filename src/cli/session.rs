@@ -3,7 +3,7 @@
 
 use super::args::DeviceArgs;
 use super::device::DeviceFiles;
-use super::screen::{Screen, REFRESH};
+use super::screen::{event, Screen, REFRESH};
 use super::Failure;
 use crate::edge::device::{Device, DeviceEvent, DeviceOptions, KnownNodes};
 use crate::identity::keyfile::{KeyFile, Origin};
@@ -11,7 +11,6 @@ use crate::identity::Address;
 use crate::platform::memory;
 use crate::platform::signals::Signals;
 use async_io::Timer;
-use serde_json::json;
 use smol::Executor;
 use std::collections::HashMap;
 use std::future::Future;
@@ -25,6 +24,9 @@ const REPEATS_MAX: usize = 256;
 
 /// How long after a burst its memory is given back: a wake-up each.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
+
+/// What is said when the first session stands: with the node's address and place.
+pub type Ready<'a> = dyn Fn(&Screen, Address, &str) + Send + Sync + 'a;
 
 /// A device that has been started from the command line.
 pub struct Session {
@@ -116,8 +118,8 @@ impl Session {
         self.device.leave().await;
         outcome.map_err(|reason| {
             if self.screen.is_json() {
-                self.screen
-                    .warn(&json!({"event": "error", "reason": reason}), "");
+                let event = event("error", &[("reason", &reason)]);
+                self.screen.warn(&event, "");
             }
             Failure::Failed(reason)
         })
@@ -128,7 +130,7 @@ impl Session {
     ///
     /// # Errors
     /// Why the device is over.
-    pub async fn attend(mut self, ready: impl Fn(&Screen, Address, &str)) -> Result<(), Failure> {
+    pub async fn attend(mut self, ready: &Ready<'_>) -> Result<(), Failure> {
         let device = self.device.clone();
         let screen = self.screen.clone();
         let events = async {
@@ -144,7 +146,7 @@ impl Session {
                 } else {
                     trouble.clear();
                 }
-                if let Some(end) = tell(&screen, &event, &ready) {
+                if let Some(end) = tell(&screen, &event, ready) {
                     return Err(Failure::Failed(end));
                 }
             }
@@ -183,32 +185,32 @@ async fn tidy<T>(device: &Device) -> T {
 }
 
 /// Says one event; a text when the device is over.
-fn tell(
-    screen: &Screen,
-    event: &DeviceEvent,
-    ready: &impl Fn(&Screen, Address, &str),
-) -> Option<String> {
-    match event {
+fn tell(screen: &Screen, happened: &DeviceEvent, ready: &Ready<'_>) -> Option<String> {
+    match happened {
         DeviceEvent::Ready { node, place } => ready(screen, *node, place),
         DeviceEvent::Lost { reason } => screen.warn(
-            &json!({"event": "lost", "reason": reason}),
+            &event("lost", &[("reason", reason)]),
             &format!("lost the session: {reason}; reconnecting"),
         ),
-        DeviceEvent::Back { node, after_ms } => screen.say(
-            &json!({"event": "back", "ms": after_ms, "node": node}),
-            &format!("back after {:.1} s, node {node}", *after_ms as f64 / 1000.0),
-        ),
+        DeviceEvent::Back { node, after_ms } => {
+            let mut event = event("back", &[("node", node)]);
+            if let Some(event) = event.as_object_mut() {
+                event.insert("ms".to_owned(), (*after_ms).into());
+            }
+            let seconds = *after_ms as f64 / 1000.0;
+            screen.say(&event, &format!("back after {seconds:.1} s, node {node}"));
+        }
         DeviceEvent::Trouble { reason } => screen.warn(
-            &json!({"event": "error", "reason": reason}),
+            &event("error", &[("reason", reason)]),
             &format!("{reason}; trying again"),
         ),
         DeviceEvent::Refused { name, reason } => screen.warn(
-            &json!({"event": "refused", "port": name, "reason": reason}),
+            &event("refused", &[("port", name), ("reason", reason)]),
             &format!("the node refused to publish {name}: {reason}"),
         ),
         DeviceEvent::Over { reason } => {
             if screen.is_json() {
-                screen.warn(&json!({"event": "error", "reason": reason}), "");
+                screen.warn(&event("error", &[("reason", reason)]), "");
             }
             return Some(reason.clone());
         }

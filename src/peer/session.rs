@@ -346,5 +346,5 @@ fn unexpected() -> Stop {
 }
 
 fn parse<M: Message>(body: &[u8]) -> Result<M, Stop> {
-    decode(body).map_err(|e| Stop::say(Code::PROTOCOL, &e.to_string()))
+    decode(body).map_err(Stop::malformed)
 }

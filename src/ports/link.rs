@@ -35,7 +35,7 @@ use crate::identity::Address;
 use crate::sorted::{self, Map};
 use crate::wire::code::Code;
 use crate::wire::control::{short_text, Close, Message};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -133,7 +133,7 @@ impl Link {
             between_nodes,
             state: Mutex::new(State {
                 control: Vec::new(),
-                ports: BTreeMap::new(),
+                ports: Map::new(),
                 ready: VecDeque::new(),
                 waker: None,
                 idle: false,

@@ -130,7 +130,7 @@ impl Link {
         let finished = {
             let mut st = self.lock();
             let port = st.ports.get_mut(&port);
-            let waiting = |p: &&mut super::link::Port| {
+            let waiting = |p: &&mut Box<super::link::Port>| {
                 matches!(p.stage, Stage::Asking(_)) && matches!(p.far, Far::Sought(None))
             };
             let Some(port) = port.filter(waiting) else {

@@ -2,7 +2,7 @@
 
 use crate::ports::Violation;
 use crate::wire::code::Code;
-use crate::wire::control::{short_text, Close};
+use crate::wire::control::{short_text, Close, ControlError};
 use std::fmt;
 use std::io::ErrorKind;
 
@@ -28,6 +28,13 @@ impl Stop {
             text: short_text(text),
             retry_after_ms: None,
         })
+    }
+
+    /// The other side sent something that is no message.
+    #[cold]
+    #[must_use]
+    pub fn malformed(error: ControlError) -> Stop {
+        Stop::say(Code::PROTOCOL, &error.to_string())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which rows were found damaged: each counts once, however often it is read.
 
-use std::collections::HashSet;
+use crate::sorted::Map;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ const BAD_MAX: usize = 4_096;
 #[derive(Default)]
 pub(super) struct BadRows {
     hasher: RandomState,
-    rows: Mutex<HashSet<u64>>,
+    rows: Mutex<Map<u64, ()>>,
     /// How many there are: nearly always none, and then nothing is hashed.
     count: AtomicU32,
 }
@@ -24,7 +24,7 @@ impl BadRows {
     pub(super) fn seen(&self, table: Table, key: &[u8]) -> bool {
         let hash = self.hasher.hash_one((table, key));
         let mut rows = self.rows();
-        let new = rows.len() < BAD_MAX && rows.insert(hash);
+        let new = rows.len() < BAD_MAX && rows.insert(hash, ()).is_none();
         self.tell(&rows);
         new
     }
@@ -45,12 +45,12 @@ impl BadRows {
         self.count.load(Ordering::Relaxed)
     }
 
-    fn tell(&self, rows: &HashSet<u64>) {
+    fn tell(&self, rows: &Map<u64, ()>) {
         let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
         self.count.store(count, Ordering::Relaxed);
     }
 
-    fn rows(&self) -> MutexGuard<'_, HashSet<u64>> {
+    fn rows(&self) -> MutexGuard<'_, Map<u64, ()>> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

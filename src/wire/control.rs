@@ -16,6 +16,7 @@
 use super::code::Code;
 use super::frame::{control_header, CONTROL_MAX, DATA_HEADER_LEN};
 use crate::identity::Address;
+use postcard::ser_flavors::Flavor;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -76,25 +77,46 @@ impl std::error::Error for ControlError {}
 pub fn encode<M: Message>(id: u32, message: &M, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; DATA_HEADER_LEN]);
-    let written = postcard::to_extend(message, Tail(out)).is_ok();
+    let written = postcard::serialize_with_flavor(message, Tail(out)).is_ok();
+    close(out, start, written, M::NAME, (M::KIND, id));
+}
+
+/// Writes the header of the frame that begins at `start`. Not generic: what every
+/// message needs stands here once.
+fn close(out: &mut Vec<u8>, start: usize, written: bool, name: &str, (kind, id): (u8, u32)) {
     let len = out.len() - start - DATA_HEADER_LEN;
-    debug_assert!(written && len + 4 <= CONTROL_MAX, "{} too long", M::NAME);
+    debug_assert!(written && len + 4 <= CONTROL_MAX, "{name} too long");
     if !written || len + 4 > CONTROL_MAX {
-        log::error!("{} does not fit in a frame and was not sent", M::NAME);
+        log::error!("{name} does not fit in a frame and was not sent");
         out.truncate(start);
         return;
     }
     if let Some(head) = out.get_mut(start..start + DATA_HEADER_LEN) {
-        head.copy_from_slice(&control_header(M::KIND, id, len));
+        head.copy_from_slice(&control_header(kind, id, len));
     }
 }
 
-/// `postcard::to_extend` wants a writer by value.
+/// postcard wants a writer by value. (One with few bytes of code: it is called
+/// for every field of every message.)
 struct Tail<'a>(&'a mut Vec<u8>);
 
-impl Extend<u8> for Tail<'_> {
-    fn extend<I: IntoIterator<Item = u8>>(&mut self, iter: I) {
-        self.0.extend(iter);
+impl Flavor for Tail<'_> {
+    type Output = ();
+
+    #[inline(never)]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
     }
 }
 
@@ -103,15 +125,16 @@ impl Extend<u8> for Tail<'_> {
 /// # Errors
 /// The bytes are not exactly one `M` within its bounds.
 pub fn decode<M: Message>(body: &[u8]) -> Result<M, ControlError> {
-    let (message, rest): (M, &[u8]) =
-        postcard::take_from_bytes(body).map_err(|_| ControlError::Malformed(M::NAME))?;
+    let Ok((message, rest)) = postcard::take_from_bytes::<M>(body) else {
+        return Err(ControlError::Malformed(M::NAME));
+    };
     if !rest.is_empty() {
         return Err(ControlError::Trailing(M::NAME));
     }
-    message
-        .check()
-        .map_err(|field| ControlError::TooLong(M::NAME, field))?;
-    Ok(message)
+    match message.check() {
+        Ok(()) => Ok(message),
+        Err(field) => Err(ControlError::TooLong(M::NAME, field)),
+    }
 }
 
 /// Cuts `text` to [`TEXT_MAX`] bytes at a character's edge.

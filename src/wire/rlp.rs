@@ -265,12 +265,19 @@ impl Encoder {
     pub fn list(&mut self, fill: impl FnOnce(&mut Encoder)) -> &mut Encoder {
         let start = self.out.len();
         fill(self);
-        let header = Header::new(0xc0, self.out.len().saturating_sub(start));
-        // The header's length is known only now. Moving the items once a level
-        // costs less than a buffer a level.
-        self.out
-            .splice(start..start, header.as_slice().iter().copied());
+        self.close(start);
         self
+    }
+
+    /// Puts the header before what was written from `start` on: its length is known
+    /// only now. Moving the items once a level costs less than a buffer a level.
+    fn close(&mut self, start: usize) {
+        let header = Header::new(0xc0, self.out.len().saturating_sub(start));
+        let header = header.as_slice();
+        self.out.extend_from_slice(header);
+        if let Some(list) = self.out.get_mut(start..) {
+            list.rotate_right(header.len());
+        }
     }
 
     /// The bytes written.

@@ -8,7 +8,7 @@ use crate::cli::spec::{self, Mode};
 use crate::cli::Failure;
 use crate::config::value::{shown, size};
 use crate::edge::device::MESSAGE_MAX;
-use std::collections::BTreeSet;
+use crate::sorted;
 
 const DEVICE_OPTIONS: [&str; 16] = [
     // That which `message` does not take comes first.
@@ -81,7 +81,7 @@ fn need_node(reader: &Reader, device: &DeviceArgs) -> Result<(), Failure> {
 pub(super) fn publish(mut reader: Reader) -> Result<Command, Failure> {
     let mut device = DeviceArgs::default();
     let mut specs = Vec::new();
-    let mut allow = BTreeSet::new();
+    let mut allow = Vec::new();
     let mut fleet_devices = None;
     let mut messages = false;
     while let Some(word) = reader.next()? {
@@ -95,7 +95,7 @@ pub(super) fn publish(mut reader: Reader) -> Result<Command, Failure> {
             }
             Word::Option(option) => match option.as_str() {
                 "--allow" => {
-                    allow.insert(reader.read("--allow", "0xADDR", spec::device)?);
+                    allow.push(reader.read("--allow", "0xADDR", spec::device)?);
                 }
                 "--fleet-devices" => {
                     let file = reader.path("--fleet-devices")?;
@@ -167,6 +167,7 @@ pub(super) fn publish(mut reader: Reader) -> Result<Command, Failure> {
         return Err(reader.error("--fleet-devices has no effect: no port is protected; write PORT:protected or leave it out"));
     }
     need_node(&reader, &device)?;
+    sorted::sort_and_dedup(&mut allow);
     Ok(Command::Publish(PublishArgs {
         device,
         ports,

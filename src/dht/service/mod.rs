@@ -20,10 +20,10 @@ use super::{
 };
 use crate::identity::Address;
 use crate::platform::udp::Datagrams;
+use crate::sorted::Map;
 use crate::task::channel::{bounded, unbounded, Receiver, Sender};
 use crate::time::{Clock, Moment};
 use async_io::Async;
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,7 +60,7 @@ struct Shared {
 struct Core {
     engine: Engine,
     /// Who waits for which operation.
-    waiting: HashMap<Op, Sender<Outcome>>,
+    waiting: Map<Op, Sender<Outcome>>,
     /// Who sent the datagram at hand, and at which of our addresses it came.
     arrival: Option<(SocketAddr, IpAddr)>,
     /// Datagrams that the system did not take.
@@ -196,7 +196,7 @@ impl Handle {
         Ok(Handle(Arc::new(Shared {
             core: Mutex::new(Core {
                 engine,
-                waiting: HashMap::new(),
+                waiting: Map::new(),
                 arrival: None,
                 unsent: 0,
                 closed: false,
@@ -338,7 +338,7 @@ impl Handle {
     pub fn close(&self) {
         let mut core = self.0.lock();
         core.closed = true;
-        core.waiting.clear();
+        core.waiting = Map::new();
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{cost, Place, Source, Stored, RECORD_OVERHEAD};
 use crate::dht::record::{Record, SLOTS};
 use crate::identity::Address;
+use crate::sorted::Map;
 use crate::wire::dht::{Entry, RECORD_MAX};
 use std::collections::BTreeMap;
 
@@ -19,7 +20,7 @@ pub(super) struct Pool {
     bytes: usize,
     cached: usize,
     /// Bytes a source, copies left out.
-    sources: BTreeMap<Option<Source>, usize>,
+    sources: Map<Option<Source>, usize>,
     /// How many sources have more than their share: mostly none, and then nobody
     /// needs to be looked for among thousands.
     heavy: usize,
@@ -32,7 +33,7 @@ impl Pool {
             limit,
             bytes: 0,
             cached: 0,
-            sources: BTreeMap::new(),
+            sources: Map::new(),
             heavy: 0,
             stored: BTreeMap::new(),
         }

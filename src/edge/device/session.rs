@@ -490,7 +490,7 @@ impl Core {
 }
 
 fn parse<M: Message>(body: &[u8]) -> Result<M, Stop> {
-    decode(body).map_err(|e| Stop::say(Code::PROTOCOL, &e.to_string()))
+    decode(body).map_err(Stop::malformed)
 }
 
 fn no_welcome() -> Stop {

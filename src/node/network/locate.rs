@@ -13,7 +13,7 @@ use crate::dht::Outcome;
 use crate::identity::Address;
 use crate::peer::{Links, PeerError};
 use crate::ports::{Link, Locate, Locating, Refusal};
-use crate::sorted;
+use crate::sorted::{self, Map};
 use crate::task;
 use crate::task::channel::{bounded, Sender};
 use crate::time::{Clock, Moment};
@@ -21,7 +21,6 @@ use crate::wire::code::Code;
 use crate::wire::presence::Presence;
 use async_io::Timer;
 use smol::{future, Executor};
-use std::collections::HashMap;
 use std::future::{poll_fn, Future};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -77,10 +76,10 @@ struct Inner {
 
 #[derive(Default)]
 struct Memory {
-    known: HashMap<Address, (Moment, Shared)>,
+    known: Map<Address, (Moment, Shared)>,
     /// Searches under way, and who waits for them. A port each: the switchboard
     /// bounds them.
-    asking: HashMap<(Address, bool), Vec<Sender<Shared>>>,
+    asking: Map<(Address, bool), Vec<Sender<Shared>>>,
 }
 
 impl Memory {
@@ -171,7 +170,7 @@ impl Inner {
                     return known;
                 }
             }
-            let waiting = memory.asking.entry((device, fresh)).or_default();
+            let waiting = memory.asking.get_or_insert_with((device, fresh), Vec::new);
             waiting.push(tell);
             if waiting.len() == 1 {
                 let inner = self.clone();

@@ -16,10 +16,11 @@ use crate::dht::service::Handle;
 use crate::edge::server::Announce;
 use crate::identity::Address;
 use crate::node::house::Place;
+use crate::sorted::Map;
 use crate::time::{Clock, Moment};
 use crate::wire::presence::{DevicePresence, UNTIL_MAX};
 use smol::channel::{bounded, Receiver, Sender};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ struct Here {
 pub struct Queue {
     here: HashMap<Address, Here>,
     /// By time, then by a number, so that no two are the same.
-    due: BTreeSet<((Moment, u32), Address)>,
+    due: Map<((Moment, u32), Address), ()>,
     number: u32,
     /// Nothing is published before.
     next: Moment,
@@ -77,7 +78,7 @@ impl Queue {
         if let Some(here) = self.here.get_mut(&device) {
             self.due.remove(&(here.due, device));
             here.due = due;
-            self.due.insert((due, device));
+            self.due.insert((due, device), ());
         }
     }
 
@@ -123,7 +124,7 @@ impl Queue {
         if !self.joined {
             return None;
         }
-        let ((at, _), _) = self.due.first()?;
+        let (((at, _), _), ()) = self.due.iter().next()?;
         Some((*at).max(self.next))
     }
 
@@ -132,7 +133,9 @@ impl Queue {
         if self.wait()? > now {
             return None;
         }
-        let (_, device) = self.due.pop_first()?;
+        let (first, ()) = *self.due.iter().next()?;
+        self.due.remove(&first);
+        let (_, device) = first;
         self.next = now + STEP;
         let spread = Duration::from_millis(jitter % (SPREAD.as_millis() as u64));
         self.plan(device, now + AGAIN.saturating_sub(spread));

@@ -18,10 +18,8 @@ impl Link {
         let mut st = self.lock();
         let window = st.first_window(&open.name, now);
         let ours = matches!(far, Far::Local(_));
-        st.ports.insert(
-            open.port,
-            Port::new(far, Stage::Asking(id), &open.name, open.credit, window),
-        );
+        let port = Port::new(far, Stage::Asking(id), &open.name, open.credit, window);
+        st.ports.insert(open.port, Box::new(port));
         if !ours {
             st.openings.push_back((now + OPEN_TIMEOUT, open.port));
         }
@@ -106,8 +104,8 @@ impl Link {
             "this session has used up its port numbers; reconnect".to_owned(),
         ))?;
         let window = st.first_window(name, now);
-        st.ports
-            .insert(number, Port::new(far, Stage::Asked, name, 0, window));
+        let port = Port::new(far, Stage::Asked, name, 0, window);
+        st.ports.insert(number, Box::new(port));
         st.asked += 1;
         Ok(number)
     }
@@ -297,7 +295,7 @@ impl Link {
                 }
                 let port = st.ports.get(&number);
                 let sought = port.is_some_and(|p| matches!(p.far, Far::Sought(_)));
-                (number, port.and_then(Port::relay), sought)
+                (number, port.and_then(|p| p.relay()), sought)
             };
             let text = if sought {
                 "the node of the publishing device was not found in time"

@@ -11,7 +11,7 @@ use crate::sorted::Map;
 use crate::time::Moment;
 use crate::wire::code::Code;
 use crate::wire::control::{encode, is_datagram_port, Close, Credit, Finish, Message};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -107,7 +107,7 @@ pub struct Publication {
 #[derive(Debug)]
 pub(in crate::ports) struct State {
     pub control: Vec<u8>,
-    pub ports: BTreeMap<u32, Port>,
+    pub ports: Map<u32, Box<Port>>,
     pub ready: VecDeque<u32>,
     /// The task that drains this link, and whether it waits for output.
     pub waker: Option<Waker>,
@@ -182,7 +182,7 @@ impl State {
         if self.asked < most {
             return self.asked;
         }
-        let theirs = |p: &&Port| {
+        let theirs = |p: &&Box<Port>| {
             let Far::Relay(link, _) = &p.far else {
                 return false;
             };
