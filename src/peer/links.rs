@@ -8,7 +8,7 @@ use crate::identity::Address;
 use crate::liveness::Beat;
 use crate::platform::socket::Tuning;
 use crate::session::dial::{addresses, connect};
-use crate::session::{Admission, Pump, Stop, Tasks};
+use crate::session::{accept, Admission, Gate, Pump, Slot, Stop, Tasks};
 use crate::task::channel::Receiver;
 use crate::tls::Channel;
 use crate::wire::code::Code;
@@ -28,11 +28,6 @@ const PLACES_MAX: usize = 8;
 /// How long a TCP connection to one of them may take: three of them fit in the
 /// time that an opening waits.
 const CONNECT_TIME: Duration = Duration::from_secs(4);
-/// Pause after an accept that failed: out of descriptors or memory, spinning
-/// would make it worse.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How often a listener above its rate looks again.
-const PACE: Duration = Duration::from_millis(20);
 /// When nodes should come back after this one has stopped.
 const COME_BACK_MS: u32 = 1_000;
 
@@ -215,42 +210,17 @@ impl Links {
 
     /// Takes links from `listener` for ever; answers when `beat` asks.
     pub async fn listen(self: Arc<Self>, listener: Async<TcpListener>, beat: Beat) {
-        loop {
-            let accepted = async { Some(listener.accept().await) };
-            let asked = async {
-                beat.asked().await;
-                None
-            };
-            match future::or(accepted, asked).await {
-                None => {}
-                Some(Ok((socket, from))) => {
-                    let taken = self.take(socket, from);
-                    while taken && !self.admission.pace(self.hub.clock.now()) {
-                        Timer::after(PACE).await;
-                    }
-                }
-                Some(Err(e)) => {
-                    log::warn!("cannot accept a connection of a node: {e}; waiting a moment");
-                    Timer::after(ACCEPT_PAUSE).await;
-                }
-            }
-        }
+        let gate = Gate {
+            what: "a connection of a node",
+            admission: &self.admission,
+            denied: &self.denied,
+            clock: &*self.hub.clock,
+        };
+        let take = |socket, from, slot| self.take(socket, from, slot);
+        accept(&listener, &beat, &gate, &take).await;
     }
 
-    fn take(self: &Arc<Self>, socket: Async<TcpStream>, from: SocketAddr) -> bool {
-        let slot = match self.admission.admit(from.ip(), self.hub.clock.now()) {
-            Ok(slot) => slot,
-            Err(denied) => {
-                if self
-                    .denied
-                    .fetch_add(1, Ordering::Relaxed)
-                    .is_multiple_of(1000)
-                {
-                    log::warn!("connection of a node from {from} not taken: {denied}");
-                }
-                return false;
-            }
-        };
+    fn take(self: &Arc<Self>, socket: Async<TcpStream>, from: SocketAddr, slot: Slot) {
         if let Err(e) = self.tuning().apply(&socket) {
             log::debug!("socket options of {from}: {e}");
         }
@@ -271,7 +241,6 @@ impl Links {
             }
             links.ended(&met, &stop);
         });
-        true
     }
 
     /// Keeps the links that are to be kept, for ever; answers when `beat` asks.

@@ -6,6 +6,7 @@
 //! | [`pump`] | the shell: one socket, TLS and a state machine in one future |
 //! | [`stop`] | how sessions end |
 //! | [`tasks`] | the tasks of all connections |
+//! | [`accept`] | takes connections from a listener |
 //! | [`admission`] | how many may connect, how fast, from where |
 //! | [`rate`] | how often |
 //! | [`dial`] | finds a host and connects to it |
@@ -13,6 +14,7 @@
 //! Devices' sessions ([`crate::edge`]) and links between nodes are
 //! made of these.
 
+pub mod accept;
 pub mod admission;
 pub mod dial;
 pub mod pump;
@@ -20,6 +22,7 @@ pub mod rate;
 pub mod stop;
 pub mod tasks;
 
+pub use accept::{accept, Gate};
 pub use admission::{Admission, AdmissionLimits, Slot};
 pub use pump::{Protocol, Pump};
 pub use rate::Bucket;

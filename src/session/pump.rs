@@ -92,7 +92,7 @@ enum Phase {
 }
 
 /// A session in progress; resolves when it has ended.
-pub struct Pump<P> {
+pub struct Pump {
     socket: Async<TcpStream>,
     channel: Channel,
     secured: bool,
@@ -108,10 +108,12 @@ pub struct Pump<P> {
     round: u32,
     clock: Arc<dyn Clock>,
     phase: Phase,
-    protocol: P,
+    /// In a box, so that there is one copy of this code for all of them: it is
+    /// called for a record or a turn, not for a byte.
+    protocol: Box<dyn Protocol>,
 }
 
-impl<P: Protocol> Pump<P> {
+impl Pump {
     /// A session over a connected socket. A client's channel must have been
     /// started, its first flight is `greeting` (empty for a server).
     pub fn new(
@@ -119,8 +121,8 @@ impl<P: Protocol> Pump<P> {
         channel: Channel,
         greeting: Vec<u8>,
         clock: Arc<dyn Clock>,
-        protocol: P,
-    ) -> Pump<P> {
+        protocol: impl Protocol + 'static,
+    ) -> Pump {
         Pump {
             socket,
             channel,
@@ -134,7 +136,7 @@ impl<P: Protocol> Pump<P> {
             round: 0,
             clock,
             phase: Phase::Running,
-            protocol,
+            protocol: Box::new(protocol),
         }
     }
 
@@ -440,7 +442,7 @@ impl<P: Protocol> Pump<P> {
     }
 }
 
-impl<P: Protocol> Future for Pump<P> {
+impl Future for Pump {
     type Output = Stop;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Stop> {
@@ -470,12 +472,5 @@ impl<P: Protocol> Future for Pump<P> {
         } else {
             Poll::Ready(stop.clone())
         }
-    }
-}
-
-impl<P> Pump<P> {
-    /// The state machine, after the end.
-    pub fn protocol(&self) -> &P {
-        &self.protocol
     }
 }

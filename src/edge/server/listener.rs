@@ -4,24 +4,13 @@ use super::services::Services;
 use super::session::ServerSession;
 use crate::liveness::Beat;
 use crate::platform::socket::Tuning;
-use crate::session::Admission;
-use crate::session::Tasks;
-use crate::session::{Pump, Stop};
+use crate::session::{accept, Admission, Gate, Pump, Slot, Stop, Tasks};
 use crate::tls::{Channel, ServerConfigs};
-use async_io::{Async, Timer};
-use smol::{future, Executor};
+use async_io::Async;
+use smol::Executor;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Pause after an accept that failed: out of descriptors or memory, spinning
-/// would make it worse.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How often a listener above its rate looks again; several connections go
-/// through each time.
-const PACE: Duration = Duration::from_millis(20);
 
 /// What all listeners of a node share.
 pub struct Server {
@@ -49,26 +38,14 @@ pub async fn listen(
     executor: Arc<Executor<'static>>,
     beat: Beat,
 ) {
-    loop {
-        let accepted = async { Some(listener.accept().await) };
-        let asked = async {
-            beat.asked().await;
-            None
-        };
-        match future::or(accepted, asked).await {
-            None => {}
-            Some(Ok((socket, from))) => {
-                let taken = server.take(socket, from, &executor);
-                while taken && !server.admission.pace(server.services.clock.now()) {
-                    Timer::after(PACE).await;
-                }
-            }
-            Some(Err(e)) => {
-                log::warn!("cannot accept a connection: {e}; waiting a moment");
-                Timer::after(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+    let gate = Gate {
+        what: "a connection",
+        admission: &server.admission,
+        denied: &server.denied,
+        clock: &*server.services.clock,
+    };
+    let take = |socket, from, slot| server.take(socket, from, slot, &executor);
+    accept(&listener, &beat, &gate, &take).await;
 }
 
 impl Server {
@@ -94,23 +71,9 @@ impl Server {
         self: &Arc<Self>,
         socket: Async<TcpStream>,
         from: SocketAddr,
+        slot: Slot,
         executor: &Arc<Executor<'static>>,
-    ) -> bool {
-        let now = self.services.clock.now();
-        let slot = match self.admission.admit(from.ip(), now) {
-            Ok(slot) => slot,
-            Err(denied) => {
-                // Closed without a word: TLS would cost what the bound protects.
-                if self
-                    .denied
-                    .fetch_add(1, Ordering::Relaxed)
-                    .is_multiple_of(1000)
-                {
-                    log::warn!("connection from {from} not taken: {denied}");
-                }
-                return false;
-            }
-        };
+    ) {
         let tuning = Tuning {
             unsent: Some(self.services.terms.get().send_buffer),
             ..Tuning::SESSION
@@ -141,6 +104,5 @@ impl Server {
                 }
             }
         });
-        true
     }
 }

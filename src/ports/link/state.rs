@@ -182,13 +182,18 @@ impl State {
         if self.asked < most {
             return self.asked;
         }
-        let theirs = |p: &&Box<Port>| {
+        let theirs = |p: &&Port| {
             let Far::Relay(link, _) = &p.far else {
                 return false;
             };
             p.stage == Stage::Asked && Arc::ptr_eq(link, from)
         };
-        self.ports.values().filter(theirs).take(most).count()
+        self.ports
+            .values()
+            .map(|p| &**p)
+            .filter(theirs)
+            .take(most)
+            .count()
     }
 
     /// Answered openings behind one that still waits do not count: a device
