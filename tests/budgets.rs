@@ -41,8 +41,9 @@ const GIVEN_BACK: u64 = 500_000;
 const LEFT_BEHIND: u64 = 2_000;
 /// Bytes that the disk is given for a ticket. LMDB copies each page on the way
 /// from a table's root to the row, once a commit: 12,400 for one that comes
-/// alone, 3,100 each where twenty at a time meet a slow disk and share commits.
-const TICKET: u64 = 16_000;
+/// alone, a page more with more tables beside it, 3,100 each where twenty at a time
+/// meet a slow disk and share commits. Two commits would be 24,800.
+const TICKET: u64 = 20_000;
 /// Page faults of the node for a stream of 256 MiB. What is in flight, 4 MiB at
 /// most, is 1,024 pages; the stream itself needs none: 600. They were 5,500, and
 /// 30,000 in the release build, while the allocator returned and fetched the
