@@ -77,11 +77,21 @@ impl Figures {
         let (gets, puts) = (&self.gets, &self.puts);
         [
             ("get_p50", "get, p50, ms", Some(4.0), percentile(gets, 0.5)),
-            ("get_p99", "get, p99, ms", Some(20.0), percentile(gets, 0.99)),
+            (
+                "get_p99",
+                "get, p99, ms",
+                Some(20.0),
+                percentile(gets, 0.99),
+            ),
             ("put_mean", "put, mean, ms", Some(60.0), mean),
             ("put_p50", "put, p50, ms", None, percentile(puts, 0.5)),
             ("put_p99", "put, p99, ms", None, percentile(puts, 0.99)),
-            ("missed", "not found or not put", Some(0.0), self.missed as f64),
+            (
+                "missed",
+                "not found or not put",
+                Some(0.0),
+                self.missed as f64,
+            ),
         ]
     }
 

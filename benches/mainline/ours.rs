@@ -55,7 +55,9 @@ impl Ours {
             if seeds.len() < SEEDS {
                 seeds.push(place);
             }
-            executor.spawn(run(handle.clone(), Beat::unwatched())).detach();
+            executor
+                .spawn(run(handle.clone(), Beat::unwatched()))
+                .detach();
             nodes.push(handle);
         }
         std::thread::spawn(|| smol::block_on(executor.run(std::future::pending::<()>())));
@@ -64,13 +66,14 @@ impl Ours {
         Ok(ours)
     }
 
-    /// Until every node knows most of the others, as all nodes of a Testnet do.
+    /// Until every node has a table. Of a hundred nodes it holds some 60 when it is
+    /// full: twenty of each half.
     fn wait(&self) -> io::Result<()> {
         let began = Instant::now();
         loop {
             let known = self.nodes.iter().map(|node| node.stats().nodes);
             let least = known.min().unwrap_or(0);
-            if least >= NODES * 3 / 4 {
+            if least >= NODES / 3 {
                 return Ok(());
             }
             if began.elapsed() > PATIENCE {

@@ -61,8 +61,7 @@ pub fn read(args: impl Iterator<Item = OsString>) -> Result<Command, lexopt::Err
                 options.prefer = match name.as_str() {
                     "random" => Prefer::Random,
                     "nearest" => Prefer::Nearest,
-                    "learned" => Prefer::Learned,
-                    _ => return Err("--prefer is random, nearest or learned".into()),
+                    _ => return Err("--prefer is random or nearest".into()),
                 };
             }
             Arg::Value(name) if scenario.is_none() => {
@@ -120,7 +119,7 @@ simulate SCENARIO [OPTIONS]
   --lookups N     lookups that are measured
   --minutes N     virtual time that is measured (churn, idle), length of the cut (partition)
   --sessions exponential|weibull   how long machines stay (churn)
-  --prefer random|nearest|learned  which of equally close nodes is asked first
+  --prefer random|nearest  which of equally close nodes is asked first
   --json          one JSON object a run
 
 Prints what was measured beside its target. Exit code 1 if one is missed, 2 for a wrong command.

@@ -3,16 +3,10 @@
 use super::rtt::ContactEstimate;
 use crate::time::Moment;
 use crate::wire::dht::Contact;
-use std::time::Duration;
 
 /// Requests in a row that nobody answered, after which a node has left. At a loss
 /// of 5 % each way a live one misses three in a row once in a thousand.
 pub const MISSED_MAX: u8 = 3;
-
-/// Weight of one request in [`Peer::luck`]: as in the estimate of round trips.
-const LUCK_GAIN: f32 = 0.125;
-/// What is believed of a node that has answered once.
-const LUCK_FIRST: f32 = 0.9;
 
 /// A node that has proven its id over its address. 128 bytes: a table of 250 of them
 /// takes 32 KB.
@@ -40,8 +34,6 @@ pub struct Peer {
     pub missed: u8,
     /// When the first of these was given up.
     pub missed_since: Moment,
-    /// Share of requests that it answers, the latest counting most.
-    pub luck: f32,
 }
 
 impl Peer {
@@ -60,37 +52,15 @@ impl Peer {
             failures: 0,
             missed: 0,
             missed_since: now,
-            luck: LUCK_FIRST,
         }
     }
 
     /// It has answered (or not).
     pub fn judge(&mut self, answered: bool) {
-        let reward = if answered { 1.0 } else { 0.0 };
-        self.luck += LUCK_GAIN * (reward - self.luck);
         let count = match answered {
             true => &mut self.answers,
             false => &mut self.failures,
         };
         *count = count.saturating_add(1);
-    }
-
-    /// How long it is known to have been there.
-    #[must_use]
-    pub fn age(&self) -> Duration {
-        self.heard.since(self.since)
-    }
-
-    /// Chance that it is still there: who was there for long stays for long. With
-    /// session times of a heavy tail (Saroiu 2002, Stutzbach 2006) the chance to
-    /// stay for the time of silence after having been there for `age` is about
-    /// age / (age + silence).
-    #[must_use]
-    pub fn presence(&self, now: Moment) -> f64 {
-        /// Nodes that have just come are not given up at once.
-        const GRACE: f64 = 300.0;
-        let silence = now.since(self.heard).as_secs_f64();
-        let age = self.age().as_secs_f64() + GRACE;
-        age / (age + silence)
     }
 }

@@ -218,12 +218,11 @@ impl Engine {
         let seen = Seen {
             peer,
             met: self.strangers.rtt(now, at),
-            cookie,
         };
         // One number for all, mixed with the id: the same for each call of a choice.
         let own = u64::from_be_bytes(id.0.first_chunk().copied().unwrap_or_default());
         let noise = (own ^ noise).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 32;
-        let cost = cost(self.config.prefer, seen, &self.network, now, noise);
+        let cost = cost(self.config.prefer, seen, &self.network, noise);
         (!cookie, cost)
     }
 
