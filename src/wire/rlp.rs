@@ -154,19 +154,24 @@ impl<'a> Item<'a> {
     /// # Errors
     /// It is a string, or has more or fewer items.
     pub fn tuple<const N: usize>(&self) -> Result<[Item<'a>; N], RlpError> {
-        let wrong = RlpError::Expected("a list of another length");
-        let mut items = self.items()?;
         let mut tuple = [Item {
             list: false,
             payload: &[],
         }; N];
-        for slot in &mut tuple {
+        self.fill(&mut tuple)?;
+        Ok(tuple)
+    }
+
+    fn fill(&self, tuple: &mut [Item<'a>]) -> Result<(), RlpError> {
+        let wrong = RlpError::Expected("a list of another length");
+        let mut items = self.items()?;
+        for slot in tuple {
             *slot = items.next().ok_or(wrong)?;
         }
-        if items.next().is_some() {
-            return Err(wrong);
+        match items.next() {
+            None => Ok(()),
+            Some(_) => Err(wrong),
         }
-        Ok(tuple)
     }
 }
 
