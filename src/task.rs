@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 /// What becomes a task.
 pub type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -50,6 +51,44 @@ pub fn run<T: Send + 'static>(
 
 fn drive(executor: &Executor<'static>, task: Task<()>) {
     smol::block_on(executor.run(task));
+}
+
+/// What runs on a thread: in a box, for the same reason.
+pub type Work = Box<dyn FnOnce() + Send>;
+
+/// Runs `work`, which may block, on a thread of the pool and waits for what comes
+/// of it. A panic of the work comes out here.
+pub async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = Arc::new(Mutex::new(None));
+    let result = done.clone();
+    let work = move || {
+        let outcome = work();
+        *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+    };
+    unblock_boxed(Box::new(work)).await;
+    let outcome = done.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match outcome {
+        Some(outcome) => outcome,
+        // Not reached: the work has ended, and not by a panic.
+        None => std::future::pending().await,
+    }
+}
+
+/// [`unblock`] for what has its box already and no result.
+pub fn unblock_boxed(work: Work) -> Task<()> {
+    smol::unblock(work)
+}
+
+/// A thread for `work`; `stack` in bytes, if not the usual one.
+///
+/// # Errors
+/// The system has no thread to give.
+pub fn thread(name: &str, stack: Option<usize>, work: Work) -> std::io::Result<JoinHandle<()>> {
+    let mut builder = std::thread::Builder::new().name(name.to_owned());
+    if let Some(stack) = stack {
+        builder = builder.stack_size(stack);
+    }
+    builder.spawn(work)
 }
 
 /// What a thread waits for in others, one after the other. (The standard
@@ -119,6 +158,18 @@ mod tests {
         let thread = std::thread::spawn(move || [other.wait(), other.wait(), other.wait()]);
         (1..=3).for_each(|n| inbox.put(n));
         assert_eq!(thread.join().unwrap(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_was_done_elsewhere_comes_back_and_a_panic_is_not_swallowed() {
+        let done = smol::block_on(unblock(|| std::thread::current().id()));
+        assert_ne!(done, std::thread::current().id());
+        let broken = catch_unwind(|| {
+            smol::block_on(unblock(|| {
+                assert!(std::hint::black_box(false), "a defect");
+            }));
+        });
+        assert!(broken.is_err());
     }
 
     #[test]

@@ -10,9 +10,9 @@ use crate::identity::keyfile::{KeyFile, Origin};
 use crate::identity::Address;
 use crate::platform::memory;
 use crate::platform::signals::Signals;
+use crate::sorted::Map;
 use async_io::Timer;
 use smol::Executor;
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -221,7 +221,7 @@ fn tell(screen: &Screen, happened: &DeviceEvent, ready: &Ready<'_>) -> Option<St
 /// Refusals of single connections, each told once in a while.
 #[derive(Default)]
 pub struct Refusals {
-    told: Mutex<HashMap<String, Instant>>,
+    told: Mutex<Map<String, Instant>>,
 }
 
 impl Refusals {
@@ -231,7 +231,7 @@ impl Refusals {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if told.len() >= REPEATS_MAX {
-            told.clear();
+            *told = Map::new();
         }
         let old = told.insert(text.to_owned(), now);
         match old {

@@ -4,6 +4,7 @@ use super::{Node, NodeError, NodePlan};
 use crate::config::Settings;
 use crate::platform::signals::{Caught, Signals};
 use crate::platform::{crew, notify};
+use crate::task;
 use smol::{future, Executor};
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ async fn serve(
             Ok(Ok(Caught::HangUp)) => {
                 notify::reloading();
                 // Files are read elsewhere: a disk may hang, and traffic must not.
-                let reading = smol::unblock(move || (reload(), reload));
+                let reading = task::unblock(move || (reload(), reload));
                 let (read, again) = reading.await;
                 reload = again;
                 match read.and_then(|s| node.change(s).map_err(|e| e.to_string())) {

@@ -16,7 +16,7 @@
 //! does not notice; nothing but thread-local buffers is lost, which is welcome, too.
 
 use super::memory;
-use crate::task::{self, Inbox};
+use crate::task::{self, Inbox, Work};
 use nix::time::{clock_gettime, ClockId};
 use smol::channel::{bounded, Receiver, Sender};
 use smol::Executor;
@@ -158,11 +158,14 @@ impl Crew {
         let mut helpers = Vec::new();
         for _ in 1..threads {
             let (executor, leave) = (executor.clone(), leave.clone());
-            helpers.extend(start(orders, move || help(&executor, &leave)));
+            helpers.extend(start(orders, Box::new(move || help(&executor, &leave))));
         }
         let called = helpers.iter().map(|h| h.thread().clone()).collect();
         let executor = executor.clone();
-        let lead = start(orders, move || lead(&executor, &end, Need::new(called)));
+        let lead = start(
+            orders,
+            Box::new(move || lead(&executor, &end, Need::new(called))),
+        );
         Crew {
             stay: Some(stay),
             leave,
@@ -190,18 +193,14 @@ impl Crew {
 }
 
 /// A thread whose panic ends the program; none if the system has none to give.
-fn start(
-    orders: &Arc<Inbox<Order>>,
-    work: impl FnOnce() + Send + 'static,
-) -> Option<JoinHandle<()>> {
+fn start(orders: &Arc<Inbox<Order>>, work: Work) -> Option<JoinHandle<()>> {
     let over = Over(Some(orders.clone()));
-    thread::Builder::new()
-        .name("chr-work".into())
-        .spawn(move || {
-            let mut over = over;
-            work();
-            over.0 = None;
-        })
+    let work = Box::new(move || {
+        let mut over = over;
+        work();
+        over.0 = None;
+    });
+    task::thread("chr-work", None, work)
         .inspect_err(|e| log::warn!("cannot start a thread: {e}"))
         .ok()
 }

@@ -6,6 +6,7 @@
 //! refusal that says why. Health and readiness are answered all the same, by the door
 //! itself: a monitor that reads 503 must be able to conclude that the node fails.
 
+use crate::task;
 use crate::task::channel;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::PathBuf;
@@ -173,7 +174,7 @@ impl Dispatch {
             let before = self.fault();
             let this = self.clone();
             // Files and threads are made off the executor.
-            let started = smol::unblock(move || this.start()).await;
+            let started = task::unblock(move || this.start()).await;
             match &started {
                 Ok(()) => log::info!("rpc: the HTTP worker is back"),
                 // Once for each cause: the attempts come every second.

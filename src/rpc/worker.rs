@@ -12,7 +12,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 
 use async_io::Async;
 use tiny_http::{Method, Request, Response, Server};
@@ -24,7 +24,7 @@ use super::head::Question;
 use super::limits::{LINKS, MAX_BODY};
 use super::link;
 use super::reply::{error_body, Answer, INTERNAL_ERROR, UNAVAILABLE};
-use crate::task::{channel, Inbox};
+use crate::task::{self, channel, Inbox};
 
 /// Stack of our thread, in bytes: it holds no large values and calls nothing deep.
 const STACK: usize = 128 * 1024;
@@ -80,18 +80,13 @@ impl Worker {
         let server = Arc::new(server);
         let stopping = Arc::new(AtomicBool::new(false));
         let inbox = Arc::new(Inbox::default());
-        let thread = Builder::new()
-            .name("rpc-http".to_owned())
-            .stack_size(STACK)
-            .spawn({
-                let desk = Desk {
-                    server: server.clone(),
-                    stopping: stopping.clone(),
-                    inbox: inbox.clone(),
-                    jobs,
-                };
-                move || desk.serve()
-            })
+        let desk = Desk {
+            server: server.clone(),
+            stopping: stopping.clone(),
+            inbox: inbox.clone(),
+            jobs,
+        };
+        let thread = task::thread("rpc-http", Some(STACK), Box::new(move || desk.serve()))
             .map_err(RpcError::Threads)?;
         let mut worker = Worker {
             links: Vec::with_capacity(LINKS),

@@ -1,6 +1,7 @@
 //! Finds a host and connects to it: the resolver runs where it may block.
 
 use crate::platform::socket::Tuning;
+use crate::task;
 use async_io::{Async, Timer};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -20,7 +21,7 @@ pub async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, String>
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
     let name = host.to_owned();
-    let lookup = smol::unblock(move || {
+    let lookup = task::unblock(move || {
         let found = (name.as_str(), port).to_socket_addrs()?;
         Ok::<Vec<SocketAddr>, std::io::Error>(found.take(ADDRESSES_MAX).collect())
     });

@@ -66,7 +66,16 @@ impl fmt::Display for RowFault {
 
 /// Key and value of `row`.
 pub(super) fn encode<R: Record>(row: &R) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
-    let key = row.key();
+    let body = postcard::to_extend(row, vec![R::VERSION]);
+    seal(row.key(), body, R::TABLE)
+}
+
+/// The checks and the checksum: what does not depend on the kind of row.
+fn seal(
+    key: Vec<u8>,
+    body: postcard::Result<Vec<u8>>,
+    table: Table,
+) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
     if key.is_empty() || key.len() > MAX_KEY {
         return Err(StoreError::TooBig {
             what: "key",
@@ -74,9 +83,8 @@ pub(super) fn encode<R: Record>(row: &R) -> Result<(Vec<u8>, Vec<u8>), StoreErro
             limit: MAX_KEY,
         });
     }
-    let mut value = vec![R::VERSION];
-    value = postcard::to_extend(row, value).map_err(|error| StoreError::Io {
-        path: R::TABLE.name().into(),
+    let mut value = body.map_err(|error| StoreError::Io {
+        path: table.name().into(),
         text: format!("a row cannot be encoded: {error}"),
     })?;
     let crc = checksum(&key, &value);

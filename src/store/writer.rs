@@ -12,6 +12,7 @@
 //! again. Rows of one key reach the disk in the order in which they came, lazy or
 //! not.
 
+use crate::task;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -410,9 +411,7 @@ impl Drop for Fence<'_> {
 
 fn spawn(env: &Arc<Environment>, shared: &Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
     let (env, shared) = (env.clone(), shared.clone());
-    std::thread::Builder::new()
-        .name("store-writer".into())
-        .spawn(move || run(&env, &shared))
+    task::thread("store-writer", None, Box::new(move || run(&env, &shared)))
 }
 
 fn run(env: &Environment, shared: &Shared) {

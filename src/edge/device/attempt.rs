@@ -9,6 +9,7 @@ use crate::ports::local::End;
 use crate::ports::Link;
 use crate::session::dial::dial;
 use crate::session::{Pump, Stop};
+use crate::task;
 use crate::ticket::PayRefusal;
 use crate::tls::Channel;
 use crate::wire::code::Code;
@@ -180,11 +181,11 @@ fn check(shared: &Shared, node: &NodeAddress, address: Address) -> Result<(), St
     if known.check(node, address)? {
         let known = known.clone();
         // Writing the file may block on a slow card.
-        smol::unblock(move || {
+        task::unblock_boxed(Box::new(move || {
             if let Err(e) = known.save() {
                 log::warn!("cannot remember the node: {e}");
             }
-        })
+        }))
         .detach();
     }
     Ok(())

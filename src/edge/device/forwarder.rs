@@ -9,12 +9,12 @@ use crate::edge::port_name;
 use crate::identity::Address;
 use crate::platform::socket::Tuning;
 use crate::ports::local::End;
+use crate::sorted::Map;
 use crate::task;
 use crate::task::channel::{bounded, Sender, TrySendError};
 use crate::wire::code::Code;
 use async_io::{Async, Timer};
 use smol::Executor;
-use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,7 +175,7 @@ async fn serve_udp(
     failed: Failed,
 ) {
     let name = forward.name();
-    let mut senders: HashMap<SocketAddr, Sender<Vec<u8>>> = HashMap::new();
+    let mut senders: Map<SocketAddr, Sender<Vec<u8>>> = Map::new();
     let mut buffer = vec![0; DATAGRAM_MAX];
     loop {
         let Ok((n, from)) = socket.recv_from(&mut buffer).await else {

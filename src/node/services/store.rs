@@ -11,6 +11,7 @@ use crate::node::house::{House, StoreFault};
 use crate::node::supervisor::faults;
 use crate::node::supervisor::{Beats, End, Later, Restart, Running, Service};
 use crate::store::{ClockFloor, Recovery, Store, StoreError, StoreOptions};
+use crate::task;
 use crate::time::Clock;
 use smol::future::{self, FutureExt};
 use std::path::PathBuf;
@@ -138,7 +139,7 @@ impl Service for StoreService {
             if let Some(store) = self.house.store.clear() {
                 remember_time(&store, &*self.house.clock);
                 // Waits for the last commits.
-                smol::unblock(move || store.close()).await;
+                task::unblock(move || store.close()).await;
             }
         }
         .boxed()
@@ -147,7 +148,7 @@ impl Service for StoreService {
 
 async fn open(dir: PathBuf, options: StoreOptions, elsewhere: bool) -> Result<Opened, StoreError> {
     if elsewhere {
-        smol::unblock(move || Store::open_or_recover(&dir, options)).await
+        task::unblock(move || Store::open_or_recover(&dir, options)).await
     } else {
         // Nobody is served yet, and a thread would cost memory for good.
         Store::open_or_recover(&dir, options)

@@ -84,7 +84,8 @@ pub fn while_running(service: &'static str, mut running: Running) -> Running {
             }
             "pool" => {
                 for _ in 0..POOL_JOBS {
-                    smol::unblock(|| std::thread::sleep(STANDSTILL)).detach();
+                    let sleep = || std::thread::sleep(STANDSTILL);
+                    crate::task::unblock_boxed(Box::new(sleep)).detach();
                 }
                 future::pending().await
             }
