@@ -380,6 +380,9 @@ mod tests {
             fn peers(&self) -> Vec<PeerInfo> {
                 vec![Fake.peers().remove(0); 1000]
             }
+            fn events(&self) -> std::sync::Arc<crate::rpc::events::Hub> {
+                Fake.events()
+            }
             fn network(&self) -> NetworkStats {
                 Fake.network()
             }

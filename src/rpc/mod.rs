@@ -31,6 +31,7 @@
 //! | `answer.rs`, `view.rs`, `network.rs` | what is asked of the node, and how it is told |
 //! | `dispatch.rs` | the way to the worker: seats, replacement, the reason when there is none |
 //! | `worker.rs`, `link.rs`, `folder.rs` | tiny_http's thread, the connections to it, the folder of its socket |
+//! | `events/` | what happens, told to those who listen |
 //! | `limits.rs` | every bound, with its reason |
 
 mod answer;
@@ -39,6 +40,7 @@ mod connection;
 mod dispatch;
 mod door;
 mod error;
+pub mod events;
 mod folder;
 mod head;
 mod host;

@@ -3,8 +3,10 @@
 //! The field names are a contract with scripts and dashboards: every field is
 //! always there, `null` where the node does not know.
 
+use super::events::Hub;
 use super::network::{NetworkStats, PeerInfo};
 use serde::Serialize;
+use std::sync::Arc;
 
 /// The node as the HTTP service sees it. Called on the executor, so it must
 /// answer from memory: no disk, no network, no long locks.
@@ -19,6 +21,8 @@ pub trait NodeView: Send + Sync {
     fn peers(&self) -> Vec<PeerInfo>;
     /// What `network_stats` returns.
     fn network(&self) -> NetworkStats;
+    /// Where the node tells what happens.
+    fn events(&self) -> Arc<Hub>;
 }
 
 /// The result of `chr_node_info`. `None` is written as `null`: not known.
@@ -106,7 +110,8 @@ pub struct HealthReason {
 #[cfg(test)]
 pub(super) mod fake {
     #![allow(clippy::panic)]
-    use super::{Health, HealthState, NetworkStats, NodeInfo, NodeView, PeerInfo};
+    use super::{Health, HealthState, Hub, NetworkStats, NodeInfo, NodeView, PeerInfo};
+    use std::sync::Arc;
 
     /// A node that knows as little as a node can.
     pub struct Fake;
@@ -153,6 +158,9 @@ pub(super) mod fake {
         fn network(&self) -> NetworkStats {
             NetworkStats::default()
         }
+        fn events(&self) -> Arc<Hub> {
+            crate::rpc::events::testing::hub()
+        }
     }
 
     /// A node with a defect.
@@ -173,6 +181,9 @@ pub(super) mod fake {
         }
         fn network(&self) -> NetworkStats {
             NetworkStats::default()
+        }
+        fn events(&self) -> Arc<Hub> {
+            crate::rpc::events::testing::hub()
         }
     }
 }

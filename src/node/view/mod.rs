@@ -6,8 +6,10 @@ mod info;
 mod network;
 
 use super::house::House;
+use crate::rpc::events::Hub;
 use crate::rpc::{Health, NetworkStats, NodeInfo, NodeView, PeerInfo};
 use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 impl NodeView for House {
     fn info(&self) -> NodeInfo {
@@ -28,5 +30,9 @@ impl NodeView for House {
 
     fn network(&self) -> NetworkStats {
         self.traffic()
+    }
+
+    fn events(&self) -> Arc<Hub> {
+        self.hub.clone()
     }
 }
