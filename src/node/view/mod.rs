@@ -1,12 +1,13 @@
 //! What the status interfaces see of the node: a file a subject, each with what
 //! a [`House`] knows of it, all from memory.
 
+mod device;
 mod health;
 mod info;
 mod network;
 
 use super::house::House;
-use crate::rpc::{Health, NetworkStats, NodeInfo, NodeView, PeerInfo};
+use crate::rpc::{DeviceInfo, Health, NetworkStats, NodeInfo, NodeView, PeerInfo};
 use std::sync::atomic::Ordering;
 
 impl NodeView for House {
@@ -28,5 +29,9 @@ impl NodeView for House {
 
     fn network(&self) -> NetworkStats {
         self.traffic()
+    }
+
+    fn device(&self) -> DeviceInfo {
+        self.surroundings()
     }
 }
