@@ -5,6 +5,7 @@
 
 use super::device::DeviceInfo;
 use super::network::{NetworkStats, PeerInfo};
+use super::rewards::{RewardStatus, TicketList};
 use super::status::Status;
 use serde::Serialize;
 
@@ -23,6 +24,10 @@ pub trait NodeView: Send + Sync {
     fn network(&self) -> NetworkStats;
     /// The device and what the node takes of it.
     fn device(&self) -> DeviceInfo;
+    /// What `reward_status` returns.
+    fn rewards(&self) -> RewardStatus;
+    /// What `ticket_list` returns.
+    fn tickets(&self) -> TicketList;
     /// What `node_status` returns: all of it.
     fn status(&self) -> Status {
         Status::of(self)
@@ -136,7 +141,10 @@ pub struct HealthReason {
 #[cfg(test)]
 pub(super) mod fake {
     #![allow(clippy::panic)]
-    use super::{DeviceInfo, Health, HealthState, NetworkStats, NodeInfo, NodeView, PeerInfo};
+    use super::{
+        DeviceInfo, Health, HealthState, NetworkStats, NodeInfo, NodeView, PeerInfo, RewardStatus,
+        TicketList,
+    };
 
     /// A node that knows as little as a node can.
     pub struct Fake;
@@ -186,6 +194,12 @@ pub(super) mod fake {
         fn device(&self) -> DeviceInfo {
             DeviceInfo::default()
         }
+        fn rewards(&self) -> RewardStatus {
+            RewardStatus::default()
+        }
+        fn tickets(&self) -> TicketList {
+            TicketList::default()
+        }
     }
 
     /// A node with a defect.
@@ -209,6 +223,12 @@ pub(super) mod fake {
         }
         fn device(&self) -> DeviceInfo {
             DeviceInfo::default()
+        }
+        fn rewards(&self) -> RewardStatus {
+            RewardStatus::default()
+        }
+        fn tickets(&self) -> TicketList {
+            TicketList::default()
         }
     }
 }

@@ -5,9 +5,12 @@ mod device;
 mod health;
 mod info;
 mod network;
+mod rewards;
 
 use super::house::House;
-use crate::rpc::{DeviceInfo, Health, NetworkStats, NodeInfo, NodeView, PeerInfo};
+use crate::rpc::{
+    DeviceInfo, Health, NetworkStats, NodeInfo, NodeView, PeerInfo, RewardStatus, TicketList,
+};
 use std::sync::atomic::Ordering;
 
 impl NodeView for House {
@@ -33,5 +36,13 @@ impl NodeView for House {
 
     fn device(&self) -> DeviceInfo {
         self.surroundings()
+    }
+
+    fn rewards(&self) -> RewardStatus {
+        self.earnings()
+    }
+
+    fn tickets(&self) -> TicketList {
+        self.held_tickets()
     }
 }
