@@ -380,6 +380,15 @@ mod tests {
             fn peers(&self) -> Vec<PeerInfo> {
                 vec![Fake.peers().remove(0); 1000]
             }
+            fn device(&self) -> super::super::device::DeviceInfo {
+                Fake.device()
+            }
+            fn rewards(&self) -> super::super::rewards::RewardStatus {
+                Fake.rewards()
+            }
+            fn tickets(&self) -> super::super::rewards::TicketList {
+                Fake.tickets()
+            }
             fn network(&self) -> NetworkStats {
                 Fake.network()
             }
