@@ -380,13 +380,13 @@ mod tests {
             fn peers(&self) -> Vec<PeerInfo> {
                 vec![Fake.peers().remove(0); 1000]
             }
-            fn device(&self) -> super::super::device::DeviceInfo {
+            fn device(&self) -> crate::rpc::DeviceInfo {
                 Fake.device()
             }
-            fn rewards(&self) -> super::super::rewards::RewardStatus {
+            fn rewards(&self) -> crate::rpc::RewardStatus {
                 Fake.rewards()
             }
-            fn tickets(&self) -> super::super::rewards::TicketList {
+            fn tickets(&self) -> crate::rpc::TicketList {
                 Fake.tickets()
             }
             fn network(&self) -> NetworkStats {
