@@ -71,6 +71,18 @@ impl NodeView for FakeNode {
         Vec::new()
     }
 
+    fn device(&self) -> chr_node::rpc::DeviceInfo {
+        chr_node::rpc::DeviceInfo::default()
+    }
+
+    fn rewards(&self) -> chr_node::rpc::RewardStatus {
+        chr_node::rpc::RewardStatus::default()
+    }
+
+    fn tickets(&self) -> chr_node::rpc::TicketList {
+        chr_node::rpc::TicketList::default()
+    }
+
     fn network(&self) -> NetworkStats {
         NetworkStats::default()
     }

@@ -1,13 +1,17 @@
 //! What the status interfaces see of the node: a file a subject, each with what
 //! a [`House`] knows of it, all from memory.
 
+mod device;
 mod health;
 mod info;
 mod network;
+mod rewards;
 
 use super::house::House;
 use crate::rpc::events::Hub;
-use crate::rpc::{Health, NetworkStats, NodeInfo, NodeView, PeerInfo};
+use crate::rpc::{
+    DeviceInfo, Health, NetworkStats, NodeInfo, NodeView, PeerInfo, RewardStatus, TicketList,
+};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
@@ -34,5 +38,16 @@ impl NodeView for House {
 
     fn events(&self) -> Arc<Hub> {
         self.hub.clone()
+    }
+    fn device(&self) -> DeviceInfo {
+        self.surroundings()
+    }
+
+    fn rewards(&self) -> RewardStatus {
+        self.earnings()
+    }
+
+    fn tickets(&self) -> TicketList {
+        self.held_tickets()
     }
 }
