@@ -17,6 +17,29 @@ pub(super) enum Question {
     Ready,
     /// `POST /rpc` and `POST /`
     Rpc,
+    /// `GET /`: the status page.
+    Page,
+    /// `GET /metrics`
+    Metrics,
+    /// `GET /config`: the settings in force.
+    Config,
+    /// `POST /config`: change settings.
+    ChangeConfig,
+    /// `GET /events`: server-sent events; the door itself answers.
+    Events,
+    /// `GET /ws`: WebSocket; the door itself answers.
+    WebSocket,
+}
+
+/// What a request says of its right to ask (`Authorization`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Credential {
+    /// There is none.
+    None,
+    /// `Bearer` and 64 hexadecimal digits.
+    Token([u8; 32]),
+    /// Something else.
+    Strange,
 }
 
 /// A head that passed every check.
@@ -32,6 +55,10 @@ pub(super) struct Head {
     pub keep_alive: bool,
     /// Whether the client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
+    /// Its right to ask.
+    pub credential: Credential,
+    /// A proxy has passed it on for somebody else, so where the connection comes from says nothing.
+    pub forwarded: bool,
 }
 
 /// A head that is refused.
