@@ -21,6 +21,7 @@
 //! | `jobs.rs` | what is asked of each of them |
 //! | `endpoints.rs` | light endpoints: the library's devices in this process |
 //! | `network.rs` | sixty nodes on loopback |
+//! | `monitoring.rs` | what asking the node costs it |
 //! | `mainline.rs` | our DHT beside the crate `mainline` |
 //! | `relay.rs`, `sessions.rs`, `idle.rs`, `year.rs`, `loopback.rs` | the other samples |
 //!
@@ -50,6 +51,7 @@ mod jobs;
 mod loopback;
 mod machine;
 mod mainline;
+mod monitoring;
 mod network;
 mod programs;
 mod relay;
@@ -124,6 +126,8 @@ fn samples() -> Vec<Sample> {
         ("sessions_1000", sessions::thousand, Anywhere, 3),
         ("sessions_5000", sessions::five_thousand, Anywhere, 3),
         ("sessions_churn", sessions::churn, Anywhere, 3),
+        ("rpc", monitoring::rate, Anywhere, MANY),
+        ("monitored", monitoring::relay_meanwhile, Anywhere, MANY),
         ("stall", relay::stall, Anywhere, 3),
         ("mainline", mainline::beside, Anywhere, 3),
     ];

@@ -73,7 +73,7 @@ pub struct Node {
     /// Where other nodes find it: `0xADDR@ip:port`.
     pub peer: String,
     /// Where it answers HTTP.
-    rpc: std::net::SocketAddr,
+    pub rpc: std::net::SocketAddr,
     /// From its start until run.json said where it listens.
     pub started_in: Duration,
 }

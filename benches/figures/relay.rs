@@ -48,10 +48,16 @@ fn throughput(
     gib: u64,
     args: &[&str],
 ) -> Result<f64, String> {
-    // Nothing would be divided by nothing.
-    let total = (gib << 30).max(64 << 20);
     let home = folder();
     let node = Node::start_with(home.path(), args)?;
+    let (_, cpu) = stream(name, ciphers, gib, node);
+    Ok(cpu)
+}
+
+/// The same through a node that runs: the rate in MB/s and the CPU seconds a GB.
+pub fn stream(name: &'static str, ciphers: CipherOrder, gib: u64, node: Node) -> (f64, f64) {
+    // Nothing would be divided by nothing.
+    let total = (gib << 30).max(64 << 20);
     let (told, asked) = channel();
     run(|executor| async move {
         let Pair {
@@ -83,13 +89,14 @@ fn throughput(
         assert_eq!(got, total);
         let took = begun.elapsed().as_secs_f64();
         let gb = total as f64 / 1e9;
-        say(&format!("{name}_rate"), gb * 1e3 / took);
+        let rate = gb * 1e3 / took;
+        say(&format!("{name}_rate"), rate);
         let cpu = (node.program.cpu() - cpu) / gb;
         say(&format!("{name}_cpu"), cpu);
         say(&format!("{name}_stall"), worst.as_secs_f64() * 1e3);
-        let _ = told.send(cpu);
+        let _ = told.send((rate, cpu));
     });
-    Ok(asked.recv().unwrap())
+    asked.recv().unwrap()
 }
 
 pub fn round_trip() -> Result<(), String> {

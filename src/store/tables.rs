@@ -31,15 +31,25 @@ pub enum Table {
     /// Other nodes: where they are, and how well they answered; key their
     /// address.
     PeerHistory,
+    /// Periods of rewards: what each was worth; key the period's begin.
+    RewardTracking,
+    /// What was asked of others and may be asked again: answers with their age.
+    Cache,
+    /// Records of the distributed hash table that this node keeps for others; key
+    /// the record's key and slot.
+    DhtValues,
 }
 
 impl Table {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Table; 4] = [
+    pub const ALL: [Table; 7] = [
         Table::Meta,
         Table::Tickets,
         Table::NodeStats,
         Table::PeerHistory,
+        Table::RewardTracking,
+        Table::Cache,
+        Table::DhtValues,
     ];
 
     /// The name in the file. Never changes.
@@ -50,6 +60,9 @@ impl Table {
             Table::Tickets => "tickets",
             Table::NodeStats => "node_stats",
             Table::PeerHistory => "peer_history",
+            Table::RewardTracking => "reward_tracking",
+            Table::Cache => "cache",
+            Table::DhtValues => "dht_values",
         }
     }
 

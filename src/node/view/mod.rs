@@ -1,0 +1,32 @@
+//! What the status interfaces see of the node: a file a subject, each with what
+//! a [`House`] knows of it, all from memory.
+
+mod health;
+mod info;
+mod network;
+
+use super::house::House;
+use crate::rpc::{Health, NetworkStats, NodeInfo, NodeView, PeerInfo};
+use std::sync::atomic::Ordering;
+
+impl NodeView for House {
+    fn info(&self) -> NodeInfo {
+        self.describe()
+    }
+
+    fn health(&self) -> Health {
+        self.examine()
+    }
+
+    fn ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    fn peers(&self) -> Vec<PeerInfo> {
+        self.known_nodes()
+    }
+
+    fn network(&self) -> NetworkStats {
+        self.traffic()
+    }
+}

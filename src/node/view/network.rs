@@ -1,0 +1,90 @@
+//! What is carried, and who else is there.
+
+use super::super::house::House;
+use super::super::network::peers::PEERS_MAX;
+use crate::dht::Stats;
+use crate::platform::memory;
+use crate::rpc::{DhtStats, Latency, NetworkStats, PeerInfo};
+use crate::sorted::Map;
+use std::sync::atomic::Ordering;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+impl House {
+    /// What `peer_list` returns.
+    pub(super) fn known_nodes(&self) -> Vec<PeerInfo> {
+        if let Some(dht) = self.network.dht.get() {
+            self.network.peers.merge(&dht.contacts(PEERS_MAX));
+        }
+        let links = self.network.links.get();
+        let links = links.map_or_else(Vec::new, |links| links.list());
+        self.network.peers.list(&links)
+    }
+
+    /// What `network_stats` returns.
+    pub(super) fn traffic(&self) -> NetworkStats {
+        let devices = self.board.devices() as u64;
+        let links = self.network.links.get().map(|links| links.list());
+        let peers = links.as_ref().map(|links| links.len() as u64);
+        let rate = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let rate = rate.latest();
+        let theirs = links.iter().flatten().filter_map(|link| link.rtt);
+        let ours = self.board.links();
+        let measured = |rtt: &Duration| *rtt > Duration::ZERO;
+        let ours = ours.iter().map(|link| link.rtt()).filter(measured);
+        let micros = |rtt: Duration| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
+        let dht = self
+            .network
+            .dht
+            .get()
+            .map(|dht| (dht.stats(), dht.unsent()));
+        NetworkStats {
+            connections: devices + peers.unwrap_or(0),
+            devices,
+            peers,
+            ports_open: self.board.ports() as u64,
+            bandwidth_in: rate.map(|rate| rate.bytes_in),
+            bandwidth_out: rate.map(|rate| rate.bytes_out),
+            bytes_in: self.board.bytes_in.load(Ordering::Relaxed),
+            bytes_out: self.board.bytes_out.load(Ordering::Relaxed),
+            latency_ms: Latency::of(theirs.chain(ours).map(micros).collect()),
+            errors: self.errors(dht.as_ref()),
+            memory_bytes: memory::resident(),
+            cpu_percent: rate.map(|rate| rate.cpu),
+            cache: None,
+            dht: dht.map(|(stats, _)| DhtStats {
+                nodes: stats.nodes as u64,
+                values: stats.values as u64,
+                lookups: stats.lookups,
+                success_ratio: (stats.lookups > 0).then(|| {
+                    let ratio = stats.successes as f64 / stats.lookups as f64;
+                    (ratio * 1000.0).round() / 1000.0
+                }),
+            }),
+            history: None,
+        }
+    }
+
+    /// What went wrong since the start, by category.
+    fn errors(&self, dht: Option<&(Stats, u64)>) -> Map<&'static str, u64> {
+        let mut errors = Map::new();
+        let record = self.record.get();
+        let failures = record.map(|r| r.lock().unwrap_or_else(PoisonError::into_inner).failures);
+        errors.insert("services_restarted", failures.unwrap_or(0));
+        if let Some(server) = self.server.get() {
+            let denied = server.denied.load(Ordering::Relaxed);
+            errors.insert("connections_denied", denied);
+            let panicked = server.panicked.load(Ordering::Relaxed);
+            errors.insert("sessions_panicked", panicked);
+        }
+        if let Some((stats, unsent)) = dht {
+            let dials = self.network.failed_dials.load(Ordering::Relaxed);
+            errors.insert("peer_dials_failed", dials);
+            errors.insert("dht_timeouts", stats.timeouts);
+            errors.insert("dht_packets_dropped", stats.dropped);
+            errors.insert("dht_packets_forged", stats.forged);
+            errors.insert("dht_packets_unsent", *unsent);
+        }
+        errors
+    }
+}
