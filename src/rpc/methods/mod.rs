@@ -4,6 +4,7 @@
 //! method: a row, and what it calls in [`NodeView`]. Types are written as in
 //! [`types`].
 
+mod members;
 mod node;
 pub(super) mod params;
 pub(super) mod types;
@@ -44,7 +45,7 @@ pub(super) enum Run {
 }
 
 /// All methods, a subject each.
-pub(super) const TABLES: &[&[Method]] = &[node::METHODS];
+pub(super) const TABLES: &[&[Method]] = &[node::METHODS, members::METHODS];
 
 /// All methods in the order of the tables.
 pub(super) fn all() -> impl Iterator<Item = &'static Method> {

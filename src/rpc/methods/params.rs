@@ -1,10 +1,14 @@
-//! The parameters of a call, once they were checked against the method's row.
+//! The parameters of a call, checked against the row of its method.
 
-use serde_json::Value;
+use super::types::{self, Field};
+use super::Method;
+use crate::rpc::fault::RpcFault;
+use crate::rpc::limits::MAX_PARAMS;
+use serde_json::{json, Value};
 
 /// Parameters in the order of the method's row; what was left out or `null` is `None`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Params(pub(super) Vec<Option<Value>>);
+pub struct Params(Vec<Option<Value>>);
 
 impl Params {
     /// The parameter at that place.
@@ -28,4 +32,83 @@ impl Params {
         let values = self.0.iter().take(given);
         Value::Array(values.map(|v| v.clone().unwrap_or(Value::Null)).collect())
     }
+}
+
+/// Reads the text of a list or an object. `used` counts the bytes of which values are made, for
+/// all calls of a POST: a value takes many times its text. Its depth is bounded by serde_json.
+pub(in crate::rpc) fn read(
+    method: &Method,
+    text: Option<&str>,
+    used: &mut usize,
+) -> Result<Params, RpcFault> {
+    let name = method.name;
+    let text = text.unwrap_or("[]");
+    if method.params.is_empty() {
+        let inner = text.get(1..text.len().saturating_sub(1));
+        return if inner.is_some_and(|inner| inner.trim_ascii().is_empty()) {
+            Ok(Params::default())
+        } else {
+            Err(RpcFault::params(format!("{name} takes no parameters")))
+        };
+    }
+    *used += text.len();
+    if *used > MAX_PARAMS {
+        return Err(RpcFault::params(format!(
+            "the parameters of all calls are longer than {MAX_PARAMS} bytes; split the batch"
+        )));
+    }
+    let fields = types::fields(method.params).unwrap_or_default();
+    let names = || {
+        let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
+        names.join(", ")
+    };
+    let value = serde_json::from_str(text).map_err(|error| {
+        RpcFault::params(format!("the parameters of {name} cannot be read: {error}"))
+    })?;
+    let mut given: Vec<Option<Value>> = match value {
+        Value::Array(list) if list.len() > fields.len() => {
+            let text = format!(
+                "{name} takes at most {} parameters: {}",
+                fields.len(),
+                names()
+            );
+            return Err(RpcFault::params(text));
+        }
+        Value::Array(list) => list.into_iter().map(Some).collect(),
+        Value::Object(mut map) => {
+            let take = |field: &Field<'_>| map.remove(field.name);
+            let given = fields.iter().map(take).collect();
+            if let Some(other) = map.keys().next() {
+                let other: String = other.chars().take(40).collect();
+                let text = format!("{name} has no parameter {other:?}; it has {}", names());
+                return Err(RpcFault::params(text));
+            }
+            given
+        }
+        _ => Vec::new(),
+    };
+    given.resize(fields.len(), None);
+    for (field, value) in fields.iter().zip(&mut given) {
+        let fits = match value {
+            None | Some(Value::Null) => {
+                *value = None;
+                field.optional
+            }
+            Some(value) => field.kind.takes(value),
+        };
+        if !fits {
+            let problem = if value.is_some() {
+                "is not"
+            } else {
+                "is missing; it must be"
+            };
+            let allowed = field.kind.words();
+            let text = format!("the parameter {} of {name} {problem} {allowed}", field.name);
+            return Err(RpcFault {
+                data: Some(json!({ "parameter": field.name, "allowed": allowed })),
+                ..RpcFault::params(text)
+            });
+        }
+    }
+    Ok(Params(given))
 }

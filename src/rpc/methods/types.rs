@@ -115,7 +115,11 @@ impl<'a> Reader<'a> {
         }
         if self.eat("{") {
             let kind = if self.eat("*") {
-                let inner = if self.eat(":") { self.kind()? } else { return None };
+                let inner = if self.eat(":") {
+                    self.kind()?
+                } else {
+                    return None;
+                };
                 Type::Map(Box::new(inner))
             } else {
                 Type::Object(self.fields()?)
@@ -140,7 +144,11 @@ impl<'a> Reader<'a> {
             }
             let name = self.word()?;
             let optional = self.eat("?");
-            let kind = if self.eat(":") { self.kind()? } else { return None };
+            let kind = if self.eat(":") {
+                self.kind()?
+            } else {
+                return None;
+            };
             // A remark belongs to the field before it on the same line.
             let line = self.0.trim_start_matches(' ');
             let doc = match line.strip_prefix("--") {
@@ -310,11 +318,19 @@ mod tests {
 
     #[test]
     fn a_type_is_read_as_it_is_written() {
-        let kind = parse("{ a: integer? -- how many, by count\n b?: [\"x\" | \"y\"], c: {*: any} }").unwrap();
+        let kind =
+            parse("{ a: integer? -- how many, by count\n b?: [\"x\" | \"y\"], c: {*: any} }")
+                .unwrap();
         let schema = kind.schema(true);
         assert_eq!(schema["required"], json!(["a", "c"]));
-        assert_eq!(schema["properties"]["a"]["description"], "how many, by count");
-        assert_eq!(schema["properties"]["b"]["items"]["anyOf"][1], json!({"const": "y"}));
+        assert_eq!(
+            schema["properties"]["a"]["description"],
+            "how many, by count"
+        );
+        assert_eq!(
+            schema["properties"]["b"]["items"]["anyOf"][1],
+            json!({"const": "y"})
+        );
         assert!(kind.takes(&json!({"a": null, "b": ["y", "x"], "c": {"k": [1]}})));
         for wrong in [
             json!({"a": null}),
@@ -329,7 +345,15 @@ mod tests {
 
     #[test]
     fn what_is_no_type_is_noticed() {
-        for text in ["", "{a integer}", "[string", "{a: }", "{*: string", "string string", "\"x"] {
+        for text in [
+            "",
+            "{a integer}",
+            "[string",
+            "{a: }",
+            "{*: string",
+            "string string",
+            "\"x",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }
