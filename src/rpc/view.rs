@@ -3,12 +3,17 @@
 //! The field names are a contract with scripts and dashboards: every field is
 //! always there, `null` where the node does not know.
 
+use super::device::DeviceInfo;
+use super::events::Hub;
 use super::fault::{Asked, RpcFault};
 use super::members::{FleetStatus, SessionInfo};
 use super::methods::Params;
 use super::network::{NetworkStats, PeerInfo};
+use super::rewards::{RewardStatus, TicketList};
 use super::settings::{Changed, SettingInfo};
+use super::status::Status;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// The node as the HTTP service sees it. Called on the executor, so it must
 /// answer from memory: no disk, no network, no long locks.
@@ -44,6 +49,18 @@ pub trait NodeView: Send + Sync {
         let _ = params;
         let text = format!("{method} is not answered by this node");
         Box::pin(std::future::ready(Err(RpcFault::unavailable(text))))
+    }
+    /// Where the node tells what happens.
+    fn events(&self) -> Arc<Hub>;
+    /// The device and what the node takes of it.
+    fn device(&self) -> DeviceInfo;
+    /// What `reward_status` returns.
+    fn rewards(&self) -> RewardStatus;
+    /// What `ticket_list` returns.
+    fn tickets(&self) -> TicketList;
+    /// What `node_status` returns: all of it.
+    fn status(&self) -> Status {
+        Status::of(self)
     }
 }
 
@@ -95,8 +112,29 @@ pub enum HealthState {
 pub struct Health {
     /// The worst of the reasons' states, `ok` without any.
     pub status: HealthState,
+    /// The node's parts, always all five and in this order: process, network,
+    /// storage, performance, integration.
+    pub layers: Vec<HealthLayer>,
     /// What is wrong, and what to do.
     pub reasons: Vec<HealthReason>,
+}
+
+/// A part of the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HealthLayer {
+    /// Its name: `process`, `network`, `storage`, `performance` or `integration`.
+    pub layer: &'static str,
+    /// The worst of its reasons' states.
+    pub state: HealthState,
+    /// Since when it is in that state, in seconds since 1970; `None` while the
+    /// clock is not trusted.
+    pub since: Option<u64>,
+    /// How long it is in that state, in seconds, by a clock that nobody sets.
+    pub seconds: u64,
+    /// The worst thing that is wrong with it.
+    pub reason: Option<String>,
+    /// What to do about that.
+    pub remedy: Option<String>,
 }
 
 impl Health {
@@ -105,6 +143,7 @@ impl Health {
     pub fn ok() -> Health {
         Health {
             status: HealthState::Ok,
+            layers: Vec::new(),
             reasons: Vec::new(),
         }
     }
@@ -207,6 +246,18 @@ pub(super) mod fake {
         fn sign_reply(&self, _: &[u8; 32]) -> (String, [u8; 65]) {
             ("0x00".to_owned(), [0; 65])
         }
+        fn events(&self) -> Arc<Hub> {
+            crate::rpc::events::testing::hub()
+        }
+        fn device(&self) -> DeviceInfo {
+            DeviceInfo::default()
+        }
+        fn rewards(&self) -> RewardStatus {
+            RewardStatus::default()
+        }
+        fn tickets(&self) -> TicketList {
+            TicketList::default()
+        }
     }
 
     /// A node with a defect.
@@ -245,6 +296,18 @@ pub(super) mod fake {
         }
         fn sign_reply(&self, _: &[u8; 32]) -> (String, [u8; 65]) {
             ("0x00".to_owned(), [0; 65])
+        }
+        fn events(&self) -> Arc<Hub> {
+            crate::rpc::events::testing::hub()
+        }
+        fn device(&self) -> DeviceInfo {
+            DeviceInfo::default()
+        }
+        fn rewards(&self) -> RewardStatus {
+            RewardStatus::default()
+        }
+        fn tickets(&self) -> TicketList {
+            TicketList::default()
         }
     }
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use async_io::Async;
 use chr_node::liveness::Beat;
+use chr_node::platform::clock::BootClock;
+use chr_node::rpc::events::Hub;
 use chr_node::rpc::{
     Changed, Door, DoorOptions, FleetStatus, Health, HealthReason, HealthState, Limits,
     NetworkStats, NodeInfo, NodeView, PeerInfo, SessionInfo, SettingInfo, TokenState,
@@ -24,6 +26,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct FakeNode {
     pub state: Mutex<HealthState>,
     pub info_calls: AtomicUsize,
+    pub hub: Arc<Hub>,
 }
 
 impl NodeView for FakeNode {
@@ -68,6 +71,18 @@ impl NodeView for FakeNode {
         Vec::new()
     }
 
+    fn device(&self) -> chr_node::rpc::DeviceInfo {
+        chr_node::rpc::DeviceInfo::default()
+    }
+
+    fn rewards(&self) -> chr_node::rpc::RewardStatus {
+        chr_node::rpc::RewardStatus::default()
+    }
+
+    fn tickets(&self) -> chr_node::rpc::TicketList {
+        chr_node::rpc::TicketList::default()
+    }
+
     fn network(&self) -> NetworkStats {
         NetworkStats::default()
     }
@@ -95,6 +110,10 @@ impl NodeView for FakeNode {
     fn sign_reply(&self, _: &[u8; 32]) -> (String, [u8; 65]) {
         (format!("0x{}", "ab".repeat(20)), [0; 65])
     }
+
+    fn events(&self) -> Arc<Hub> {
+        self.hub.clone()
+    }
 }
 
 /// A running service; stopped when dropped.
@@ -116,6 +135,7 @@ impl Service {
         let node = Arc::new(FakeNode {
             state: Mutex::new(HealthState::Ok),
             info_calls: AtomicUsize::new(0),
+            hub: Arc::new(Hub::new(Arc::new(BootClock::new()))),
         });
         let folder = tempfile::tempdir().unwrap();
         let executor = Arc::new(Executor::new());

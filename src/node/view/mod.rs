@@ -2,17 +2,21 @@
 //! a [`House`] knows of it, all from memory.
 
 mod config;
+mod device;
 mod health;
 mod info;
 mod members;
 mod network;
+mod rewards;
 
 use super::house::House;
+use crate::rpc::events::Hub;
 use crate::rpc::{
-    Changed, FleetStatus, Health, NetworkStats, NodeInfo, NodeView, PeerInfo, SessionInfo,
-    SettingInfo,
+    Changed, DeviceInfo, FleetStatus, Health, NetworkStats, NodeInfo, NodeView, PeerInfo,
+    RewardStatus, SessionInfo, SettingInfo, TicketList,
 };
 use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 impl NodeView for House {
     fn info(&self) -> NodeInfo {
@@ -59,5 +63,20 @@ impl NodeView for House {
 
     fn sign_reply(&self, digest: &[u8; 32]) -> (String, [u8; 65]) {
         (self.node.to_string(), self.sign(digest).0)
+    }
+
+    fn events(&self) -> Arc<Hub> {
+        self.hub.clone()
+    }
+    fn device(&self) -> DeviceInfo {
+        self.surroundings()
+    }
+
+    fn rewards(&self) -> RewardStatus {
+        self.earnings()
+    }
+
+    fn tickets(&self) -> TicketList {
+        self.held_tickets()
     }
 }
