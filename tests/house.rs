@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The table of docs/architecture.md; `time`, `liveness` and `task` are free for all, `cli` and the
+/// The table of docs/architecture.md; `time`, `liveness`, `task`, `sorted` and `meter` are free for all, `cli` and the
 /// program may use everything.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("identity", &[]),
@@ -21,6 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("liveness", &[]),
     ("task", &[]),
     ("sorted", &[]),
+    ("meter", &[]),
     ("wire", &["identity"]),
     ("tls", &["identity"]),
     ("config", &["platform"]),
@@ -119,7 +120,7 @@ fn a_room_does_not_reach_into_one_that_it_must_not_know() {
                 let known = rules.contains_key(used.as_str()) || used == "cli";
                 if known
                     && used != room
-                    && !["time", "liveness", "task", "sorted"].contains(&used.as_str())
+                    && !["time", "liveness", "task", "sorted", "meter"].contains(&used.as_str())
                     && !allowed.contains(&used.as_str())
                 {
                     wrong.push(format!("{name} uses {used}"));
