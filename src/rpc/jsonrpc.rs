@@ -380,6 +380,9 @@ mod tests {
             fn peers(&self) -> Vec<PeerInfo> {
                 vec![Fake.peers().remove(0); 1000]
             }
+            fn device(&self) -> crate::rpc::DeviceInfo {
+                Fake.device()
+            }
             fn network(&self) -> NetworkStats {
                 Fake.network()
             }
