@@ -64,6 +64,10 @@ impl NodeView for FakeNode {
         *self.state.lock().unwrap() != HealthState::Failing
     }
 
+    fn device(&self) -> chr_node::rpc::DeviceInfo {
+        chr_node::rpc::DeviceInfo::default()
+    }
+
     fn peers(&self) -> Vec<PeerInfo> {
         Vec::new()
     }
