@@ -164,7 +164,10 @@ mod tests {
         assert!(!layers.look(Vec::new(), second(10)));
         assert!(layers.look(disk(HealthState::Degraded), second(11)));
         let seen = storage(&layers);
-        assert_eq!((seen.state, seen.since), (HealthState::Degraded, second(11)));
+        assert_eq!(
+            (seen.state, seen.since),
+            (HealthState::Degraded, second(11))
+        );
         assert_eq!(seen.worst().unwrap().remedy, "free some space");
         // The others are as they were, since the start.
         let ok = layers.iter().filter(|(_, s)| s.since == second(1)).count();
@@ -193,7 +196,10 @@ mod tests {
         assert!(layers.look(disk(HealthState::Failing), second(3)));
         assert_eq!(storage(&layers).since, second(3));
         assert!(!layers.look(disk(HealthState::Degraded), second(4)));
-        assert_eq!(storage(&layers).worst().unwrap().state, HealthState::Failing);
+        assert_eq!(
+            storage(&layers).worst().unwrap().state,
+            HealthState::Failing
+        );
         assert!(layers.look(disk(HealthState::Degraded), second(9)));
         let seen = storage(&layers);
         assert_eq!(seen.worst().unwrap().reason, "the disk is Degraded");

@@ -32,6 +32,6 @@ impl NodeView for House {
     }
 
     fn device(&self) -> DeviceInfo {
-        self.surroundings()
+        self.describe_device()
     }
 }
