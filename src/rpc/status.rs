@@ -7,6 +7,7 @@
 
 use super::device::DeviceInfo;
 use super::network::{NetworkStats, PeerInfo};
+use super::rewards::{RewardStatus, TicketList};
 use super::view::{Health, NodeInfo, NodeView};
 use serde::Serialize;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,6 +28,10 @@ pub struct Status {
     pub network: NetworkStats,
     /// The device.
     pub device: DeviceInfo,
+    /// `reward_status`.
+    pub rewards: RewardStatus,
+    /// `ticket_list`.
+    pub tickets: TicketList,
     /// The first of `peer_list`: connected ones first.
     pub peers: Vec<PeerInfo>,
 }
@@ -47,6 +52,8 @@ impl Status {
             health,
             network: view.network(),
             device: view.device(),
+            rewards: view.rewards(),
+            tickets: view.tickets(),
             peers,
         }
     }

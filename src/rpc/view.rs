@@ -4,9 +4,12 @@
 //! always there, `null` where the node does not know.
 
 use super::device::DeviceInfo;
+use super::events::Hub;
 use super::network::{NetworkStats, PeerInfo};
+use super::rewards::{RewardStatus, TicketList};
 use super::status::Status;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// The node as the HTTP service sees it. Called on the executor, so it must
 /// answer from memory: no disk, no network, no long locks.
@@ -21,8 +24,14 @@ pub trait NodeView: Send + Sync {
     fn peers(&self) -> Vec<PeerInfo>;
     /// What `network_stats` returns.
     fn network(&self) -> NetworkStats;
+    /// Where the node tells what happens.
+    fn events(&self) -> Arc<Hub>;
     /// The device and what the node takes of it.
     fn device(&self) -> DeviceInfo;
+    /// What `reward_status` returns.
+    fn rewards(&self) -> RewardStatus;
+    /// What `ticket_list` returns.
+    fn tickets(&self) -> TicketList;
     /// What `node_status` returns: all of it.
     fn status(&self) -> Status {
         Status::of(self)
@@ -136,7 +145,11 @@ pub struct HealthReason {
 #[cfg(test)]
 pub(super) mod fake {
     #![allow(clippy::panic)]
-    use super::{DeviceInfo, Health, HealthState, NetworkStats, NodeInfo, NodeView, PeerInfo};
+    use super::{
+        DeviceInfo, Health, HealthState, Hub, NetworkStats, NodeInfo, NodeView, PeerInfo,
+        RewardStatus, TicketList,
+    };
+    use std::sync::Arc;
 
     /// A node that knows as little as a node can.
     pub struct Fake;
@@ -183,8 +196,17 @@ pub(super) mod fake {
         fn network(&self) -> NetworkStats {
             NetworkStats::default()
         }
+        fn events(&self) -> Arc<Hub> {
+            crate::rpc::events::testing::hub()
+        }
         fn device(&self) -> DeviceInfo {
             DeviceInfo::default()
+        }
+        fn rewards(&self) -> RewardStatus {
+            RewardStatus::default()
+        }
+        fn tickets(&self) -> TicketList {
+            TicketList::default()
         }
     }
 
@@ -207,8 +229,17 @@ pub(super) mod fake {
         fn network(&self) -> NetworkStats {
             NetworkStats::default()
         }
+        fn events(&self) -> Arc<Hub> {
+            crate::rpc::events::testing::hub()
+        }
         fn device(&self) -> DeviceInfo {
             DeviceInfo::default()
+        }
+        fn rewards(&self) -> RewardStatus {
+            RewardStatus::default()
+        }
+        fn tickets(&self) -> TicketList {
+            TicketList::default()
         }
     }
 }

@@ -5,10 +5,15 @@ mod device;
 mod health;
 mod info;
 mod network;
+mod rewards;
 
 use super::house::House;
-use crate::rpc::{DeviceInfo, Health, NetworkStats, NodeInfo, NodeView, PeerInfo};
+use crate::rpc::events::Hub;
+use crate::rpc::{
+    DeviceInfo, Health, NetworkStats, NodeInfo, NodeView, PeerInfo, RewardStatus, TicketList,
+};
 use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 impl NodeView for House {
     fn info(&self) -> NodeInfo {
@@ -31,7 +36,18 @@ impl NodeView for House {
         self.traffic()
     }
 
+    fn events(&self) -> Arc<Hub> {
+        self.hub.clone()
+    }
     fn device(&self) -> DeviceInfo {
         self.describe_device()
+    }
+
+    fn rewards(&self) -> RewardStatus {
+        self.earnings()
+    }
+
+    fn tickets(&self) -> TicketList {
+        self.held_tickets()
     }
 }

@@ -61,6 +61,16 @@ impl House {
         }
     }
 
+    /// Round trips to those who are connected, as far as they were measured.
+    pub(super) fn round_trips(&self) -> Vec<Duration> {
+        let links = self.network.links.get().map(|links| links.list());
+        let theirs = links.iter().flatten().filter_map(|link| link.rtt);
+        let ours = self.board.links();
+        let ours = ours.iter().map(|link| link.rtt());
+        let measured = |rtt: &Duration| *rtt > Duration::ZERO;
+        theirs.chain(ours.filter(measured)).collect()
+    }
+
     /// What went wrong since the start, by category.
     fn errors(&self, dht: Option<&(Stats, u64)>) -> Map<&'static str, u64> {
         let mut errors = Map::new();

@@ -3,6 +3,7 @@
 use super::Findings;
 use crate::node::house::House;
 use crate::node::watch::Notes;
+use crate::sorted;
 use crate::time::Moment;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -54,9 +55,9 @@ impl House {
         }
         let mut trips = self.round_trips();
         if trips.len() >= ROUND_TRIPS {
-            let middle = trips.len() / 2;
-            let (_, median, _) = trips.select_nth_unstable(middle);
-            if *median >= ROUND_TRIP {
+            sorted::sort(&mut trips);
+            let median = trips.get(trips.len() / 2).copied().unwrap_or_default();
+            if median >= ROUND_TRIP {
                 found.degraded(
                     format!(
                         "half of those who are connected take {} ms to answer",
