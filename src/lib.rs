@@ -28,6 +28,7 @@
 //! | [`task`] | tasks, all of one shape |
 //! | [`tokens`] | amounts of tokens, exact to 18 decimals |
 //! | [`sorted`] | lists in order: one sort for all types, small maps |
+//! | [`meter`] | counters and histograms of durations |
 //! | [`liveness`] | how a loop proves that it still turns |
 //!
 //! Which room may use which is a rule (docs/architecture.md); `tests/house.rs` checks it.
@@ -38,6 +39,7 @@ pub mod dht;
 pub mod edge;
 pub mod identity;
 pub mod liveness;
+pub mod meter;
 pub mod node;
 pub mod peer;
 pub mod platform;

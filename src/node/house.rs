@@ -10,6 +10,8 @@ use super::rates::Rates;
 use super::runfile::RunFile;
 use super::statistics::Statistics;
 use super::supervisor::Record;
+use super::surroundings::Surroundings;
+use super::watch::Watch;
 use super::{IdentityChoice, NodePlan};
 use crate::config::Settings;
 use crate::edge::server::{Announce, Server, Terms};
@@ -205,6 +207,10 @@ pub struct House {
     pub run_file: Mutex<Option<RunFile>>,
     /// The supervisor's failures.
     pub record: OnceLock<Arc<Mutex<Record>>>,
+    /// What health remembers.
+    pub watch: Watch,
+    /// The device.
+    pub surroundings: Surroundings,
 }
 
 /// What is wrong with the store while the node goes on.
@@ -273,6 +279,8 @@ impl House {
             rates: Mutex::default(),
             run_file: Mutex::new(None),
             record: OnceLock::new(),
+            watch: Watch::new(started),
+            surroundings: Surroundings::new(Path::new("/")),
         })
     }
 
@@ -358,6 +366,16 @@ impl House {
             idle_after: LINK_IDLE,
             send_buffer: settings.performance.send_buffer,
         }
+    }
+
+    /// Memory that the node may use, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// Open files that the process may have.
+    pub fn descriptors(&self) -> u64 {
+        self.descriptors
     }
 
     /// Memory for records that are kept for others: of a small device's little.

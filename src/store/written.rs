@@ -2,7 +2,12 @@
 
 use super::batch::Batch;
 use super::StoreError;
+use crate::meter::Durations;
 use std::time::{Duration, Instant};
+
+/// A commit takes some ten milliseconds, on a good SD card a hundred. One that takes
+/// this long makes devices wait for the receipt of their tickets.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// What the writer has done since the store was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +28,10 @@ pub struct Written {
     /// When the transaction began that is under way; None if none is. A disk that
     /// hangs shows here alone.
     pub begun: Option<Instant>,
+    /// How long transactions took that were committed.
+    pub took: Durations,
+    /// Transactions in a row, up to the latest, that took longer than a second each.
+    pub slow: u32,
 }
 
 impl Written {
@@ -39,6 +48,13 @@ impl Written {
 
     /// One transaction with these is on the disk.
     pub(super) fn committed(&mut self, batches: &[Batch]) {
+        let took = self.waiting();
+        self.took.took(took);
+        self.slow = if took >= SLOW {
+            self.slow.saturating_add(1)
+        } else {
+            0
+        };
         self.begun = None;
         self.commits = self.commits.saturating_add(1);
         for batch in batches {

@@ -69,7 +69,7 @@ impl NodeView for House {
         self.hub.clone()
     }
     fn device(&self) -> DeviceInfo {
-        self.surroundings()
+        self.describe_device()
     }
 
     fn rewards(&self) -> RewardStatus {

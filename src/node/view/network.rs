@@ -28,10 +28,6 @@ impl House {
         let peers = links.as_ref().map(|links| links.len() as u64);
         let rate = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
         let rate = rate.latest();
-        let theirs = links.iter().flatten().filter_map(|link| link.rtt);
-        let ours = self.board.links();
-        let measured = |rtt: &Duration| *rtt > Duration::ZERO;
-        let ours = ours.iter().map(|link| link.rtt()).filter(measured);
         let micros = |rtt: Duration| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
         let dht = self
             .network
@@ -47,7 +43,7 @@ impl House {
             bandwidth_out: rate.map(|rate| rate.bytes_out),
             bytes_in: self.board.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.board.bytes_out.load(Ordering::Relaxed),
-            latency_ms: Latency::of(theirs.chain(ours).map(micros).collect()),
+            latency_ms: Latency::of(self.round_trips().into_iter().map(micros).collect()),
             errors: self.errors(dht.as_ref()),
             memory_bytes: memory::resident(),
             cpu_percent: rate.map(|rate| rate.cpu),
@@ -63,6 +59,16 @@ impl House {
             }),
             history: None,
         }
+    }
+
+    /// Round trips to those who are connected, as far as they were measured.
+    pub(super) fn round_trips(&self) -> Vec<Duration> {
+        let links = self.network.links.get().map(|links| links.list());
+        let theirs = links.iter().flatten().filter_map(|link| link.rtt);
+        let ours = self.board.links();
+        let ours = ours.iter().map(|link| link.rtt());
+        let measured = |rtt: &Duration| *rtt > Duration::ZERO;
+        theirs.chain(ours.filter(measured)).collect()
     }
 
     /// What went wrong since the start, by category.
