@@ -11,7 +11,7 @@
 //! | `t` | seconds since 1970 | `22 Nov 21:14 UTC` |
 //! | `p` | a share of one | `97.3 %` |
 //! | `c`, `m`, `k` | percent, milliseconds, degrees Celsius | `12.5 %`, `8 ms`, `51.2 °C` |
-//! | `s`, `w` | a state | its class, its word |
+//! | `s`, `w`, `v` | a state | its class, its word, its sentence |
 //! | `tok` | tokens, a decimal text | `1.25 CHR` |
 //! | `e` | what an event tells | its members |
 //! | `i`, `il`, `o`, `ol`, `top`, `sum` | a history | paths and words of the chart |
@@ -28,8 +28,14 @@ const MONTHS: [&str; 12] = [
 
 /// A value in a form; `now` is the time of the values, in seconds since 1970.
 pub(super) fn text(value: &Value, form: &str, now: f64) -> String {
-    if matches!(form, "s" | "w") {
-        return state(value.as_str().unwrap_or_default(), form == "w").to_owned();
+    if matches!(form, "s" | "w" | "v") {
+        let [class, word, sentence] = state(value.as_str().unwrap_or_default());
+        return match form {
+            "s" => class,
+            "w" => word,
+            _ => sentence,
+        }
+        .to_owned();
     }
     match value {
         Value::Object(fields) if form == "e" => return told(fields, now),
@@ -43,6 +49,7 @@ pub(super) fn text(value: &Value, form: &str, now: f64) -> String {
         Value::Null => UNKNOWN.to_owned(),
         Value::Bool(yes) => (if *yes { "yes" } else { "no" }).to_owned(),
         Value::String(text) if text.is_empty() => UNKNOWN.to_owned(),
+        Value::String(text) if form == "u" => text.replace('_', " "),
         Value::String(text) if form == "tok" => text.clone() + " CHR",
         Value::String(text) => text.clone(),
         Value::Array(items) if items.is_empty() => UNKNOWN.to_owned(),
@@ -63,7 +70,7 @@ fn of_number(number: f64, form: &str, now: f64) -> String {
         "f" => "for ".to_owned() + &duration(number),
         "a" => match now - number {
             past if past < 1.0 => "now".to_owned(),
-            past => duration(past) + " ago",
+            past => age(past) + " ago",
         },
         "t" => date(number),
         "p" => fixed(number * 100.0, 1) + " %",
@@ -143,6 +150,13 @@ fn duration(seconds: f64) -> String {
     }
 }
 
+/// The largest unit alone: what lies back is not watched by the second.
+fn age(seconds: f64) -> String {
+    let text = duration(seconds);
+    let mut words = text.split(' ');
+    [words.next(), words.next()].map(Option::unwrap_or_default).join(" ")
+}
+
 /// Day and time by UTC: Howard Hinnant's `civil_from_days`, from 1970 on.
 fn date(unix: f64) -> String {
     let unix = unix.max(0.0).floor() as u64;
@@ -159,17 +173,16 @@ fn date(unix: f64) -> String {
     format!("{day} {month} {hour:02}:{minute:02} UTC")
 }
 
-/// Its class in the style sheet, or its word. A state that this page does not know shows as unknown.
-fn state(state: &str, word: bool) -> &'static str {
-    let (class, said) = match state {
-        "ok" => ("ok", "Well"),
-        "degraded" => ("degraded", "Degraded"),
-        "failing" => ("failing", "Failing"),
-        _ => ("unknown", "Unknown"),
-    };
-    if word {
-        said
-    } else {
-        class
+/// Its class in the style sheet, its word, its sentence. A state that this page does not know shows as unknown.
+fn state(state: &str) -> [&'static str; 3] {
+    match state {
+        "ok" => ["ok", "Well", "Every part of the node does its work."],
+        "degraded" => [
+            "degraded",
+            "Degraded",
+            "It relays, but not everything works.",
+        ],
+        "failing" => ["failing", "Failing", "It does not do its job now."],
+        _ => ["unknown", "Unknown", ""],
     }
 }

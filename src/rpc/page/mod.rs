@@ -74,7 +74,6 @@ fn besides(status: &Value, now: f64, sees_all: bool) -> Value {
         "name": name,
         "title": title,
         "time": now,
-        "reason": at(status, "health.reasons.0.reason"),
         "carried": carried("network.bytes_in") + carried("network.bytes_out"),
         "publish": format!("chr-node publish 8080:public --node {node}"),
         "forward": format!("chr-node forward 127.0.0.1:8080 0xDEVICE:8080 --node {node}"),

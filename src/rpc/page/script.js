@@ -31,22 +31,28 @@ const numbers = {
   n: grouped, b: bytes, d: lasting, t: date,
   r: n => bytes(n) + '/s',
   f: n => 'for ' + lasting(n),
-  a: n => now - n < 1 ? 'now' : lasting(now - n) + ' ago',
+  a: n => now - n < 1 ? 'now' : lasting(now - n).split(' ', 2).join(' ') + ' ago',
   p: n => fixed(n * 100, 1) + ' %',
   c: n => fixed(n, 1) + ' %',
   m: n => grouped(n) + ' ms',
   k: n => fixed(n, 1) + ' °C',
 };
 const words = { ok: 'Well', degraded: 'Degraded', failing: 'Failing' };
+const sentences = {
+  ok: 'Every part of the node does its work.',
+  degraded: 'It relays, but not everything works.',
+  failing: 'It does not do its job now.',
+};
 const form = (v, f) => {
   if (f === 's') return words[v] ? v : 'unknown';
   if (f === 'w') return words[v] || 'Unknown';
+  if (f === 'v') return sentences[v] || '';
   if (v === null || v === '' || (Array.isArray(v) && !v.length)) return '–';
   if (Array.isArray(v)) return v.map(v => form(v, f)).join(', ');
   if (typeof v === 'object') return f === 'e' ? told(v) : chart(v)[f] ?? '';
   if (typeof v === 'number') return numbers[f] ? numbers[f](v) : fixed(v, Number.isInteger(v) ? 0 : 2);
   if (typeof v === 'boolean') return v ? 'yes' : 'no';
-  return f === 'tok' ? v + ' CHR' : v;
+  return f === 'u' ? v.replace(/_/g, ' ') : f === 'tok' ? v + ' CHR' : v;
 };
 const told = data => Object.entries(data).map(([name, v]) =>
   name.replace(/_/g, ' ') + ' ' + form(v, /bytes/.test(name) ? 'b' : '')).join(', ');
@@ -82,7 +88,7 @@ const chart = h => {
 const put = (el, text) => { if (el.textContent !== text) el.textContent = text; };
 const set = (el, name, v) => { if (el.getAttribute(name) !== v) el.setAttribute(name, v); };
 const value = (o, what) => { const [path, f = ''] = what.split(':'); return form(at(o, path), f); };
-const bound = '[data-t],[data-if],[data-at-class],[data-at-value],[data-at-max]';
+const bound = '[data-t],[data-if],[data-at-class],[data-at-value]';
 const fill = (els, o) => {
   for (const el of els) for (const [name, what] of Object.entries(el.dataset)) {
     if (name === 't') put(el, value(o, what));
@@ -114,7 +120,7 @@ const page = s => {
   const node = `${id}@${host.includes(':') && host[0] !== '[' ? `[${host}]` : host}:${port ?? 'PORT'}`;
   return {
     name, title: state === 'ok' ? name : words[state] + ': ' + name, time: now,
-    reason: s.health.reasons[0]?.reason ?? null, carried: s.network.bytes_in + s.network.bytes_out,
+    carried: s.network.bytes_in + s.network.bytes_out,
     publish: 'chr-node publish 8080:public --node ' + node,
     forward: 'chr-node forward 127.0.0.1:8080 0xDEVICE:8080 --node ' + node,
   };
@@ -218,12 +224,13 @@ const look = () => {
   const t = performance.now();
   if (t - heard > SILENCE) {
     live = false;
-    const when = until ? 'since ' + until.toLocaleTimeString() : 'before it began';
+    const when = until ? until.toLocaleTimeString() : 'the moment when it was loaded';
     one('pulse').className = 'failing';
     put(one('live'), 'connection lost');
-    put(one('verdict'), 'No connection');
     one('mark').className = 'unknown';
-    put(one('lost-since'), `What you see is from ${until ? until.toLocaleTimeString() : 'when the page was loaded'}. Trying again.`);
+    put(one('verdict'), 'No connection');
+    put(one('why'), until ? `The node has not been heard since ${when}.` : 'No news has come from the node.');
+    put(one('lost-since'), `This page is as of ${when}. Trying again.`);
     one('lost').hidden = false;
     document.documentElement.classList.add('lost');
     document.title = 'No connection: ' + one('name').textContent;
