@@ -383,6 +383,12 @@ mod tests {
             fn network(&self) -> NetworkStats {
                 Fake.network()
             }
+            fn store(&self) -> crate::rpc::StoreInfo {
+                Fake.store()
+            }
+            fn history(&self, span: crate::rpc::HistorySpan) -> crate::rpc::HistoryReply {
+                Fake.history(span)
+            }
         }
         let call = r#"{"jsonrpc":"2.0","method":"peer_list","id":1}"#;
         let body = format!("[{}]", vec![call; 100].join(","));

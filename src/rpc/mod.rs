@@ -28,7 +28,7 @@
 //! | `scan.rs`, `head.rs`, `host.rs` | the request head: where it ends, what it asks, without I/O |
 //! | `reply.rs` | refusals and answers as bytes |
 //! | `jsonrpc.rs`, `call.rs` | JSON-RPC 2.0, without I/O |
-//! | `answer.rs`, `view.rs`, `network.rs` | what is asked of the node, and how it is told |
+//! | `answer.rs`, `view.rs`, `network.rs`, `history.rs`, `stored.rs` | what is asked of the node, and how it is told |
 //! | `dispatch.rs` | the way to the worker: seats, replacement, the reason when there is none |
 //! | `worker.rs`, `link.rs`, `folder.rs` | tiny_http's thread, the connections to it, the folder of its socket |
 //! | `limits.rs` | every bound, with its reason |
@@ -41,6 +41,7 @@ mod door;
 mod error;
 mod folder;
 mod head;
+mod history;
 mod host;
 mod jsonrpc;
 mod limits;
@@ -49,12 +50,15 @@ mod network;
 mod reply;
 mod scan;
 mod slots;
+mod stored;
 mod view;
 mod worker;
 
 pub use door::{Door, DoorOptions};
 pub use error::RpcError;
 pub use folder::runtime_dirs;
+pub use history::{History, HistoryReply, HistorySpan, Series};
 pub use limits::Limits;
 pub use network::{DhtStats, Latency, NetworkStats, PeerInfo};
+pub use stored::{StoreInfo, TableInfo};
 pub use view::{Health, HealthReason, HealthState, NodeInfo, NodeView};

@@ -3,7 +3,9 @@
 //! The field names are a contract with scripts and dashboards: every field is
 //! always there, `null` where the node does not know.
 
+use super::history::{HistoryReply, HistorySpan};
 use super::network::{NetworkStats, PeerInfo};
+use super::stored::StoreInfo;
 use serde::Serialize;
 
 /// The node as the HTTP service sees it. Called on the executor, so it must
@@ -19,6 +21,10 @@ pub trait NodeView: Send + Sync {
     fn peers(&self) -> Vec<PeerInfo>;
     /// What `network_stats` returns.
     fn network(&self) -> NetworkStats;
+    /// How the store is doing.
+    fn store(&self) -> StoreInfo;
+    /// What `stats_history` returns; it may have to be read from the disk.
+    fn history(&self, span: HistorySpan) -> HistoryReply;
 }
 
 /// The result of `chr_node_info`. `None` is written as `null`: not known.
@@ -107,6 +113,8 @@ pub struct HealthReason {
 pub(super) mod fake {
     #![allow(clippy::panic)]
     use super::{Health, HealthState, NetworkStats, NodeInfo, NodeView, PeerInfo};
+    use super::{HistoryReply, HistorySpan, StoreInfo};
+    use crate::rpc::History;
 
     /// A node that knows as little as a node can.
     pub struct Fake;
@@ -153,6 +161,17 @@ pub(super) mod fake {
         fn network(&self) -> NetworkStats {
             NetworkStats::default()
         }
+        fn store(&self) -> StoreInfo {
+            StoreInfo::default()
+        }
+        fn history(&self, span: HistorySpan) -> HistoryReply {
+            let (step_seconds, _) = span.steps();
+            let history = History {
+                step_seconds,
+                ..History::default()
+            };
+            Box::pin(std::future::ready(Ok(history)))
+        }
     }
 
     /// A node with a defect.
@@ -173,6 +192,12 @@ pub(super) mod fake {
         }
         fn network(&self) -> NetworkStats {
             NetworkStats::default()
+        }
+        fn store(&self) -> StoreInfo {
+            StoreInfo::default()
+        }
+        fn history(&self, _: HistorySpan) -> HistoryReply {
+            Box::pin(std::future::ready(Err("there is no store".to_owned())))
         }
     }
 }

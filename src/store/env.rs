@@ -66,6 +66,26 @@ const DEFAULT_MAP: (usize, usize) = (64 << 20, 1 << 30);
 /// page of 4 KiB mapped, and dirty ones beside it.
 const MANY: usize = 64;
 
+/// What is in the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Census {
+    /// Its length.
+    pub file_bytes: u64,
+    /// In the order of [`Table::ALL`].
+    pub tables: [TableCount; Table::ALL.len()],
+}
+
+/// What a table has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct TableCount {
+    /// Rows.
+    pub rows: u64,
+    /// Pages on the way from its root to a row.
+    pub depth: u64,
+    /// Pages with rows.
+    pub leaves: u64,
+}
+
 /// Why a transaction was not committed.
 pub(super) enum CommitError {
     /// The map has no room for it: [`Environment::grow`], then try again.
@@ -167,6 +187,29 @@ impl Environment {
             heed::Error::Mdb(MdbError::Panic) => CommitError::Unusable(self.named(&error)),
             _ => CommitError::Failed(self.named(&error)),
         })
+    }
+
+    /// What the file has by now. Reads a page a table.
+    pub(super) fn census(&self) -> Census {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let mut census = Census::default();
+        let Some(opened) = state.opened.as_ref() else {
+            return census;
+        };
+        census.file_bytes = opened.env.real_disk_size().unwrap_or(0);
+        let Ok(txn) = opened.env.read_txn() else {
+            return census;
+        };
+        for (table, count) in Table::ALL.into_iter().zip(&mut census.tables) {
+            let handle = opened.tables.get(table);
+            let stat = handle.and_then(|handle| handle.stat(&txn).ok());
+            *count = stat.map_or_else(TableCount::default, |stat| TableCount {
+                rows: stat.entries as u64,
+                depth: u64::from(stat.depth),
+                leaves: stat.leaf_pages as u64,
+            });
+        }
+        census
     }
 
     /// Doubles the map.

@@ -15,6 +15,7 @@ use super::batch::{Batch, Change, MAX_ROWS};
 use super::env::{Environment, StoreOptions};
 use super::folder::Folder;
 use super::meta::{Schema, SCHEMA_VERSION};
+use super::meter::Meter;
 use super::pages::{self, Layout, Mode, Survey};
 use super::{record, writer, Store, StoreError, Table};
 
@@ -75,8 +76,10 @@ impl Store {
     ) -> Result<(Store, Option<Recovery>), StoreError> {
         let folder = Arc::new(Folder::claim(dir)?);
         finish_interrupted(&folder)?;
+        let meter = Meter::of_this_thread();
+        let before = meter.read();
         let error = match Environment::open(&folder, options) {
-            Ok(env) => return Ok((Store::start(env, options)?, None)),
+            Ok(env) => return Ok((Store::start(env, options, meter.since(before))?, None)),
             Err(error) => error,
         };
         let reason = match &error {
@@ -86,7 +89,8 @@ impl Store {
         };
         let recovery = rebuild(&folder, options, &error, reason)?;
         let env = Environment::open(&folder, options)?;
-        Ok((Store::start(env, options)?, Some(recovery)))
+        let store = Store::start(env, options, meter.since(before))?;
+        Ok((store, Some(recovery)))
     }
 }
 

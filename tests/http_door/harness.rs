@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_io::Async;
 use chr_node::liveness::Beat;
 use chr_node::rpc::{
-    Door, DoorOptions, Health, HealthReason, HealthState, Limits, NetworkStats, NodeInfo, NodeView,
-    PeerInfo,
+    Door, DoorOptions, Health, HealthReason, HealthState, History, HistoryReply, HistorySpan,
+    Limits, NetworkStats, NodeInfo, NodeView, PeerInfo, StoreInfo,
 };
 use serde_json::Value;
 use smol::{channel, Executor};
@@ -70,6 +70,14 @@ impl NodeView for FakeNode {
 
     fn network(&self) -> NetworkStats {
         NetworkStats::default()
+    }
+
+    fn store(&self) -> StoreInfo {
+        StoreInfo::default()
+    }
+
+    fn history(&self, _: HistorySpan) -> HistoryReply {
+        Box::pin(std::future::ready(Ok(History::default())))
     }
 }
 

@@ -65,12 +65,17 @@ impl Service for Cron {
 /// What the node has carried up to now.
 fn sample(house: &House) -> Sample {
     let clock = &house.clock;
+    let links = house.network.links.get().map(|links| links.count());
     Sample {
         now: clock.now(),
         unix: clock.trusted().then(|| clock.unix()),
         sessions: house.board.devices() as u64,
         bytes_in: house.board.bytes_in.load(Ordering::Relaxed),
         bytes_out: house.board.bytes_out.load(Ordering::Relaxed),
+        peers: links.unwrap_or(0) as u64,
+        latency_ms: house.latency().map_or(0, |latency| latency.p50),
+        tickets: house.book.get().map_or(0, |book| book.accepted()),
+        errors: house.errors().values().sum(),
     }
 }
 

@@ -2,11 +2,15 @@
 //! a [`House`] knows of it, all from memory.
 
 mod health;
+mod history;
 mod info;
 mod network;
+mod store;
 
 use super::house::House;
-use crate::rpc::{Health, NetworkStats, NodeInfo, NodeView, PeerInfo};
+use crate::rpc::{
+    Health, HistoryReply, HistorySpan, NetworkStats, NodeInfo, NodeView, PeerInfo, StoreInfo,
+};
 use std::sync::atomic::Ordering;
 
 impl NodeView for House {
@@ -28,5 +32,13 @@ impl NodeView for House {
 
     fn network(&self) -> NetworkStats {
         self.traffic()
+    }
+
+    fn store(&self) -> StoreInfo {
+        self.stored()
+    }
+
+    fn history(&self, span: HistorySpan) -> HistoryReply {
+        self.chart(span)
     }
 }
