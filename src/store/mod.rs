@@ -21,6 +21,7 @@
 //! | `record.rs` | a row's bytes: version, postcard, checksum |
 //! | `bad.rs` | which rows were found damaged |
 //! | `meta.rs` | schema version, floor of the clock |
+//! | `migrate.rs` | stores of older versions |
 //! | `batch.rs` | changes that are committed together |
 //! | `lazy.rs` | rows that wait for a commit that happens anyway |
 //! | `writer.rs` | the queue and the writer thread |
@@ -46,6 +47,7 @@ mod folder;
 mod lazy;
 mod meta;
 mod meter;
+mod migrate;
 pub mod pages;
 mod receipt;
 mod record;

@@ -16,6 +16,7 @@ use super::env::{Environment, StoreOptions};
 use super::folder::Folder;
 use super::meta::{Schema, SCHEMA_VERSION};
 use super::meter::Meter;
+use super::migrate::{self, Renewed};
 use super::pages::{self, Layout, Mode, Survey};
 use super::{record, writer, Store, StoreError, Table};
 
@@ -200,13 +201,18 @@ fn carry_over(
         if table == Table::Meta && key == Schema::KEY {
             return refuse_newer(workshop, key, value);
         }
+        let (key, value) = match migrate::renew(table, key, value) {
+            Renewed::Same => (key.to_vec(), value.to_vec()),
+            Renewed::Row(key, value) => (key, value),
+            Renewed::Gone => return Ok(()),
+        };
         if let Some(kept) = kept.get_mut(table as usize) {
             *kept += 1;
         }
         let change = Change {
             table,
-            key: key.to_vec(),
-            value: Some(value.to_vec()),
+            key,
+            value: Some(value),
         };
         bytes = bytes.saturating_add(change.bytes());
         batch.changes.push(change);

@@ -56,6 +56,8 @@ fn a_key_writes_to_its_own_field_and_no_other() {
         ("log.format", "json"),
         ("storage.data_dir", "/srv/chr"),
         ("storage.map_size", "32M"),
+        ("storage.keep_minutes", "3d"),
+        ("storage.keep_hours", "90d"),
         ("performance.max_connections", "17"),
         ("performance.connection_timeout", "7s"),
         ("performance.idle_timeout", "9m"),
@@ -118,6 +120,8 @@ fn values_out_of_bounds_are_refused() {
         ("performance.idle_timeout", "2d"),
         ("storage.data_dir", ""),
         ("storage.map_size", "4096"),
+        ("storage.keep_minutes", "10m"),
+        ("storage.keep_hours", "4000d"),
         ("tickets.chain_id", "-1"),
         ("security.accept_rate", "many"),
     ] {

@@ -19,9 +19,9 @@ pub struct Retention {
 }
 
 /// Rows of one kind that go in one turn: with those of the other kind they fit
-/// beside others into one transaction. A setting that was made shorter by a year
-/// is worked off in half an hour.
-const PRUNED: usize = 300;
+/// into one transaction. A setting that was made shorter by a year is worked off in
+/// four minutes.
+const PRUNED: usize = 400;
 
 /// More rows than come in an hour: they are removed at once instead of waiting
 /// with the others, of which only so many may.
