@@ -33,7 +33,7 @@ impl Ask {
                 return Outcome::Now(Answer::json(if ready { 200 } else { 503 }, body));
             }
             Question::Health => health(view, fault),
-            Question::Config => config::show(view),
+            Question::Config => config::show(view, self.asker),
             Question::ChangeConfig => config::change(view, self.asker, &self.body),
             Question::Page | Question::Metrics | Question::Events | Question::WebSocket => {
                 Refusal::new(404, "this is not served here").parts().0

@@ -36,11 +36,16 @@ pub(super) struct Method {
     pub run: Run,
 }
 
+/// Answers a method on the spot.
+pub(super) type Answering = fn(&dyn NodeView, &Params) -> Result<Vec<u8>, RpcFault>;
+
 /// How a method is answered.
 #[derive(Clone, Copy)]
 pub(super) enum Run {
     /// From memory, at once: the JSON text of the result.
-    Now(fn(&dyn NodeView, &Params) -> Result<Vec<u8>, RpcFault>),
+    Now(Answering),
+    /// The same, for those alone who see everything.
+    Operator(Answering),
     /// By [`NodeView::ask`], which takes time.
     Later,
 }
