@@ -21,6 +21,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("liveness", &[]),
     ("task", &[]),
     ("sorted", &[]),
+    ("cache", &["store"]),
+    (
+        "chain",
+        &["cache", "session", "tls", "identity", "platform"],
+    ),
     ("wire", &["identity"]),
     ("tls", &["identity"]),
     ("config", &["platform"]),
@@ -44,8 +49,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "node",
         &[
-            "config", "dht", "edge", "identity", "peer", "platform", "ports", "rpc", "session",
-            "store", "ticket", "tls", "wire",
+            "cache", "chain", "config", "dht", "edge", "identity", "peer", "platform", "ports",
+            "rpc", "session", "store", "ticket", "tls", "wire",
         ],
     ),
 ];
