@@ -22,6 +22,7 @@ use crate::platform::limits::{connection_cap, raise_descriptors};
 use crate::platform::listen::listen_all;
 use crate::platform::memory::Memory;
 use crate::ports::{Budget, Switchboard};
+use crate::rpc::events::Hub;
 use crate::rpc::Door;
 use crate::session::AdmissionLimits;
 use crate::sorted;
@@ -194,6 +195,8 @@ pub struct House {
     pub server: Place<Arc<Server>>,
     /// Left by the HTTP service.
     pub door: Place<Arc<Door>>,
+    /// Tells what happens to those who listen. It outlives the HTTP service.
+    pub hub: Arc<Hub>,
     /// What was carried.
     pub statistics: Mutex<Statistics>,
     /// What is carried at present.
@@ -251,6 +254,7 @@ impl House {
             rpc: Sockets::open(&network.rpc_bind, network.rpc_port)?,
             network: Network::open(&settings, clock.clone())?,
             started,
+            hub: Arc::new(Hub::new(clock.clone())),
             clock,
             descriptors: descriptors.now,
             memory,

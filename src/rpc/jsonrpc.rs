@@ -380,6 +380,18 @@ mod tests {
             fn peers(&self) -> Vec<PeerInfo> {
                 vec![Fake.peers().remove(0); 1000]
             }
+            fn events(&self) -> std::sync::Arc<crate::rpc::events::Hub> {
+                Fake.events()
+            }
+            fn device(&self) -> crate::rpc::DeviceInfo {
+                Fake.device()
+            }
+            fn rewards(&self) -> crate::rpc::RewardStatus {
+                Fake.rewards()
+            }
+            fn tickets(&self) -> crate::rpc::TicketList {
+                Fake.tickets()
+            }
             fn network(&self) -> NetworkStats {
                 Fake.network()
             }

@@ -28,17 +28,20 @@
 //! | `scan.rs`, `head.rs`, `host.rs` | the request head: where it ends, what it asks, without I/O |
 //! | `reply.rs` | refusals and answers as bytes |
 //! | `jsonrpc.rs`, `call.rs` | JSON-RPC 2.0, without I/O |
-//! | `answer.rs`, `view.rs`, `network.rs` | what is asked of the node, and how it is told |
+//! | `answer.rs`, `view.rs`, `network.rs`, `device.rs`, `rewards.rs`, `status.rs` | what is asked of the node, and how it is told |
 //! | `dispatch.rs` | the way to the worker: seats, replacement, the reason when there is none |
 //! | `worker.rs`, `link.rs`, `folder.rs` | tiny_http's thread, the connections to it, the folder of its socket |
+//! | `events/` | what happens, told to those who listen |
 //! | `limits.rs` | every bound, with its reason |
 
 mod answer;
 mod call;
 mod connection;
+mod device;
 mod dispatch;
 mod door;
 mod error;
+pub mod events;
 mod folder;
 mod head;
 mod host;
@@ -47,14 +50,22 @@ mod limits;
 mod link;
 mod network;
 mod reply;
+mod rewards;
 mod scan;
 mod slots;
+mod status;
 mod view;
 mod worker;
 
+pub use device::{Battery, DeviceInfo};
 pub use door::{Door, DoorOptions};
 pub use error::RpcError;
 pub use folder::runtime_dirs;
 pub use limits::Limits;
 pub use network::{DhtStats, Latency, NetworkStats, PeerInfo};
-pub use view::{Health, HealthReason, HealthState, NodeInfo, NodeView};
+pub use rewards::{
+    FleetTickets, RewardPeriod, RewardProjection, RewardRates, RewardStatus, TicketInfo,
+    TicketList, TicketSums, FLEETS_MAX, HISTORY_MAX, LATEST_MAX,
+};
+pub use status::Status;
+pub use view::{Health, HealthLayer, HealthReason, HealthState, NodeInfo, NodeView};

@@ -3,8 +3,13 @@
 //! The field names are a contract with scripts and dashboards: every field is
 //! always there, `null` where the node does not know.
 
+use super::device::DeviceInfo;
+use super::events::Hub;
 use super::network::{NetworkStats, PeerInfo};
+use super::rewards::{RewardStatus, TicketList};
+use super::status::Status;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// The node as the HTTP service sees it. Called on the executor, so it must
 /// answer from memory: no disk, no network, no long locks.
@@ -19,6 +24,18 @@ pub trait NodeView: Send + Sync {
     fn peers(&self) -> Vec<PeerInfo>;
     /// What `network_stats` returns.
     fn network(&self) -> NetworkStats;
+    /// Where the node tells what happens.
+    fn events(&self) -> Arc<Hub>;
+    /// The device and what the node takes of it.
+    fn device(&self) -> DeviceInfo;
+    /// What `reward_status` returns.
+    fn rewards(&self) -> RewardStatus;
+    /// What `ticket_list` returns.
+    fn tickets(&self) -> TicketList;
+    /// What `node_status` returns: all of it.
+    fn status(&self) -> Status {
+        Status::of(self)
+    }
 }
 
 /// The result of `chr_node_info`. `None` is written as `null`: not known.
@@ -69,8 +86,29 @@ pub enum HealthState {
 pub struct Health {
     /// The worst of the reasons' states, `ok` without any.
     pub status: HealthState,
+    /// The node's parts, always all five and in this order: process, network,
+    /// storage, performance, integration.
+    pub layers: Vec<HealthLayer>,
     /// What is wrong, and what to do.
     pub reasons: Vec<HealthReason>,
+}
+
+/// A part of the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HealthLayer {
+    /// Its name: `process`, `network`, `storage`, `performance` or `integration`.
+    pub layer: &'static str,
+    /// The worst of its reasons' states.
+    pub state: HealthState,
+    /// Since when it is in that state, in seconds since 1970; `None` while the
+    /// clock is not trusted.
+    pub since: Option<u64>,
+    /// How long it is in that state, in seconds, by a clock that nobody sets.
+    pub seconds: u64,
+    /// The worst thing that is wrong with it.
+    pub reason: Option<String>,
+    /// What to do about that.
+    pub remedy: Option<String>,
 }
 
 impl Health {
@@ -79,6 +117,7 @@ impl Health {
     pub fn ok() -> Health {
         Health {
             status: HealthState::Ok,
+            layers: Vec::new(),
             reasons: Vec::new(),
         }
     }
@@ -106,7 +145,11 @@ pub struct HealthReason {
 #[cfg(test)]
 pub(super) mod fake {
     #![allow(clippy::panic)]
-    use super::{Health, HealthState, NetworkStats, NodeInfo, NodeView, PeerInfo};
+    use super::{
+        DeviceInfo, Health, HealthState, Hub, NetworkStats, NodeInfo, NodeView, PeerInfo,
+        RewardStatus, TicketList,
+    };
+    use std::sync::Arc;
 
     /// A node that knows as little as a node can.
     pub struct Fake;
@@ -153,6 +196,18 @@ pub(super) mod fake {
         fn network(&self) -> NetworkStats {
             NetworkStats::default()
         }
+        fn events(&self) -> Arc<Hub> {
+            crate::rpc::events::testing::hub()
+        }
+        fn device(&self) -> DeviceInfo {
+            DeviceInfo::default()
+        }
+        fn rewards(&self) -> RewardStatus {
+            RewardStatus::default()
+        }
+        fn tickets(&self) -> TicketList {
+            TicketList::default()
+        }
     }
 
     /// A node with a defect.
@@ -173,6 +228,18 @@ pub(super) mod fake {
         }
         fn network(&self) -> NetworkStats {
             NetworkStats::default()
+        }
+        fn events(&self) -> Arc<Hub> {
+            crate::rpc::events::testing::hub()
+        }
+        fn device(&self) -> DeviceInfo {
+            DeviceInfo::default()
+        }
+        fn rewards(&self) -> RewardStatus {
+            RewardStatus::default()
+        }
+        fn tickets(&self) -> TicketList {
+            TicketList::default()
         }
     }
 }

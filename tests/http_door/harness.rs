@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use async_io::Async;
 use chr_node::liveness::Beat;
+use chr_node::platform::clock::BootClock;
+use chr_node::rpc::events::Hub;
 use chr_node::rpc::{
     Door, DoorOptions, Health, HealthReason, HealthState, Limits, NetworkStats, NodeInfo, NodeView,
     PeerInfo,
@@ -24,6 +26,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct FakeNode {
     pub state: Mutex<HealthState>,
     pub info_calls: AtomicUsize,
+    pub hub: Arc<Hub>,
 }
 
 impl NodeView for FakeNode {
@@ -68,8 +71,24 @@ impl NodeView for FakeNode {
         Vec::new()
     }
 
+    fn device(&self) -> chr_node::rpc::DeviceInfo {
+        chr_node::rpc::DeviceInfo::default()
+    }
+
+    fn rewards(&self) -> chr_node::rpc::RewardStatus {
+        chr_node::rpc::RewardStatus::default()
+    }
+
+    fn tickets(&self) -> chr_node::rpc::TicketList {
+        chr_node::rpc::TicketList::default()
+    }
+
     fn network(&self) -> NetworkStats {
         NetworkStats::default()
+    }
+
+    fn events(&self) -> Arc<Hub> {
+        self.hub.clone()
     }
 }
 
@@ -92,6 +111,7 @@ impl Service {
         let node = Arc::new(FakeNode {
             state: Mutex::new(HealthState::Ok),
             info_calls: AtomicUsize::new(0),
+            hub: Arc::new(Hub::new(Arc::new(BootClock::new()))),
         });
         let folder = tempfile::tempdir().unwrap();
         let executor = Arc::new(Executor::new());
