@@ -50,7 +50,7 @@ pub use memory::OVERHEAD;
 
 use crate::store::Store;
 use crate::task;
-use crate::task::channel::{bounded, Receiver};
+use crate::task::channel::Receiver;
 use crate::time::{Clock, Moment};
 use disk::Disk;
 use flights::{Flights, Outcome};

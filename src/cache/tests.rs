@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 use super::*;
 use crate::store::StoreOptions;
+use crate::task::channel::bounded;
 use proptest::prelude::*;
 use smol::future;
 use std::path::Path;
