@@ -20,6 +20,7 @@
 //! | `row.rs` | the row in the store |
 //! | `policy.rs` | how much credit, how often |
 //! | `book.rs`, `tab.rs` | the accounts of all devices; a session's hold on one |
+//! | `tally.rs` | what all tickets are worth together, by epoch and fleet |
 //! | `payer.rs` | the device's side |
 
 mod account;
@@ -34,6 +35,7 @@ mod row;
 mod rules;
 mod signed;
 mod tab;
+mod tally;
 
 #[cfg(test)]
 mod testing;
@@ -56,3 +58,4 @@ pub use rules::{
 };
 pub use signed::{epoch_of, Ticket, TicketTerms, BLOB, EPOCH_SECONDS};
 pub use tab::{Accepted, Durability, Tab, Todo};
+pub use tally::{Sum, Taken, Tally, Worth, FLEETS_MAX, LATEST_MAX};

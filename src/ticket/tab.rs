@@ -11,6 +11,7 @@ use super::book::{lock, Balance, Book};
 use super::policy::{Ask, Policy};
 use super::row::TicketRow;
 use super::rules::EpochClock;
+use super::tally::Taken;
 use super::{Refusal, Ticket};
 
 /// Whether an accepted ticket survives a power cut.
@@ -106,7 +107,20 @@ impl Tab {
                 }
                 account.standing(epoch, fleet)
             })?;
+        let (epoch, fleet) = (valid.ticket().epoch, valid.ticket().fleet);
+        let before = account.worth(epoch, &fleet);
         account.accept(valid);
+        let taken = account.worth(epoch, &fleet).map(|worth| Taken {
+            device: self.device,
+            fleet,
+            epoch,
+            worth,
+            usage: account.usage(),
+            at: now,
+        });
+        if let Some(taken) = taken {
+            self.book.tally().take(before, taken);
+        }
         let todo = self.advance_entry(entry, now, clock);
         Ok(Accepted {
             usage: entry.account.usage(),
