@@ -18,6 +18,7 @@ use crate::identity::Address;
 use crate::store::{Batch, Receipt, Store};
 use crate::time::Moment;
 
+use super::judged::Judged;
 use super::ledger::MAX_FLEETS;
 use super::policy::Policy;
 use super::row::TicketRow;
@@ -41,6 +42,7 @@ struct Inner {
     store: Option<Store>,
     terms: RwLock<Terms>,
     accounts: Mutex<Accounts>,
+    judged: Judged,
 }
 
 /// What can change while devices are served.
@@ -109,6 +111,7 @@ impl Book {
                 fleet,
             }),
             accounts: Mutex::default(),
+            judged: Judged::default(),
         }))
     }
 
@@ -194,6 +197,12 @@ impl Book {
         let entry = self.accounts().by_device.get(device)?.entry.clone();
         let entry = lock(&entry);
         Some(entry.balance())
+    }
+
+    /// How many tickets were accepted and refused.
+    #[must_use]
+    pub fn judged(&self) -> &Judged {
+        &self.0.judged
     }
 
     /// How many accounts there are.

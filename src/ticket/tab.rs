@@ -93,6 +93,12 @@ impl Tab {
         now: Moment,
         clock: EpochClock,
     ) -> Result<Accepted, Refusal> {
+        let judged = self.book.judged();
+        let outcome = self.judge(ticket, now, clock);
+        outcome.inspect_err(|refusal| judged.refuse(refusal))
+    }
+
+    fn judge(&self, ticket: Ticket, now: Moment, clock: EpochClock) -> Result<Accepted, Refusal> {
         let mut guard = lock(&self.entry);
         let entry = &mut *guard;
         entry.account.allow_ticket(now)?;
@@ -106,8 +112,11 @@ impl Tab {
                 }
                 account.standing(epoch, fleet)
             })?;
+        let before = account.total();
         account.accept(valid);
         let todo = self.advance_entry(entry, now, clock);
+        let step = entry.account.total().saturating_sub(before);
+        self.book.judged().accept(step);
         Ok(Accepted {
             usage: entry.account.usage(),
             total: entry.account.total(),
