@@ -18,6 +18,7 @@ use crate::identity::Address;
 use crate::store::{Batch, Receipt, Store};
 use crate::time::Moment;
 
+use super::judged::Judged;
 use super::ledger::MAX_FLEETS;
 use super::policy::Policy;
 use super::row::TicketRow;
@@ -44,6 +45,7 @@ struct Inner {
     accounts: Mutex<Accounts>,
     /// What all tickets are worth.
     tally: Mutex<Tally>,
+    judged: Judged,
 }
 
 /// What can change while devices are served.
@@ -113,6 +115,7 @@ impl Book {
             }),
             accounts: Mutex::default(),
             tally: Mutex::default(),
+            judged: Judged::default(),
         }))
     }
 
@@ -232,6 +235,12 @@ impl Book {
         let entry = self.accounts().by_device.get(device)?.entry.clone();
         let entry = lock(&entry);
         Some(entry.balance())
+    }
+
+    /// How many tickets were accepted and refused.
+    #[must_use]
+    pub fn judged(&self) -> &Judged {
+        &self.0.judged
     }
 
     /// How many accounts there are.

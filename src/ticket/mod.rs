@@ -21,10 +21,12 @@
 //! | `policy.rs` | how much credit, how often |
 //! | `book.rs`, `tab.rs` | the accounts of all devices; a session's hold on one |
 //! | `tally.rs` | what all tickets are worth together, by epoch and fleet |
+//! | `judged.rs` | how many were accepted and refused |
 //! | `payer.rs` | the device's side |
 
 mod account;
 mod book;
+mod judged;
 mod ledger;
 mod legacy;
 mod metadata;
@@ -42,6 +44,7 @@ mod testing;
 
 pub use account::{Account, Steps};
 pub use book::{Balance, Book, BookCounts, MAX_PARKED};
+pub use judged::{Judged, REASONS};
 pub use ledger::MAX_FLEETS;
 pub use legacy::{epoch_of_block, TicketV1};
 pub use metadata::{HintError, Hints, LocalAddress, MAX_LOCAL_ADDRESS};

@@ -94,6 +94,12 @@ impl Tab {
         now: Moment,
         clock: EpochClock,
     ) -> Result<Accepted, Refusal> {
+        let judged = self.book.judged();
+        let outcome = self.judge(ticket, now, clock);
+        outcome.inspect_err(|refusal| judged.refuse(refusal))
+    }
+
+    fn judge(&self, ticket: Ticket, now: Moment, clock: EpochClock) -> Result<Accepted, Refusal> {
         let mut guard = lock(&self.entry);
         let entry = &mut *guard;
         entry.account.allow_ticket(now)?;
@@ -119,6 +125,10 @@ impl Tab {
             at: now,
         });
         if let Some(taken) = taken {
+            // A session's first ticket is often the one that paid before.
+            let paid = before.unwrap_or_default().bytes;
+            let step = taken.worth.bytes.saturating_sub(paid);
+            self.book.judged().accept(step);
             self.book.tally().take(before, taken);
         }
         let todo = self.advance_entry(entry, now, clock);
