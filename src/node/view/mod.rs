@@ -6,14 +6,15 @@ mod device;
 mod health;
 mod info;
 mod members;
+mod metrics;
 mod network;
 mod rewards;
 
 use super::house::House;
 use crate::rpc::events::Hub;
 use crate::rpc::{
-    Changed, DeviceInfo, FleetStatus, Health, NetworkStats, NodeInfo, NodeView, PeerInfo,
-    RewardStatus, SessionInfo, SettingInfo, TicketList,
+    Calls, Changed, DeviceInfo, Exposition, FleetStatus, Health, NetworkStats, NodeInfo, NodeView,
+    PeerInfo, RewardStatus, SessionInfo, SettingInfo, TicketList,
 };
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -78,5 +79,13 @@ impl NodeView for House {
 
     fn tickets(&self) -> TicketList {
         self.held_tickets()
+    }
+
+    fn measure(&self, out: &mut Exposition) {
+        self.write_metrics(out);
+    }
+
+    fn calls(&self) -> Arc<Calls> {
+        self.calls.clone()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::house::House;
 use super::super::network::peers::PEERS_MAX;
-use crate::dht::Stats;
+use crate::meter::Counter;
 use crate::platform::memory;
 use crate::rpc::{DhtStats, Latency, NetworkStats, PeerInfo};
 use crate::sorted::Map;
@@ -29,11 +29,7 @@ impl House {
         let rate = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
         let rate = rate.latest();
         let micros = |rtt: Duration| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
-        let dht = self
-            .network
-            .dht
-            .get()
-            .map(|dht| (dht.stats(), dht.unsent()));
+        let dht = self.network.dht.get().map(|dht| dht.stats());
         NetworkStats {
             connections: devices + peers.unwrap_or(0),
             devices,
@@ -44,11 +40,11 @@ impl House {
             bytes_in: self.board.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.board.bytes_out.load(Ordering::Relaxed),
             latency_ms: Latency::of(self.round_trips().into_iter().map(micros).collect()),
-            errors: self.errors(dht.as_ref()),
+            errors: self.errors(),
             memory_bytes: memory::resident(),
             cpu_percent: rate.map(|rate| rate.cpu),
             cache: None,
-            dht: dht.map(|(stats, _)| DhtStats {
+            dht: dht.map(|stats| DhtStats {
                 nodes: stats.nodes as u64,
                 values: stats.values as u64,
                 lookups: stats.lookups,
@@ -72,7 +68,7 @@ impl House {
     }
 
     /// What went wrong since the start, by category.
-    fn errors(&self, dht: Option<&(Stats, u64)>) -> Map<&'static str, u64> {
+    pub(super) fn errors(&self) -> Map<&'static str, u64> {
         let mut errors = Map::new();
         let record = self.record.get();
         let failures = record.map(|r| r.lock().unwrap_or_else(PoisonError::into_inner).failures);
@@ -82,14 +78,28 @@ impl House {
             errors.insert("connections_denied", denied);
             let panicked = server.panicked.load(Ordering::Relaxed);
             errors.insert("sessions_panicked", panicked);
+            let failed = server.admission.tally.failed.get();
+            errors.insert("handshakes_failed", failed);
         }
-        if let Some((stats, unsent)) = dht {
+        if let Some(book) = self.book.get() {
+            let refused = book.judged().refused.iter().map(Counter::get).sum();
+            errors.insert("tickets_refused", refused);
+        }
+        if let Some(store) = self.store.get() {
+            errors.insert("store_failures", store.health().written.failures);
+        }
+        let answers = &self.budget.answers;
+        errors.insert("ports_refused", answers.refused.get());
+        errors.insert("ports_no_answer", answers.overdue.get());
+        errors.insert("http_refusals", self.calls.refusals());
+        if let Some(dht) = self.network.dht.get() {
+            let stats = dht.stats();
             let dials = self.network.failed_dials.load(Ordering::Relaxed);
             errors.insert("peer_dials_failed", dials);
             errors.insert("dht_timeouts", stats.timeouts);
             errors.insert("dht_packets_dropped", stats.dropped);
             errors.insert("dht_packets_forged", stats.forged);
-            errors.insert("dht_packets_unsent", *unsent);
+            errors.insert("dht_packets_unsent", dht.unsent());
         }
         errors
     }
