@@ -40,6 +40,7 @@
 mod answer;
 mod asker;
 mod call;
+mod calls;
 mod config;
 mod connection;
 mod device;
@@ -57,6 +58,7 @@ mod limits;
 mod link;
 mod members;
 mod methods;
+mod metrics;
 mod network;
 mod pending;
 mod redact;
@@ -73,6 +75,7 @@ mod view;
 mod worker;
 
 pub use asker::{Asker, Origin};
+pub use calls::Calls;
 pub use device::{Battery, DeviceInfo};
 pub use door::{Door, DoorOptions};
 pub use error::RpcError;
@@ -82,6 +85,7 @@ pub use history::{History, HistoryReply, HistorySpan, Series};
 pub use limits::Limits;
 pub use members::{FleetNode, FleetStatus, SessionInfo, SESSIONS_MAX};
 pub use methods::Params;
+pub use metrics::Exposition;
 pub use network::{DhtStats, Latency, NetworkStats, PeerInfo};
 pub use rewards::{
     FleetTickets, RewardPeriod, RewardProjection, RewardRates, RewardStatus, TicketInfo,
