@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::edge::server::{Announce, Server, Terms};
 use crate::edge::ALPN;
 use crate::identity::keyfile::{KeyFile, Origin};
-use crate::identity::{Address, SecretKey};
+use crate::identity::{Address, SecretKey, Signature};
 use crate::peer::PeerTerms;
 use crate::platform::clock::BootClock;
 use crate::platform::limits::{connection_cap, raise_descriptors};
@@ -274,6 +274,11 @@ impl House {
             run_file: Mutex::new(None),
             record: OnceLock::new(),
         })
+    }
+
+    /// The node's signature of a digest.
+    pub fn sign(&self, digest: &[u8; 32]) -> Signature {
+        self.identity.key().sign(digest)
     }
 
     /// The settings in force.

@@ -1,16 +1,19 @@
 //! What the status interfaces see of the node: a file a subject, each with what
 //! a [`House`] knows of it, all from memory.
 
+mod config;
 mod device;
 mod health;
 mod info;
+mod members;
 mod network;
 mod rewards;
 
 use super::house::House;
 use crate::rpc::events::Hub;
 use crate::rpc::{
-    DeviceInfo, Health, NetworkStats, NodeInfo, NodeView, PeerInfo, RewardStatus, TicketList,
+    Changed, DeviceInfo, FleetStatus, Health, NetworkStats, NodeInfo, NodeView, PeerInfo,
+    RewardStatus, SessionInfo, SettingInfo, TicketList,
 };
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -34,6 +37,32 @@ impl NodeView for House {
 
     fn network(&self) -> NetworkStats {
         self.traffic()
+    }
+
+    fn sessions(&self) -> Vec<SessionInfo> {
+        self.device_sessions()
+    }
+
+    fn fleet(&self) -> FleetStatus {
+        self.fleet_status()
+    }
+
+    fn settings(&self) -> Vec<SettingInfo> {
+        self.settings_in_force()
+    }
+
+    fn change(&self, values: &[(String, String)], source: &'static str) -> Result<Changed, String> {
+        self.change_settings(values, source)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names = vec![self.node.to_string()];
+        names.extend(self.public_address());
+        names
+    }
+
+    fn sign_reply(&self, digest: &[u8; 32]) -> (String, [u8; 65]) {
+        (self.node.to_string(), self.sign(digest).0)
     }
 
     fn events(&self) -> Arc<Hub> {
