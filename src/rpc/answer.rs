@@ -5,6 +5,7 @@ use super::config;
 use super::head::Question;
 use super::jsonrpc::{self, Outcome};
 use super::metrics;
+use super::page;
 use super::redact;
 use super::reply::{Answer, Refusal};
 use super::view::{HealthReason, HealthState, NodeView};
@@ -37,7 +38,9 @@ impl Ask {
             Question::Config => config::show(view),
             Question::ChangeConfig => config::change(view, self.asker, &self.body),
             Question::Metrics => return Outcome::Now(metrics::render(view)),
-            Question::Page | Question::Events | Question::WebSocket => {
+            // It shortens what it shows by itself: its style and script are to stay as they are.
+            Question::Page => return Outcome::Now(page::render(view, &self.asker)),
+            Question::Events | Question::WebSocket => {
                 Refusal::new(404, "this is not served here").parts().0
             }
         };

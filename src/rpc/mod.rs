@@ -32,6 +32,7 @@
 //! | `methods/` | the table of methods: names, parameters, results, who answers |
 //! | `answer.rs`, `config.rs` | what is asked by path |
 //! | `view.rs`, `network.rs`, `device.rs`, `rewards.rs`, `status.rs`, `members.rs`, `settings.rs`, `history.rs`, `stored.rs` | what is asked of the node, and how it is told |
+//! | `page/` | the status page |
 //! | `dispatch.rs` | the way to the worker: seats, replacement, the reason when there is none |
 //! | `worker.rs`, `link.rs`, `folder.rs` | tiny_http's thread, the connections to it, the folder of its socket |
 //! | `events/` | what happens, told to those who listen |
@@ -60,6 +61,7 @@ mod members;
 mod methods;
 mod metrics;
 mod network;
+mod page;
 mod pending;
 mod redact;
 mod reply;
