@@ -10,18 +10,21 @@ use super::rates::Rates;
 use super::runfile::RunFile;
 use super::statistics::{Charts, Statistics};
 use super::supervisor::Record;
+use super::surroundings::Surroundings;
+use super::watch::Watch;
 use super::{IdentityChoice, NodePlan};
 use crate::config::Settings;
 use crate::edge::server::{Announce, Server, Terms};
 use crate::edge::ALPN;
 use crate::identity::keyfile::{KeyFile, Origin};
-use crate::identity::{Address, SecretKey};
+use crate::identity::{Address, SecretKey, Signature};
 use crate::peer::PeerTerms;
 use crate::platform::clock::BootClock;
 use crate::platform::limits::{connection_cap, raise_descriptors};
 use crate::platform::listen::listen_all;
 use crate::platform::memory::Memory;
 use crate::ports::{Budget, Switchboard};
+use crate::rpc::events::Hub;
 use crate::rpc::Door;
 use crate::session::AdmissionLimits;
 use crate::sorted;
@@ -194,6 +197,8 @@ pub struct House {
     pub server: Place<Arc<Server>>,
     /// Left by the HTTP service.
     pub door: Place<Arc<Door>>,
+    /// Tells what happens to those who listen. It outlives the HTTP service.
+    pub hub: Arc<Hub>,
     /// What was carried.
     pub statistics: Arc<Mutex<Statistics>>,
     /// What was carried, as it was read from the store lately.
@@ -204,6 +209,10 @@ pub struct House {
     pub run_file: Mutex<Option<RunFile>>,
     /// The supervisor's failures.
     pub record: OnceLock<Arc<Mutex<Record>>>,
+    /// What health remembers.
+    pub watch: Watch,
+    /// The device.
+    pub surroundings: Surroundings,
 }
 
 /// What is wrong with the store while the node goes on.
@@ -253,6 +262,7 @@ impl House {
             rpc: Sockets::open(&network.rpc_bind, network.rpc_port)?,
             network: Network::open(&settings, clock.clone())?,
             started,
+            hub: Arc::new(Hub::new(clock.clone())),
             clock,
             descriptors: descriptors.now,
             memory,
@@ -272,7 +282,14 @@ impl House {
             rates: Mutex::default(),
             run_file: Mutex::new(None),
             record: OnceLock::new(),
+            watch: Watch::new(started),
+            surroundings: Surroundings::new(Path::new("/")),
         })
+    }
+
+    /// The node's signature of a digest.
+    pub fn sign(&self, digest: &[u8; 32]) -> Signature {
+        self.identity.key().sign(digest)
     }
 
     /// The settings in force.
@@ -352,6 +369,16 @@ impl House {
             idle_after: LINK_IDLE,
             send_buffer: settings.performance.send_buffer,
         }
+    }
+
+    /// Memory that the node may use, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// Open files that the process may have.
+    pub fn descriptors(&self) -> u64 {
+        self.descriptors
     }
 
     /// Memory for records that are kept for others: of a small device's little.

@@ -3,10 +3,19 @@
 //! The field names are a contract with scripts and dashboards: every field is
 //! always there, `null` where the node does not know.
 
+use super::device::DeviceInfo;
+use super::events::Hub;
+use super::fault::{Asked, RpcFault};
 use super::history::{HistoryReply, HistorySpan};
+use super::members::{FleetStatus, SessionInfo};
+use super::methods::Params;
 use super::network::{NetworkStats, PeerInfo};
+use super::rewards::{RewardStatus, TicketList};
+use super::settings::{Changed, SettingInfo};
+use super::status::Status;
 use super::stored::StoreInfo;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// The node as the HTTP service sees it. Called on the executor, so it must
 /// answer from memory: no disk, no network, no long locks.
@@ -21,6 +30,40 @@ pub trait NodeView: Send + Sync {
     fn peers(&self) -> Vec<PeerInfo>;
     /// What `network_stats` returns.
     fn network(&self) -> NetworkStats;
+    /// What `session_list` returns: at most [`super::members::SESSIONS_MAX`] device sessions.
+    fn sessions(&self) -> Vec<SessionInfo>;
+    /// What `fleet_status` returns.
+    fn fleet(&self) -> FleetStatus;
+    /// What `config_show` returns: every setting.
+    fn settings(&self) -> Vec<SettingInfo>;
+    /// Puts other values in force, all or none. `source` is who asks for it, such as `POST /config`.
+    ///
+    /// # Errors
+    /// Which value cannot be, and what is allowed, in one line.
+    fn change(&self, values: &[(String, String)], source: &'static str) -> Result<Changed, String>;
+    /// What is no secret of this node itself (its address, where it is reached) and is never shortened.
+    fn names(&self) -> Vec<String>;
+    /// The address of the node and its signature of a digest: 65 bytes, the recovery id first.
+    fn sign_reply(&self, digest: &[u8; 32]) -> (String, [u8; 65]);
+    /// Begins to answer a method that needs the chain or the disk. The method is one of the table,
+    /// the parameters were checked against its row.
+    fn ask(&self, method: &'static str, params: Params) -> Asked {
+        let _ = params;
+        let text = format!("{method} is not answered by this node");
+        Box::pin(std::future::ready(Err(RpcFault::unavailable(text))))
+    }
+    /// Where the node tells what happens.
+    fn events(&self) -> Arc<Hub>;
+    /// The device and what the node takes of it.
+    fn device(&self) -> DeviceInfo;
+    /// What `reward_status` returns.
+    fn rewards(&self) -> RewardStatus;
+    /// What `ticket_list` returns.
+    fn tickets(&self) -> TicketList;
+    /// What `node_status` returns: all of it.
+    fn status(&self) -> Status {
+        Status::of(self)
+    }
     /// How the store is doing.
     fn store(&self) -> StoreInfo;
     /// What `stats_history` returns; it may have to be read from the disk.
@@ -75,8 +118,29 @@ pub enum HealthState {
 pub struct Health {
     /// The worst of the reasons' states, `ok` without any.
     pub status: HealthState,
+    /// The node's parts, always all five and in this order: process, network,
+    /// storage, performance, integration.
+    pub layers: Vec<HealthLayer>,
     /// What is wrong, and what to do.
     pub reasons: Vec<HealthReason>,
+}
+
+/// A part of the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HealthLayer {
+    /// Its name: `process`, `network`, `storage`, `performance` or `integration`.
+    pub layer: &'static str,
+    /// The worst of its reasons' states.
+    pub state: HealthState,
+    /// Since when it is in that state, in seconds since 1970; `None` while the
+    /// clock is not trusted.
+    pub since: Option<u64>,
+    /// How long it is in that state, in seconds, by a clock that nobody sets.
+    pub seconds: u64,
+    /// The worst thing that is wrong with it.
+    pub reason: Option<String>,
+    /// What to do about that.
+    pub remedy: Option<String>,
 }
 
 impl Health {
@@ -85,6 +149,7 @@ impl Health {
     pub fn ok() -> Health {
         Health {
             status: HealthState::Ok,
+            layers: Vec::new(),
             reasons: Vec::new(),
         }
     }
@@ -112,8 +177,7 @@ pub struct HealthReason {
 #[cfg(test)]
 pub(super) mod fake {
     #![allow(clippy::panic)]
-    use super::{Health, HealthState, NetworkStats, NodeInfo, NodeView, PeerInfo};
-    use super::{HistoryReply, HistorySpan, StoreInfo};
+    use super::*;
     use crate::rpc::History;
 
     /// A node that knows as little as a node can.
@@ -161,6 +225,46 @@ pub(super) mod fake {
         fn network(&self) -> NetworkStats {
             NetworkStats::default()
         }
+        fn sessions(&self) -> Vec<SessionInfo> {
+            let session = SessionInfo {
+                device: format!("0x{}", "ab".repeat(20)),
+                address: Some("192.0.2.17:50000".to_owned()),
+                since: None,
+                ports: 0,
+                bytes_in: 0,
+                bytes_out: 0,
+                rtt_ms: None,
+                agent: None,
+            };
+            vec![session; super::super::members::SESSIONS_MAX]
+        }
+        fn fleet(&self) -> FleetStatus {
+            FleetStatus::default()
+        }
+        fn settings(&self) -> Vec<SettingInfo> {
+            Vec::new()
+        }
+        fn change(&self, _: &[(String, String)], _: &'static str) -> Result<Changed, String> {
+            Err("nothing can be changed".to_owned())
+        }
+        fn names(&self) -> Vec<String> {
+            vec!["0x00".to_owned()]
+        }
+        fn sign_reply(&self, _: &[u8; 32]) -> (String, [u8; 65]) {
+            ("0x00".to_owned(), [0; 65])
+        }
+        fn events(&self) -> Arc<Hub> {
+            crate::rpc::events::testing::hub()
+        }
+        fn device(&self) -> DeviceInfo {
+            DeviceInfo::default()
+        }
+        fn rewards(&self) -> RewardStatus {
+            RewardStatus::default()
+        }
+        fn tickets(&self) -> TicketList {
+            TicketList::default()
+        }
         fn store(&self) -> StoreInfo {
             StoreInfo::default()
         }
@@ -192,6 +296,36 @@ pub(super) mod fake {
         }
         fn network(&self) -> NetworkStats {
             NetworkStats::default()
+        }
+        fn sessions(&self) -> Vec<SessionInfo> {
+            Vec::new()
+        }
+        fn fleet(&self) -> FleetStatus {
+            FleetStatus::default()
+        }
+        fn settings(&self) -> Vec<SettingInfo> {
+            Vec::new()
+        }
+        fn change(&self, _: &[(String, String)], _: &'static str) -> Result<Changed, String> {
+            Err("nothing can be changed".to_owned())
+        }
+        fn names(&self) -> Vec<String> {
+            vec!["0x00".to_owned()]
+        }
+        fn sign_reply(&self, _: &[u8; 32]) -> (String, [u8; 65]) {
+            ("0x00".to_owned(), [0; 65])
+        }
+        fn events(&self) -> Arc<Hub> {
+            crate::rpc::events::testing::hub()
+        }
+        fn device(&self) -> DeviceInfo {
+            DeviceInfo::default()
+        }
+        fn rewards(&self) -> RewardStatus {
+            RewardStatus::default()
+        }
+        fn tickets(&self) -> TicketList {
+            TicketList::default()
         }
         fn store(&self) -> StoreInfo {
             StoreInfo::default()

@@ -3,8 +3,12 @@
 use super::batch::Batch;
 use super::env::Census;
 use super::{StoreError, Table};
+use crate::meter::Durations;
 use std::time::{Duration, Instant};
 
+/// A commit takes some ten milliseconds, on a good SD card a hundred. One that takes
+/// this long makes devices wait for the receipt of their tickets.
+const SLOW: Duration = Duration::from_secs(1);
 /// Bytes of a page, where pages have to be counted because nobody counts bytes.
 const PAGE: u64 = 4096;
 
@@ -37,6 +41,10 @@ pub struct Written {
     /// When the transaction began that is under way; None if none is. A disk that
     /// hangs shows here alone.
     pub begun: Option<Instant>,
+    /// How long transactions took that were committed.
+    pub took: Durations,
+    /// Transactions in a row, up to the latest, that took longer than a second each.
+    pub slow: u32,
     /// What the file had after the latest commit.
     census: Census,
 }
@@ -76,6 +84,13 @@ impl Written {
     /// One transaction with these is on the disk; it has cost so many bytes, if
     /// that is known.
     pub(super) fn committed(&mut self, batches: &[Batch], bytes: Option<u64>, census: Census) {
+        let took = self.waiting();
+        self.took.took(took);
+        self.slow = if took >= SLOW {
+            self.slow.saturating_add(1)
+        } else {
+            0
+        };
         self.begun = None;
         self.commits = self.commits.saturating_add(1);
         for batch in batches {

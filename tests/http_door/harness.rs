@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use async_io::Async;
 use chr_node::liveness::Beat;
+use chr_node::platform::clock::BootClock;
+use chr_node::rpc::events::Hub;
 use chr_node::rpc::{
-    Door, DoorOptions, Health, HealthReason, HealthState, History, HistoryReply, HistorySpan,
-    Limits, NetworkStats, NodeInfo, NodeView, PeerInfo, StoreInfo,
+    Changed, Door, DoorOptions, FleetStatus, Health, HealthReason, HealthState, History,
+    HistoryReply, HistorySpan, Limits, NetworkStats, NodeInfo, NodeView, PeerInfo, SessionInfo,
+    SettingInfo, StoreInfo, TokenState,
 };
 use serde_json::Value;
 use smol::{channel, Executor};
@@ -24,6 +27,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct FakeNode {
     pub state: Mutex<HealthState>,
     pub info_calls: AtomicUsize,
+    pub hub: Arc<Hub>,
 }
 
 impl NodeView for FakeNode {
@@ -68,10 +72,49 @@ impl NodeView for FakeNode {
         Vec::new()
     }
 
+    fn device(&self) -> chr_node::rpc::DeviceInfo {
+        chr_node::rpc::DeviceInfo::default()
+    }
+
+    fn rewards(&self) -> chr_node::rpc::RewardStatus {
+        chr_node::rpc::RewardStatus::default()
+    }
+
+    fn tickets(&self) -> chr_node::rpc::TicketList {
+        chr_node::rpc::TicketList::default()
+    }
+
     fn network(&self) -> NetworkStats {
         NetworkStats::default()
     }
 
+    fn sessions(&self) -> Vec<SessionInfo> {
+        Vec::new()
+    }
+
+    fn fleet(&self) -> FleetStatus {
+        FleetStatus::default()
+    }
+
+    fn settings(&self) -> Vec<SettingInfo> {
+        Vec::new()
+    }
+
+    fn change(&self, _: &[(String, String)], _: &'static str) -> Result<Changed, String> {
+        Err("nothing can be changed".to_owned())
+    }
+
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn sign_reply(&self, _: &[u8; 32]) -> (String, [u8; 65]) {
+        (format!("0x{}", "ab".repeat(20)), [0; 65])
+    }
+
+    fn events(&self) -> Arc<Hub> {
+        self.hub.clone()
+    }
     fn store(&self) -> StoreInfo {
         StoreInfo::default()
     }
@@ -100,6 +143,7 @@ impl Service {
         let node = Arc::new(FakeNode {
             state: Mutex::new(HealthState::Ok),
             info_calls: AtomicUsize::new(0),
+            hub: Arc::new(Hub::new(Arc::new(BootClock::new()))),
         });
         let folder = tempfile::tempdir().unwrap();
         let executor = Arc::new(Executor::new());
@@ -107,6 +151,7 @@ impl Service {
             hosts: vec!["node.example".to_owned()],
             runtime_dirs: vec![folder.path().to_owned()],
             limits,
+            token: TokenState::default(),
         };
         let door = Arc::new(Door::new(options, node.clone(), executor.clone()));
         door.start().unwrap();

@@ -80,6 +80,13 @@ fn a_key_writes_to_its_own_field_and_no_other() {
             "0x00000000000000000000000000000000000000bb",
         ),
         ("tickets.grace_bytes", "1M"),
+        (
+            "rewards.address",
+            "0x00000000000000000000000000000000000000dd",
+        ),
+        ("rewards.period", "20m"),
+        ("rewards.rates", "gigabyte=0.5, hour=0.01"),
+        ("rewards.payout_threshold", "12.5"),
         ("log.level", "trace"),
     ];
     assert_eq!(samples.len(), KEYS.len(), "a sample for each key");
@@ -124,6 +131,10 @@ fn values_out_of_bounds_are_refused() {
         ("storage.keep_hours", "4000d"),
         ("tickets.chain_id", "-1"),
         ("security.accept_rate", "many"),
+        ("rewards.address", "0x12"),
+        ("rewards.period", "7m"),
+        ("rewards.rates", "day=1"),
+        ("rewards.payout_threshold", "some"),
     ] {
         let mut settings = Settings::default();
         let key = Key::find(name).expect(name);

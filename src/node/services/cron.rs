@@ -167,6 +167,8 @@ impl Chores {
                 }
             });
         }
+        // So that a state is not younger than it is for whoever asks first.
+        drop(house.examine());
         // Repeated lines are summed up after a minute, also when nobody logs any more.
         log::logger().flush();
         if now.since(self.remembered) >= REMEMBER_EVERY {

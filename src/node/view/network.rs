@@ -55,15 +55,20 @@ impl House {
         }
     }
 
-    /// Round trips to everybody who is connected.
-    pub(in crate::node) fn latency(&self) -> Option<Latency> {
+    /// Round trips to those who are connected, as far as they were measured.
+    pub(super) fn round_trips(&self) -> Vec<Duration> {
         let links = self.network.links.get().map(|links| links.list());
         let theirs = links.iter().flatten().filter_map(|link| link.rtt);
         let ours = self.board.links();
+        let ours = ours.iter().map(|link| link.rtt());
         let measured = |rtt: &Duration| *rtt > Duration::ZERO;
-        let ours = ours.iter().map(|link| link.rtt()).filter(measured);
+        theirs.chain(ours.filter(measured)).collect()
+    }
+
+    /// Percentiles of those.
+    pub(in crate::node) fn latency(&self) -> Option<Latency> {
         let micros = |rtt: Duration| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
-        Latency::of(theirs.chain(ours).map(micros).collect())
+        Latency::of(self.round_trips().into_iter().map(micros).collect())
     }
 
     /// What went wrong since the start, by category.
