@@ -7,6 +7,7 @@
 mod members;
 mod node;
 pub(super) mod params;
+mod rewards;
 pub(super) mod types;
 
 pub use params::Params;
@@ -45,7 +46,7 @@ pub(super) enum Run {
 }
 
 /// All methods, a subject each.
-pub(super) const TABLES: &[&[Method]] = &[node::METHODS, members::METHODS];
+pub(super) const TABLES: &[&[Method]] = &[node::METHODS, members::METHODS, rewards::METHODS];
 
 /// All methods in the order of the tables.
 pub(super) fn all() -> impl Iterator<Item = &'static Method> {
