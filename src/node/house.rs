@@ -9,7 +9,7 @@ use super::error::NodeError;
 use super::network::Network;
 use super::rates::Rates;
 use super::runfile::RunFile;
-use super::statistics::Statistics;
+use super::statistics::{Charts, Statistics};
 use super::supervisor::Record;
 use super::surroundings::Surroundings;
 use super::watch::Watch;
@@ -201,7 +201,9 @@ pub struct House {
     /// Tells what happens to those who listen. It outlives the HTTP service.
     pub hub: Arc<Hub>,
     /// What was carried.
-    pub statistics: Mutex<Statistics>,
+    pub statistics: Arc<Mutex<Statistics>>,
+    /// What was carried, as it was read from the store lately.
+    pub charts: Arc<Charts>,
     /// What was earned.
     pub earnings: Earnings,
     /// What is carried at present.
@@ -279,7 +281,8 @@ impl House {
             book: Place::default(),
             server: Place::default(),
             door: Place::default(),
-            statistics: Mutex::new(Statistics::new(started)),
+            statistics: Arc::new(Mutex::new(Statistics::new(started))),
+            charts: Arc::default(),
             rates: Mutex::default(),
             run_file: Mutex::new(None),
             record: OnceLock::new(),

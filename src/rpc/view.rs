@@ -6,12 +6,14 @@
 use super::device::DeviceInfo;
 use super::events::Hub;
 use super::fault::{Asked, RpcFault};
+use super::history::{HistoryReply, HistorySpan};
 use super::members::{FleetStatus, SessionInfo};
 use super::methods::Params;
 use super::network::{NetworkStats, PeerInfo};
 use super::rewards::{RewardStatus, TicketList};
 use super::settings::{Changed, SettingInfo};
 use super::status::Status;
+use super::stored::StoreInfo;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -62,6 +64,10 @@ pub trait NodeView: Send + Sync {
     fn status(&self) -> Status {
         Status::of(self)
     }
+    /// How the store is doing.
+    fn store(&self) -> StoreInfo;
+    /// What `stats_history` returns; it may have to be read from the disk.
+    fn history(&self, span: HistorySpan) -> HistoryReply;
 }
 
 /// The result of `chr_node_info`. `None` is written as `null`: not known.
@@ -172,6 +178,7 @@ pub struct HealthReason {
 pub(super) mod fake {
     #![allow(clippy::panic)]
     use super::*;
+    use crate::rpc::History;
 
     /// A node that knows as little as a node can.
     pub struct Fake;
@@ -258,6 +265,17 @@ pub(super) mod fake {
         fn tickets(&self) -> TicketList {
             TicketList::default()
         }
+        fn store(&self) -> StoreInfo {
+            StoreInfo::default()
+        }
+        fn history(&self, span: HistorySpan) -> HistoryReply {
+            let (step_seconds, _) = span.steps();
+            let history = History {
+                step_seconds,
+                ..History::default()
+            };
+            Box::pin(std::future::ready(Ok(history)))
+        }
     }
 
     /// A node with a defect.
@@ -308,6 +326,12 @@ pub(super) mod fake {
         }
         fn tickets(&self) -> TicketList {
             TicketList::default()
+        }
+        fn store(&self) -> StoreInfo {
+            StoreInfo::default()
+        }
+        fn history(&self, _: HistorySpan) -> HistoryReply {
+            Box::pin(std::future::ready(Err("there is no store".to_owned())))
         }
     }
 }

@@ -255,6 +255,12 @@ impl Book {
         }
     }
 
+    /// Tickets that were accepted since the book was opened.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.0.judged.accepted.get()
+    }
+
     fn accounts(&self) -> MutexGuard<'_, Accounts> {
         lock(&self.0.accounts)
     }

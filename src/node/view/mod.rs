@@ -4,16 +4,18 @@
 mod config;
 mod device;
 mod health;
+mod history;
 mod info;
 mod members;
 mod network;
 mod rewards;
+mod store;
 
 use super::house::House;
 use crate::rpc::events::Hub;
 use crate::rpc::{
-    Changed, DeviceInfo, FleetStatus, Health, NetworkStats, NodeInfo, NodeView, PeerInfo,
-    RewardStatus, SessionInfo, SettingInfo, TicketList,
+    Changed, DeviceInfo, FleetStatus, Health, HistoryReply, HistorySpan, NetworkStats, NodeInfo,
+    NodeView, PeerInfo, RewardStatus, SessionInfo, SettingInfo, StoreInfo, TicketList,
 };
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -78,5 +80,12 @@ impl NodeView for House {
 
     fn tickets(&self) -> TicketList {
         self.held_tickets()
+    }
+    fn store(&self) -> StoreInfo {
+        self.stored()
+    }
+
+    fn history(&self, span: HistorySpan) -> HistoryReply {
+        self.chart(span)
     }
 }
