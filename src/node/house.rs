@@ -4,6 +4,7 @@
 //! A restart of a service must not cost the node its port numbers or its key's
 //! lock, so those are taken once, before the first service, and kept here.
 
+use super::earnings::Earnings;
 use super::error::NodeError;
 use super::network::Network;
 use super::rates::Rates;
@@ -203,6 +204,8 @@ pub struct House {
     pub statistics: Arc<Mutex<Statistics>>,
     /// What was carried, as it was read from the store lately.
     pub charts: Arc<Charts>,
+    /// What was earned.
+    pub earnings: Earnings,
     /// What is carried at present.
     pub rates: Mutex<Rates>,
     /// `run.json`, as long as the node serves.
@@ -271,6 +274,7 @@ impl House {
             budget,
             board: Switchboard::new(),
             executor: executor.clone(),
+            earnings: Earnings::new(started, &settings),
             settings: Mutex::new(Arc::new(settings)),
             identity,
             ready: AtomicBool::new(false),
@@ -449,6 +453,7 @@ impl House {
             server.admission.change(self.admission());
         }
         let settings = self.settings();
+        self.earnings.change(&settings);
         self.network.change(&settings);
         if let Some(links) = self.network.links.get() {
             links.change(self.peer_terms());
