@@ -111,6 +111,7 @@ impl House {
             server.services.terms.change(terms);
             server.admission.change(self.admission());
         }
+        self.earnings.change(&settings);
         self.network.change(&settings);
         if let Some(links) = self.network.links.get() {
             links.change(self.peer_terms());

@@ -5,6 +5,7 @@
 //! lock, so those are taken once, before the first service, and kept here.
 
 use super::configuration::Configuration;
+use super::earnings::Earnings;
 use super::error::NodeError;
 use super::network::Network;
 use super::rates::Rates;
@@ -26,7 +27,7 @@ use crate::platform::listen::listen_all;
 use crate::platform::memory::Memory;
 use crate::ports::{Budget, Switchboard};
 use crate::rpc::events::Hub;
-use crate::rpc::Door;
+use crate::rpc::{Calls, Door};
 use crate::session::AdmissionLimits;
 use crate::sorted;
 use crate::store::{Recovery, Store, StoreError};
@@ -205,12 +206,16 @@ pub struct House {
     pub statistics: Arc<Mutex<Statistics>>,
     /// What was carried, as it was read from the store lately.
     pub charts: Arc<Charts>,
+    /// What was earned.
+    pub earnings: Earnings,
     /// What is carried at present.
     pub rates: Mutex<Rates>,
     /// `run.json`, as long as the node serves.
     pub run_file: Mutex<Option<RunFile>>,
     /// The supervisor's failures.
     pub record: OnceLock<Arc<Mutex<Record>>>,
+    /// What was asked by HTTP, through restarts of that service.
+    pub calls: Arc<Calls>,
     /// What health remembers.
     pub watch: Watch,
     /// The device.
@@ -271,6 +276,7 @@ impl House {
             budget,
             board: Switchboard::new(),
             executor: executor.clone(),
+            earnings: Earnings::new(started, &settings),
             configuration: Configuration::new(plan.loaded),
             identity,
             ready: AtomicBool::new(false),
@@ -284,6 +290,7 @@ impl House {
             rates: Mutex::default(),
             run_file: Mutex::new(None),
             record: OnceLock::new(),
+            calls: Arc::default(),
             watch: Watch::new(started),
             surroundings: Surroundings::new(Path::new("/")),
         })

@@ -15,6 +15,7 @@
 //! | [`lag`] | how long the executor lets tasks wait |
 //! | [`surroundings`] | what the device says of itself |
 //! | [`statistics`] | what was carried, by the minute and by the hour |
+//! | [`earnings`] | reward periods: what they are made of, and their rows |
 //! | [`rates`] | what is carried at present |
 //! | [`runfile`] | `run.json`: which process listens where |
 //! | [`error`] | what keeps a node from serving |
@@ -23,6 +24,7 @@
 //! other nodes, DHT, HTTP, cron, `run.json`.
 
 pub mod configuration;
+pub mod earnings;
 pub mod error;
 pub mod health;
 pub mod house;

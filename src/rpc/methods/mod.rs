@@ -8,6 +8,7 @@ mod discover;
 mod members;
 mod node;
 pub(super) mod params;
+mod rewards;
 pub(super) mod types;
 
 pub use params::Params;
@@ -51,7 +52,12 @@ pub(super) enum Run {
 }
 
 /// All methods, a subject each.
-pub(super) const TABLES: &[&[Method]] = &[node::METHODS, members::METHODS, discover::METHODS];
+pub(super) const TABLES: &[&[Method]] = &[
+    node::METHODS,
+    members::METHODS,
+    rewards::METHODS,
+    discover::METHODS,
+];
 
 /// All methods in the order of the tables.
 pub(super) fn all() -> impl Iterator<Item = &'static Method> {
