@@ -11,7 +11,7 @@ pub(super) const METHODS: &[Method] = &[
         params: "",
         result: "[{
             device: address
-            address: string? -- where it connects from, ip:port
+            address: string? -- the IP address that it connects from
             since: integer? -- unix seconds
             ports: integer -- that are open
             bytes_in: integer -- of ports, from it
