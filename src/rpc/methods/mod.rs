@@ -8,6 +8,7 @@ mod discover;
 mod members;
 mod node;
 pub(super) mod params;
+mod status;
 pub(super) mod types;
 
 pub use params::Params;
@@ -46,7 +47,12 @@ pub(super) enum Run {
 }
 
 /// All methods, a subject each.
-pub(super) const TABLES: &[&[Method]] = &[node::METHODS, members::METHODS, discover::METHODS];
+pub(super) const TABLES: &[&[Method]] = &[
+    node::METHODS,
+    members::METHODS,
+    discover::METHODS,
+    status::METHODS,
+];
 
 /// All methods in the order of the tables.
 pub(super) fn all() -> impl Iterator<Item = &'static Method> {
