@@ -9,6 +9,7 @@ mod members;
 mod node;
 pub(super) mod params;
 mod rewards;
+mod status;
 pub(super) mod types;
 
 pub use params::Params;
@@ -57,6 +58,7 @@ pub(super) const TABLES: &[&[Method]] = &[
     members::METHODS,
     rewards::METHODS,
     discover::METHODS,
+    status::METHODS,
 ];
 
 /// All methods in the order of the tables.
