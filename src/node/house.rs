@@ -26,7 +26,7 @@ use crate::platform::listen::listen_all;
 use crate::platform::memory::Memory;
 use crate::ports::{Budget, Switchboard};
 use crate::rpc::events::Hub;
-use crate::rpc::Door;
+use crate::rpc::{Calls, Door};
 use crate::session::AdmissionLimits;
 use crate::sorted;
 use crate::store::{Recovery, Store, StoreError};
@@ -212,6 +212,8 @@ pub struct House {
     pub run_file: Mutex<Option<RunFile>>,
     /// The supervisor's failures.
     pub record: OnceLock<Arc<Mutex<Record>>>,
+    /// What was asked by HTTP, through restarts of that service.
+    pub calls: Arc<Calls>,
     /// What health remembers.
     pub watch: Watch,
     /// The device.
@@ -286,6 +288,7 @@ impl House {
             rates: Mutex::default(),
             run_file: Mutex::new(None),
             record: OnceLock::new(),
+            calls: Arc::default(),
             watch: Watch::new(started),
             surroundings: Surroundings::new(Path::new("/")),
         })
