@@ -43,7 +43,7 @@ impl Browser {
             .by_ref()
             .map_while(Result::ok)
             .find_map(|line| {
-                let (_, port) = line.rsplit_once("on port ")?;
+                let (_, port) = line.rsplit_once("successfully on port ")?;
                 port.trim_end_matches('.').parse().ok()
             })
             .expect("chromedriver names its port");
@@ -105,11 +105,20 @@ impl Browser {
             body.len()
         )
         .unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let answer = String::from_utf8_lossy(&answer);
-        let (head, body) = answer.split_once("\r\n\r\n").expect(&answer);
-        let answer: Value = serde_json::from_str(body).expect(body);
+        // The driver keeps the connection whatever it is told, so the length decides.
+        let mut stream = BufReader::new(stream);
+        let (mut head, mut length) = (String::new(), 0);
+        while !head.ends_with("\r\n\r\n") {
+            let at = head.len();
+            assert!(stream.read_line(&mut head).unwrap() > 0, "{head}");
+            let line = head[at..].to_ascii_lowercase();
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).unwrap();
+        let answer: Value = serde_json::from_slice(&body).unwrap();
         assert!(head.contains(" 200 "), "{method} {path}: {answer}");
         answer["value"].clone()
     }
