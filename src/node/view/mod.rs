@@ -77,7 +77,7 @@ impl NodeView for House {
     }
 
     fn rewards(&self) -> RewardStatus {
-        self.earnings()
+        self.reward_status()
     }
 
     fn tickets(&self) -> TicketList {

@@ -95,7 +95,7 @@ impl House {
     }
 
     pub(super) fn reward_metrics(&self, out: &mut Exposition) {
-        let rewards = self.earnings();
+        let rewards = self.reward_status();
         out.gauge(
             "chr_reward_uptime_ratio",
             "Share of the running period that the node was up.",
