@@ -74,6 +74,7 @@ impl Browser {
         ];
         let mut args: Vec<String> = args.map(ToOwned::to_owned).to_vec();
         args.push(format!("--user-data-dir={}", folder.display()));
+        args.push("about:blank".to_owned());
         let javascript = if scripts { 1 } else { 2 };
         let answer = browser.command(
             "POST",
