@@ -16,6 +16,7 @@
 //! | [`dht`] | Kademlia: routing table, lookups, records, storage; then its UDP service |
 //! | [`session`] | TLS sessions over TCP: the shell around a state machine, who may connect |
 //! | [`ports`] | the switchboard: who is online, who is connected to what, windows |
+//! | [`reward`] | reward periods: uptime and performance scores, tokens earned |
 //! | [`ticket`] | tickets, the validation steps, usage accounting |
 //! | [`chain`] | an EVM chain's JSON-RPC: the client, what may be asked of it |
 //! | [`cache`] | answers that may be given again: memory, disk, source |
@@ -27,7 +28,9 @@
 //! | [`platform`] | what differs by OS and device: limits, CPU features, clocks |
 //! | [`time`] | the clock as an argument |
 //! | [`task`] | tasks, all of one shape |
+//! | [`tokens`] | amounts of tokens, exact to 18 decimals |
 //! | [`sorted`] | lists in order: one sort for all types, small maps |
+//! | [`meter`] | counters and histograms of durations |
 //! | [`liveness`] | how a loop proves that it still turns |
 //!
 //! Which room may use which is a rule (docs/architecture.md); `tests/house.rs` checks it.
@@ -40,10 +43,12 @@ pub mod dht;
 pub mod edge;
 pub mod identity;
 pub mod liveness;
+pub mod meter;
 pub mod node;
 pub mod peer;
 pub mod platform;
 pub mod ports;
+pub mod reward;
 pub mod rpc;
 pub mod session;
 pub mod sorted;
@@ -52,4 +57,5 @@ pub mod task;
 pub mod ticket;
 pub mod time;
 pub mod tls;
+pub mod tokens;
 pub mod wire;

@@ -20,6 +20,8 @@ mod network;
 mod places;
 #[path = "settings/reload.rs"]
 mod reload;
+#[path = "settings/rewards.rs"]
+mod rewards;
 #[path = "settings/runtime.rs"]
 mod runtime;
 #[path = "settings/terms.rs"]
@@ -61,6 +63,8 @@ effects! {
     "storage.data_dir" => places::data_dir,
     "storage.map_size" => runtime::map_size,
     "storage.flush_interval" => runtime::flush_interval,
+    "storage.keep_minutes" => runtime::keep_minutes,
+    "storage.keep_hours" => runtime::keep_hours,
     "performance.max_connections" => limits::max_connections,
     "performance.connection_timeout" => limits::connection_timeout,
     "performance.idle_timeout" => limits::idle_timeout,
@@ -80,6 +84,10 @@ effects! {
     "tickets.chain_id" => terms::chain_id,
     "tickets.fleet" => terms::fleet,
     "tickets.grace_bytes" => terms::grace_bytes,
+    "rewards.address" => rewards::address,
+    "rewards.period" => rewards::period,
+    "rewards.rates" => rewards::rates,
+    "rewards.payout_threshold" => rewards::payout_threshold,
     "runtime.threads" => runtime::threads,
     "runtime.worker_pool_size" => runtime::worker_pool_size,
     "log.level" => logs::level,

@@ -1,11 +1,41 @@
-//! The table of settings: one row a key. The rows stand in `table.rs`.
+//! The table of settings: one row a key. The rows stand in `table.rs` and `terms.rs`.
+
+/// Sets a field to what an expression gives.
+macro_rules! set {
+    ($section:ident . $field:ident, $text:ident => $value:expr) => {
+        |settings, $text| {
+            settings.$section.$field = $value?;
+            Ok(())
+        }
+    };
+}
 
 mod table;
-
-pub use table::KEYS;
+mod terms;
 
 use super::file::Kind;
 use super::Settings;
+
+/// Every setting that there is.
+pub static KEYS: &[Key] = &ROWS;
+
+const COUNT: usize = table::PLACES.len() + terms::TERMS.len();
+static ROWS: [Key; COUNT] = joined();
+
+/// One table of both.
+#[allow(clippy::indexing_slicing)] // by the compiler, which would refuse it
+const fn joined() -> [Key; COUNT] {
+    let mut rows = [table::PLACES[0]; COUNT];
+    let mut at = 0;
+    while at < COUNT {
+        rows[at] = match at.checked_sub(table::PLACES.len()) {
+            None => table::PLACES[at],
+            Some(at) => terms::TERMS[at],
+        };
+        at += 1;
+    }
+    rows
+}
 
 /// What a settings file may write behind the `=`. Everything may be a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +65,7 @@ impl Takes {
 }
 
 /// One setting.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Key {
     /// `section.key`.
     pub name: &'static str,

@@ -25,9 +25,11 @@ pub use profile::Profile;
 pub use sources::{Assignment, Loaded, Request, Source};
 
 use crate::platform::memory::Memory;
+use crate::tokens::Tokens;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
+use value::rewards::Rates;
 use value::{FleetNode, Format, Levels, PeerPlace, Serve, SubnetLimits, TlsVersions};
 
 /// Every setting, valid as it stands.
@@ -45,6 +47,8 @@ pub struct Settings {
     pub security: Security,
     /// `[tickets]`
     pub tickets: Tickets,
+    /// `[rewards]`
+    pub rewards: Rewards,
     /// `[fleet]`
     pub fleet: Fleet,
     /// `[runtime]`
@@ -138,6 +142,10 @@ pub struct Storage {
     pub map_size: Option<u64>,
     /// How long rows that can wait stay in memory.
     pub flush_interval: Duration,
+    /// How long statistics by the minute are kept.
+    pub keep_minutes: Duration,
+    /// How long those by the hour are.
+    pub keep_hours: Duration,
 }
 
 impl Default for Storage {
@@ -146,6 +154,8 @@ impl Default for Storage {
             data_dir: PathBuf::from("./data"),
             map_size: None,
             flush_interval: Duration::from_secs(3600),
+            keep_minutes: Duration::from_secs(7 * 86_400),
+            keep_hours: Duration::from_secs(366 * 86_400),
         }
     }
 }
@@ -242,6 +252,30 @@ impl Default for Tickets {
             chain_id: 1284,
             fleet: value::ZERO_ADDRESS.to_owned(),
             grace_bytes: 40 << 20,
+        }
+    }
+}
+
+/// `[rewards]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewards {
+    /// Where earnings are to go, `0x` and 40 lower-case digits.
+    pub address: Option<String>,
+    /// Length of a period: a multiple of ten minutes.
+    pub period: Duration,
+    /// What is earned by what.
+    pub rates: Rates,
+    /// From how many tokens on a payout is worth it.
+    pub payout_threshold: Option<Tokens>,
+}
+
+impl Default for Rewards {
+    fn default() -> Self {
+        Self {
+            address: None,
+            period: Duration::from_secs(3600),
+            rates: Rates::default(),
+            payout_threshold: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod logs;
 pub mod peers;
+pub mod rewards;
 
 pub use logs::{format, level, levels, Format, Levels, ROOMS};
 pub use peers::{FleetNode, PeerPlace, Serve, SubnetLimits};

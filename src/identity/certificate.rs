@@ -29,6 +29,10 @@
 //!
 //! Sources: RFC 5280 (layout), RFC 5480 (elliptic curve keys), X.690 (DER).
 
+use super::der::{
+    tlv, Reader, BIT_STRING, BOOLEAN, CONTEXT_0, CONTEXT_0_BYTES, CONTEXT_3, GENERALIZED_TIME,
+    INTEGER, OBJECT_ID, OCTET_STRING, SEQUENCE, SET, UTC_TIME, UTF8_STRING,
+};
 use super::{sha256, KeyError, PublicKey, SecretKey};
 use std::fmt;
 
@@ -37,7 +41,7 @@ use std::fmt;
 pub const MAX_CERTIFICATE: usize = 8 * 1024;
 
 /// id-ecPublicKey, 1.2.840.10045.2.1, as the contents of an OBJECT IDENTIFIER.
-const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+pub(crate) const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 /// The named curve secp256k1, 1.3.132.0.10.
 const SECP256K1: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x0a];
 /// ecdsa-with-SHA256, 1.2.840.10045.4.3.2.
@@ -49,22 +53,7 @@ const SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 0x0e];
 /// authorityKeyIdentifier, 2.5.29.35.
 const AUTHORITY_KEY_ID: &[u8] = &[0x55, 0x1d, 0x23];
 /// basicConstraints, 2.5.29.19.
-const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
-
-const BOOLEAN: u8 = 0x01;
-const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
-const OCTET_STRING: u8 = 0x04;
-const OBJECT_ID: u8 = 0x06;
-const UTF8_STRING: u8 = 0x0c;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-/// `[0]` holding something whole (version) or bytes (key id).
-const CONTEXT_0: u8 = 0xa0;
-const CONTEXT_0_BYTES: u8 = 0x80;
-const CONTEXT_3: u8 = 0xa3;
+pub(crate) const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 
 /// Why a certificate yields no identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +113,40 @@ impl From<KeyError> for CertificateError {
 /// the same bytes.
 #[must_use]
 pub fn self_signed(key: &SecretKey) -> Vec<u8> {
-    let key_id = sha256(&[&key.public_key().to_uncompressed()]);
+    let point = key.public_key().to_uncompressed();
+    envelope(
+        &Contents {
+            name: &key.address().to_string(),
+            curve: SECP256K1,
+            point: &point,
+            extensions: &[&authority()],
+        },
+        &|signed| key.sign_der(&sha256(&[signed])),
+    )
+}
+
+/// basicConstraints of one that vouches for itself.
+fn authority() -> Vec<u8> {
+    let yes = tlv(SEQUENCE, &[&tlv(BOOLEAN, &[&[0xff]])]);
+    extension(BASIC_CONSTRAINTS, true, &yes)
+}
+
+/// What a self-signed certificate says.
+pub(crate) struct Contents<'a> {
+    /// Issuer and subject.
+    pub name: &'a str,
+    /// The named curve of the key, as the contents of an OBJECT IDENTIFIER.
+    pub curve: &'a [u8],
+    /// The key: an uncompressed point.
+    pub point: &'a [u8],
+    /// Besides the key identifiers; each made by [`extension`].
+    pub extensions: &'a [&'a [u8]],
+}
+
+/// A certificate around `contents`; `sign` makes an ECDSA signature with SHA-256
+/// over what it is given, in DER.
+pub(crate) fn envelope(contents: &Contents<'_>, sign: &dyn Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    let key_id = sha256(&[contents.point]);
     let mut serial = [0; 8];
     for (to, from) in serial.iter_mut().zip(key_id) {
         *to = from;
@@ -140,19 +162,17 @@ pub fn self_signed(key: &SecretKey) -> Vec<u8> {
             &tlv(GENERALIZED_TIME, &[b"99991231235959Z"]),
         ],
     );
-    let signed = to_be_signed(key, &serial, &validity);
+    let signed = to_be_signed(contents, &serial, &validity);
     let mut signature = vec![0];
-    signature.extend_from_slice(&key.sign_der(&sha256(&[&signed])));
+    signature.extend_from_slice(&sign(&signed));
     tlv(
         SEQUENCE,
         &[&signed, &algorithm(), &tlv(BIT_STRING, &[&signature])],
     )
 }
 
-fn to_be_signed(key: &SecretKey, serial: &[u8], validity: &[u8]) -> Vec<u8> {
-    let point = key.public_key().to_uncompressed();
-    let key_id = sha256(&[&point]);
-    let text = key.address().to_string();
+fn to_be_signed(contents: &Contents<'_>, serial: &[u8], validity: &[u8]) -> Vec<u8> {
+    let key_id = sha256(&[contents.point]);
     let name = tlv(
         SEQUENCE,
         &[&tlv(
@@ -161,7 +181,7 @@ fn to_be_signed(key: &SecretKey, serial: &[u8], validity: &[u8]) -> Vec<u8> {
                 SEQUENCE,
                 &[
                     &tlv(OBJECT_ID, &[COMMON_NAME]),
-                    &tlv(UTF8_STRING, &[text.as_bytes()]),
+                    &tlv(UTF8_STRING, &[contents.name.as_bytes()]),
                 ],
             )],
         )],
@@ -173,29 +193,19 @@ fn to_be_signed(key: &SecretKey, serial: &[u8], validity: &[u8]) -> Vec<u8> {
                 SEQUENCE,
                 &[
                     &tlv(OBJECT_ID, &[EC_PUBLIC_KEY]),
-                    &tlv(OBJECT_ID, &[SECP256K1]),
+                    &tlv(OBJECT_ID, &[contents.curve]),
                 ],
             ),
-            &tlv(BIT_STRING, &[&[0], &point]),
+            &tlv(BIT_STRING, &[&[0], contents.point]),
         ],
     );
-    let extensions = tlv(
-        SEQUENCE,
-        &[
-            &extension(SUBJECT_KEY_ID, false, &tlv(OCTET_STRING, &[&key_id])),
-            // Equal to the subject's: OpenSSL calls a certificate self-signed by this.
-            &extension(
-                AUTHORITY_KEY_ID,
-                false,
-                &tlv(SEQUENCE, &[&tlv(CONTEXT_0_BYTES, &[&key_id])]),
-            ),
-            &extension(
-                BASIC_CONSTRAINTS,
-                true,
-                &tlv(SEQUENCE, &[&tlv(BOOLEAN, &[&[0xff]])]),
-            ),
-        ],
-    );
+    let mut extensions = extension(SUBJECT_KEY_ID, false, &tlv(OCTET_STRING, &[&key_id]));
+    // Equal to the subject's: OpenSSL calls a certificate self-signed by this.
+    let issuer = tlv(SEQUENCE, &[&tlv(CONTEXT_0_BYTES, &[&key_id])]);
+    extensions.extend_from_slice(&extension(AUTHORITY_KEY_ID, false, &issuer));
+    for more in contents.extensions {
+        extensions.extend_from_slice(more);
+    }
     tlv(
         SEQUENCE,
         &[
@@ -206,7 +216,7 @@ fn to_be_signed(key: &SecretKey, serial: &[u8], validity: &[u8]) -> Vec<u8> {
             validity,
             &name,
             &key_info,
-            &tlv(CONTEXT_3, &[&extensions]),
+            &tlv(CONTEXT_3, &[&tlv(SEQUENCE, &[&extensions])]),
         ],
     )
 }
@@ -215,7 +225,8 @@ fn algorithm() -> Vec<u8> {
     tlv(SEQUENCE, &[&tlv(OBJECT_ID, &[ECDSA_WITH_SHA256])])
 }
 
-fn extension(id: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
+/// One extension; `value` is an item of its own.
+pub(crate) fn extension(id: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
     let critical = if critical {
         tlv(BOOLEAN, &[&[0xff]])
     } else {
@@ -229,24 +240,6 @@ fn extension(id: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
             &tlv(OCTET_STRING, &[value]),
         ],
     )
-}
-
-/// One DER item: tag, length, `parts` joined. Our own items stay far below the
-/// 65,535 bytes that two length bytes can say.
-fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    let mut item = Vec::with_capacity(length + 4);
-    item.push(tag);
-    let [.., high, low] = length.to_be_bytes();
-    match (high, low) {
-        (0, 0..=0x7f) => item.push(low),
-        (0, _) => item.extend_from_slice(&[0x81, low]),
-        _ => item.extend_from_slice(&[0x82, high, low]),
-    }
-    for part in parts {
-        item.extend_from_slice(part);
-    }
-    item
 }
 
 /// The public key inside a certificate: X.509 version 1 or 3, any issuer, any
@@ -263,30 +256,7 @@ fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 /// See [`CertificateError`]. No input makes it panic, and the time it takes is
 /// linear in at most [`MAX_CERTIFICATE`] bytes.
 pub fn peer_key(der: &[u8]) -> Result<PublicKey, CertificateError> {
-    if der.len() > MAX_CERTIFICATE {
-        return Err(CertificateError::TooLong(der.len()));
-    }
-    let mut outer = Reader(der);
-    let mut certificate = Reader(outer.item(SEQUENCE, "outer frame")?);
-    outer.end("outer frame")?;
-    let mut signed = Reader(certificate.item(SEQUENCE, "signed part")?);
-    certificate.item(SEQUENCE, "signature algorithm")?;
-    certificate.item(BIT_STRING, "signature")?;
-    certificate.end("signature")?;
-
-    if signed.next_is(CONTEXT_0) {
-        signed.item(CONTEXT_0, "version")?;
-    }
-    signed.item(INTEGER, "serial number")?;
-    signed.item(SEQUENCE, "signature algorithm")?;
-    signed.item(SEQUENCE, "issuer")?;
-    signed.item(SEQUENCE, "validity")?;
-    signed.item(SEQUENCE, "subject")?;
-    let mut key_info = Reader(signed.item(SEQUENCE, "public key")?);
-    let mut kind = Reader(key_info.item(SEQUENCE, "key algorithm")?);
-    let bits = key_info.item(BIT_STRING, "public key")?;
-    key_info.end("public key")?;
-
+    let (mut kind, bits) = key_info(der)?;
     if kind.item(OBJECT_ID, "key algorithm")? != EC_PUBLIC_KEY {
         return Err(CertificateError::NotEllipticCurve);
     }
@@ -307,39 +277,35 @@ pub fn peer_key(der: &[u8]) -> Result<PublicKey, CertificateError> {
     }
 }
 
-/// What is left of a DER item.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn next_is(&self, tag: u8) -> bool {
-        self.0.first() == Some(&tag)
+/// The kind of key in a certificate, to be read on, and the key's bits.
+///
+/// # Errors
+/// As [`peer_key`], as far as the layout goes.
+pub(crate) fn key_info(der: &[u8]) -> Result<(Reader<'_>, &[u8]), CertificateError> {
+    if der.len() > MAX_CERTIFICATE {
+        return Err(CertificateError::TooLong(der.len()));
     }
+    let mut outer = Reader(der);
+    let mut certificate = Reader(outer.item(SEQUENCE, "outer frame")?);
+    outer.end("outer frame")?;
+    let mut signed = Reader(certificate.item(SEQUENCE, "signed part")?);
+    certificate.item(SEQUENCE, "signature algorithm")?;
+    certificate.item(BIT_STRING, "signature")?;
+    certificate.end("signature")?;
 
-    /// Takes one item of kind `tag` and returns its contents. Lengths must be
-    /// definite and in their shortest form.
-    fn item(&mut self, tag: u8, part: &'static str) -> Result<&'a [u8], CertificateError> {
-        let malformed = CertificateError::Malformed(part);
-        let (length, rest) = match *self.0 {
-            [found, ..] if found != tag => return Err(malformed),
-            [_, short @ 0..=0x7f, ref rest @ ..] => (usize::from(short), rest),
-            [_, 0x81, long @ 0x80..=0xff, ref rest @ ..] => (usize::from(long), rest),
-            [_, 0x82, high @ 1..=0xff, low, ref rest @ ..] => {
-                (usize::from(u16::from_be_bytes([high, low])), rest)
-            }
-            _ => return Err(malformed),
-        };
-        let (contents, rest) = rest.split_at_checked(length).ok_or(malformed)?;
-        self.0 = rest;
-        Ok(contents)
+    if signed.next_is(CONTEXT_0) {
+        signed.item(CONTEXT_0, "version")?;
     }
-
-    fn end(&self, part: &'static str) -> Result<(), CertificateError> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err(CertificateError::Malformed(part))
-        }
-    }
+    signed.item(INTEGER, "serial number")?;
+    signed.item(SEQUENCE, "signature algorithm")?;
+    signed.item(SEQUENCE, "issuer")?;
+    signed.item(SEQUENCE, "validity")?;
+    signed.item(SEQUENCE, "subject")?;
+    let mut key_info = Reader(signed.item(SEQUENCE, "public key")?);
+    let kind = Reader(key_info.item(SEQUENCE, "key algorithm")?);
+    let bits = key_info.item(BIT_STRING, "public key")?;
+    key_info.end("public key")?;
+    Ok((kind, bits))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! | `key.rs` | secret and public keys, signing, checking |
 //! | `signature.rs` | the 65-byte recoverable form and the 64-byte form of EIP-2098 |
 //! | `certificate.rs` | the X.509 envelope of a key, and what we read in those of others |
+//! | `der.rs` | DER items, written and read |
 //! | `keyfile.rs` | the identity on disk: made once, locked, never replaced |
 //! | `hash.rs` | keccak-256 (Ethereum's) and SHA-256 |
 //! | `hex.rs` | hexadecimal text |
@@ -20,6 +21,7 @@
 
 mod address;
 pub mod certificate;
+pub(crate) mod der;
 mod hash;
 pub mod hex;
 mod key;

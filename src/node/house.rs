@@ -8,14 +8,16 @@ use super::error::NodeError;
 use super::network::Network;
 use super::rates::Rates;
 use super::runfile::RunFile;
-use super::statistics::Statistics;
+use super::statistics::{Charts, Statistics};
 use super::supervisor::Record;
+use super::surroundings::Surroundings;
+use super::watch::Watch;
 use super::{IdentityChoice, NodePlan};
 use crate::config::Settings;
 use crate::edge::server::{Announce, Server, Terms};
 use crate::edge::ALPN;
 use crate::identity::keyfile::{KeyFile, Origin};
-use crate::identity::{Address, SecretKey};
+use crate::identity::{Address, SecretKey, Signature};
 use crate::peer::PeerTerms;
 use crate::platform::clock::BootClock;
 use crate::platform::limits::{connection_cap, raise_descriptors};
@@ -198,13 +200,19 @@ pub struct House {
     /// Tells what happens to those who listen. It outlives the HTTP service.
     pub hub: Arc<Hub>,
     /// What was carried.
-    pub statistics: Mutex<Statistics>,
+    pub statistics: Arc<Mutex<Statistics>>,
+    /// What was carried, as it was read from the store lately.
+    pub charts: Arc<Charts>,
     /// What is carried at present.
     pub rates: Mutex<Rates>,
     /// `run.json`, as long as the node serves.
     pub run_file: Mutex<Option<RunFile>>,
     /// The supervisor's failures.
     pub record: OnceLock<Arc<Mutex<Record>>>,
+    /// What health remembers.
+    pub watch: Watch,
+    /// The device.
+    pub surroundings: Surroundings,
 }
 
 /// What is wrong with the store while the node goes on.
@@ -269,11 +277,19 @@ impl House {
             book: Place::default(),
             server: Place::default(),
             door: Place::default(),
-            statistics: Mutex::new(Statistics::new(started)),
+            statistics: Arc::new(Mutex::new(Statistics::new(started))),
+            charts: Arc::default(),
             rates: Mutex::default(),
             run_file: Mutex::new(None),
             record: OnceLock::new(),
+            watch: Watch::new(started),
+            surroundings: Surroundings::new(Path::new("/")),
         })
+    }
+
+    /// The node's signature of a digest.
+    pub fn sign(&self, digest: &[u8; 32]) -> Signature {
+        self.identity.key().sign(digest)
     }
 
     /// The settings in force.
@@ -353,6 +369,16 @@ impl House {
             idle_after: LINK_IDLE,
             send_buffer: settings.performance.send_buffer,
         }
+    }
+
+    /// Memory that the node may use, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// Open files that the process may have.
+    pub fn descriptors(&self) -> u64 {
+        self.descriptors
     }
 
     /// Memory for records that are kept for others: of a small device's little.

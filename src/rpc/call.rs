@@ -3,36 +3,37 @@
 //!
 //! Any JSON is decoded without error; what is no call becomes [`Call::Invalid`].
 //! Depth costs no stack: whatever lies below an id or a parameter list is skipped by
-//! serde_json's loop, not by recursion.
+//! serde_json's loop, not by recursion. Parameters stay text until their method is known.
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize as Derive, Serialize};
+use serde_json::value::RawValue;
 use std::fmt;
 
 use super::limits::{MAX_BATCH, MAX_ID};
 
 /// The body of a POST.
-#[derive(Debug, PartialEq)]
-pub(super) enum Posted {
+#[derive(Debug)]
+pub(super) enum Posted<'a> {
     /// One call.
-    Single(Call),
+    Single(Call<'a>),
     /// A list of calls, never empty and never longer than [`MAX_BATCH`].
-    Batch(Vec<Call>),
+    Batch(Vec<Call<'a>>),
     /// A list that is refused as a whole.
     Refused(&'static str),
 }
 
 /// One call.
-#[derive(Debug, PartialEq)]
-pub(super) enum Call {
+#[derive(Debug)]
+pub(super) enum Call<'a> {
     /// As the standard has it. Without an id it is a notification.
     Valid {
         /// To be echoed.
         id: Option<Id>,
         /// Name of the method.
         method: String,
-        /// Whether there are parameters (an empty list or object has none).
-        has_params: bool,
+        /// The text of the parameters, a list or an object, where there are any.
+        params: Option<&'a str>,
     },
     /// Not a call.
     Invalid {
@@ -63,8 +64,8 @@ enum Shape {
     Number(serde_json::Number),
     Text(String),
     LongText,
-    /// A list or an object, and whether anything is in it.
-    Structure(bool),
+    /// A list or an object.
+    Structure,
 }
 
 #[derive(Derive, Clone, Copy)]
@@ -78,8 +79,8 @@ enum Member {
     Other,
 }
 
-impl Call {
-    fn invalid(why: &'static str) -> Call {
+impl<'a> Call<'a> {
+    fn invalid(why: &'static str) -> Call<'a> {
         Call::Invalid { id: Id::Null, why }
     }
 
@@ -87,15 +88,15 @@ impl Call {
         version: Option<Shape>,
         id: Option<Shape>,
         method: Option<Shape>,
-        params: Option<Shape>,
-    ) -> Call {
+        params: Option<&'a RawValue>,
+    ) -> Call<'a> {
         let id = match id {
             None => None,
             Some(Shape::Null) => Some(Id::Null),
             Some(Shape::Number(number)) => Some(Id::Number(number)),
             Some(Shape::Text(text)) => Some(Id::Text(text)),
             Some(Shape::LongText) => return Call::invalid("the id is longer than 256 bytes"),
-            Some(Shape::Bool | Shape::Structure(_)) => {
+            Some(Shape::Bool | Shape::Structure) => {
                 return Call::invalid("the id must be a text, a number or null")
             }
         };
@@ -112,17 +113,13 @@ impl Call {
             Some(Shape::LongText) => String::new(),
             _ => return invalid("method must be a text"),
         };
-        let has_params = match params {
+        let params = match params.map(RawValue::get) {
             // Some clients write null for "none".
-            None | Some(Shape::Null) => false,
-            Some(Shape::Structure(filled)) => filled,
-            _ => return invalid("params must be a list or an object"),
+            None | Some("null") => None,
+            Some(text) if text.starts_with(['[', '{']) => Some(text),
+            Some(_) => return invalid("params must be a list or an object"),
         };
-        Call::Valid {
-            id,
-            method,
-            has_params,
-        }
+        Call::Valid { id, method, params }
     }
 }
 
@@ -152,19 +149,19 @@ macro_rules! scalars {
 
 const NO_OBJECT: &str = "a call is an object with jsonrpc, method and id";
 
-impl<'de> Deserialize<'de> for Posted {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Posted, D::Error> {
+impl<'de> Deserialize<'de> for Posted<'de> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Posted<'de>, D::Error> {
         struct Reader;
         impl<'de> Visitor<'de> for Reader {
-            type Value = Posted;
+            type Value = Posted<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a call or a list of calls")
             }
             scalars!(Posted::Single(Call::invalid(NO_OBJECT)));
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Posted, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Posted<'de>, A::Error> {
                 read_call(map).map(Posted::Single)
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Posted, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Posted<'de>, A::Error> {
                 let mut calls = Vec::new();
                 while calls.len() < MAX_BATCH {
                     match list.next_element()? {
@@ -190,20 +187,20 @@ impl<'de> Deserialize<'de> for Posted {
     }
 }
 
-impl<'de> Deserialize<'de> for Call {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Call, D::Error> {
+impl<'de> Deserialize<'de> for Call<'de> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Call<'de>, D::Error> {
         struct Reader;
         impl<'de> Visitor<'de> for Reader {
-            type Value = Call;
+            type Value = Call<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a call")
             }
             scalars!(Call::invalid(NO_OBJECT));
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Call, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Call<'de>, A::Error> {
                 while list.next_element::<IgnoredAny>()?.is_some() {}
                 Ok(Call::invalid(NO_OBJECT))
             }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Call, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Call<'de>, A::Error> {
                 read_call(map)
             }
         }
@@ -211,7 +208,7 @@ impl<'de> Deserialize<'de> for Call {
     }
 }
 
-fn read_call<'de, A: MapAccess<'de>>(mut map: A) -> Result<Call, A::Error> {
+fn read_call<'de, A: MapAccess<'de>>(mut map: A) -> Result<Call<'de>, A::Error> {
     let (mut version, mut id, mut method, mut params) = (None, None, None, None);
     let mut twice = false;
     while let Some(member) = map.next_key::<Member>()? {
@@ -219,7 +216,10 @@ fn read_call<'de, A: MapAccess<'de>>(mut map: A) -> Result<Call, A::Error> {
             Member::Jsonrpc => &mut version,
             Member::Id => &mut id,
             Member::Method => &mut method,
-            Member::Params => &mut params,
+            Member::Params => {
+                twice |= params.replace(map.next_value::<&RawValue>()?).is_some();
+                continue;
+            }
             Member::Other => {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -265,18 +265,12 @@ impl<'de> Deserialize<'de> for Shape {
                 })
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Shape, A::Error> {
-                let mut filled = false;
-                while list.next_element::<IgnoredAny>()?.is_some() {
-                    filled = true;
-                }
-                Ok(Shape::Structure(filled))
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Shape::Structure)
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
-                let mut filled = false;
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
-                    filled = true;
-                }
-                Ok(Shape::Structure(filled))
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Shape::Structure)
             }
         }
         input.deserialize_any(Reader)

@@ -16,14 +16,18 @@ use smol::future;
 use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::answer::Ask;
+use super::asker::Origin;
 use super::dispatch::Dispatch;
 use super::head::{self, Head, Rejected};
+use super::jsonrpc::Outcome;
 use super::limits::{
     Limits, BODY_BUDGET, BODY_STEP, CHUNK, LINGER_BYTES, LINGER_LIMIT, SMALL_BODY,
 };
 use super::reply::{Framing, Refusal};
 use super::scan::{Scan, Scanner};
+use super::seal::Seals;
 use super::slots::Slot;
+use super::token::Guard;
 
 /// What all connections share.
 pub(super) struct House {
@@ -31,6 +35,8 @@ pub(super) struct House {
     pub hosts: Mutex<Arc<Vec<String>>>,
     pub limits: Limits,
     pub bodies: AtomicUsize,
+    pub guard: Guard,
+    pub seals: Seals,
 }
 
 impl House {
@@ -65,12 +71,13 @@ impl Drop for Share<'_> {
 }
 
 /// Serves a client until one of the two has enough.
-pub(super) async fn converse<S>(house: &House, slot: &Slot, stream: S)
+pub(super) async fn converse<S>(house: &House, slot: &Slot, stream: S, origin: Origin)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut wire = Wire {
         stream,
+        origin,
         inbox: Vec::new(),
     };
     let mut fresh = true;
@@ -84,7 +91,7 @@ where
                     head_only: false,
                     keep_alive: false,
                 };
-                if wire.send(&refusal.encode(framing), house).await.is_ok() {
+                if wire.send(&refusal.encode(framing, ""), house).await.is_ok() {
                     wire.linger().await;
                 }
                 return;
@@ -118,10 +125,14 @@ where
                 head_only,
                 keep_alive: true,
             };
-            wire.send(&refusal.encode(framing), house).await?;
+            wire.send(&refusal.encode(framing, ""), house).await?;
             return Ok(true);
         }
         Err(Rejected { refusal, .. }) => return Err(End::Refused(refusal)),
+    };
+    let asker = match house.guard.judge(wire.origin, &head, Instant::now()) {
+        Ok(asker) => asker,
+        Err(refusal) => return wire.refuse(house, refusal, &head).await,
     };
     let share = reserve(&house.bodies, head.body)?;
     let body = wire.read_body(&head, house).await?;
@@ -130,20 +141,33 @@ where
     slot.busy();
     let ask = Ask {
         question: head.question,
+        asker,
+        number: 0,
         body,
     };
-    let answer = house.dispatch.ask(ask, seat).await;
+    let answer = match house.dispatch.ask(ask, seat).await {
+        Ok(Outcome::Now(answer)) => Ok(answer),
+        Ok(Outcome::Later(pending)) => {
+            // Nothing of ours is kept but the place, which may be taken for who can be answered.
+            slot.waiting(Instant::now());
+            Ok(house.dispatch.wait(pending).await)
+        }
+        Err(refusal) => Err(refusal),
+    };
     drop(share);
     slot.waiting(Instant::now());
     let framing = Framing {
         head_only: head.head_only,
         keep_alive: head.keep_alive,
     };
-    let bytes = match answer {
-        Ok(answer) => answer.encode(framing),
-        Err(refusal) => refusal.encode(framing),
+    let (answer, mut lines) = match answer {
+        Ok(answer) => (answer, String::new()),
+        Err(refusal) => refusal.parts(),
     };
-    wire.send(&bytes, house).await?;
+    if head.is_post() {
+        lines.push_str(&house.seals.lines(&answer.body));
+    }
+    wire.send(&answer.encode(framing, &lines), house).await?;
     Ok(head.keep_alive)
 }
 
@@ -161,11 +185,25 @@ fn reserve(used: &AtomicUsize, length: usize) -> Result<Share<'_>, End> {
 
 struct Wire<S> {
     stream: S,
+    origin: Origin,
     /// Read, not yet taken.
     inbox: Vec<u8>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Says no to a request whose body was not read. The connection goes on if there is none.
+    async fn refuse(&mut self, house: &House, refusal: Refusal, head: &Head) -> Result<bool, End> {
+        if head.body > 0 {
+            return Err(End::Refused(refusal));
+        }
+        let framing = Framing {
+            head_only: head.head_only,
+            keep_alive: head.keep_alive,
+        };
+        self.send(&refusal.encode(framing, ""), house).await?;
+        Ok(head.keep_alive)
+    }
+
     async fn read_head(
         &mut self,
         house: &House,
@@ -304,7 +342,7 @@ mod tests {
     #[test]
     fn a_connection_costs_little_memory() {
         fn size<F: Future>(
-            _: impl FnOnce(&'static House, &'static Slot, async_io::Async<TcpStream>) -> F,
+            _: impl FnOnce(&'static House, &'static Slot, async_io::Async<TcpStream>, Origin) -> F,
         ) -> usize {
             size_of::<F>()
         }

@@ -3,13 +3,16 @@
 //! A worker that broke (its accept loop met the end of the descriptors, or it
 //! does not answer in time) is dropped and started anew with the next request,
 //! but not more often than [`RESTART_PAUSE`] allows. Until then calls get a
-//! refusal that says why. Health and readiness are answered all the same, by the door
+//! refusal that says why. A call that waits for the chain or the disk does not keep the
+//! worker: its answer to come is left here under a number, the worker says so (202), and the
+//! connection waits for it. Health and readiness are answered all the same, by the door
 //! itself: a monitor that reads 503 must be able to conclude that the node fails.
 
 use crate::task;
 use crate::task::channel;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -20,10 +23,15 @@ use smol::lock::{Semaphore, SemaphoreGuard};
 use super::answer::Ask;
 use super::error::RpcError;
 use super::head::Question;
-use super::limits::{LINKS, RESTART_PAUSE, SEAT_LIMIT, WORKER_LIMIT};
+use super::jsonrpc::Outcome;
+use super::limits::{ASYNC_CALLS, ASYNC_LIMIT, LINKS, RESTART_PAUSE, SEAT_LIMIT, WORKER_LIMIT};
+use super::pending::Pending;
 use super::reply::{error_body, Answer, Refusal, INTERNAL_ERROR};
 use super::view::NodeView;
 use super::worker::{Job, Worker};
+
+/// What the worker says of an answer to come. Clients never see it.
+const TO_COME: u16 = 202;
 
 /// Everything between a complete request and its answer.
 pub(super) struct Dispatch {
@@ -32,6 +40,12 @@ pub(super) struct Dispatch {
     jobs: (channel::Sender<Job>, channel::Receiver<Job>),
     state: Mutex<State>,
     seats: Semaphore,
+    /// The number of the next request.
+    next: AtomicU64,
+    /// Requests that are with the worker, and answers to come of theirs.
+    left: Mutex<Vec<(u64, Option<Pending>)>>,
+    /// Calls that wait for the chain or the disk.
+    calls: AtomicUsize,
 }
 
 struct State {
@@ -44,6 +58,29 @@ struct State {
 
 /// A complete request's seat before the worker, given back when dropped.
 pub(super) type Seat<'a> = SemaphoreGuard<'a>;
+
+/// The place where the answer to come of one request is left; gone when dropped.
+struct Left<'a> {
+    dispatch: &'a Dispatch,
+    number: u64,
+}
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        self.dispatch
+            .left()
+            .retain(|(number, _)| *number != self.number);
+    }
+}
+
+/// Calls that wait, counted until dropped.
+struct Calls<'a>(&'a AtomicUsize, usize);
+
+impl Drop for Calls<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::SeqCst);
+    }
+}
 
 impl Dispatch {
     /// Nothing is started yet. `seats` complete requests may wait at a time.
@@ -60,7 +97,14 @@ impl Dispatch {
                 stopped: false,
             }),
             seats: Semaphore::new(seats),
+            next: AtomicU64::new(0),
+            left: Mutex::default(),
+            calls: AtomicUsize::new(0),
         }
+    }
+
+    fn left(&self) -> MutexGuard<'_, Vec<(u64, Option<Pending>)>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -105,11 +149,24 @@ impl Dispatch {
     pub async fn serve_jobs(self: Arc<Self>) {
         while let Ok(job) = self.jobs.1.recv().await {
             // A defect in one answer is that request's alone.
-            let answer = catch_unwind(AssertUnwindSafe(|| job.ask.answer(&*self.view, None)));
-            job.reply(answer.unwrap_or_else(|_| Answer {
-                status: 500,
-                body: error_body(INTERNAL_ERROR, "a defect in the node; its log says more"),
-            }));
+            let outcome = catch_unwind(AssertUnwindSafe(|| job.ask.answer(&*self.view, None)));
+            let answer = match outcome {
+                Ok(Outcome::Now(answer)) => answer,
+                Ok(Outcome::Later(pending)) => {
+                    let mut left = self.left();
+                    let mut places = left.iter_mut();
+                    // Who asked may be gone by now; so is then what was to come.
+                    if let Some((_, place)) = places.find(|(number, _)| *number == job.ask.number) {
+                        *place = Some(pending);
+                    }
+                    Answer::json(TO_COME, Vec::new())
+                }
+                Err(_) => Answer::json(
+                    500,
+                    error_body(INTERNAL_ERROR, "a defect in the node; its log says more"),
+                ),
+            };
+            job.reply(answer);
         }
     }
 
@@ -125,11 +182,19 @@ impl Dispatch {
     /// Asks the worker, within [`WORKER_LIMIT`].
     pub async fn ask(
         self: &Arc<Self>,
-        ask: Ask,
+        mut ask: Ask,
         seat: Option<Seat<'_>>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Outcome, Refusal> {
+        ask.number = self.next.fetch_add(1, Ordering::Relaxed);
+        let left = Left {
+            dispatch: self,
+            number: ask.number,
+        };
         let result = match &seat {
-            Some(_) => self.ask_worker(&ask).await,
+            Some(_) => {
+                self.left().push((ask.number, None));
+                self.ask_worker(&ask).await
+            }
             None => Err(Refusal::unavailable(
                 "too many requests are waiting already; ask again",
             )),
@@ -138,8 +203,34 @@ impl Dispatch {
             (Err(_), Question::Health | Question::Ready) => {
                 Ok(ask.answer(&*self.view, self.fault().as_deref()))
             }
-            (result, _) => result,
+            (Ok(answer), _) if answer.status == TO_COME => {
+                let mut places = self.left();
+                let mut places = places.iter_mut();
+                let place = places.find(|(number, _)| *number == left.number);
+                let pending = place.and_then(|(_, pending)| pending.take());
+                pending.map(Outcome::Later).ok_or_else(|| {
+                    Refusal::unavailable("the HTTP worker lost an answer; ask again")
+                })
+            }
+            (Ok(answer), _) => Ok(Outcome::Now(answer)),
+            (Err(refusal), _) => Err(refusal),
         }
+    }
+
+    /// Waits for an answer to come, at most [`ASYNC_LIMIT`].
+    pub async fn wait(&self, mut pending: Pending) -> Answer {
+        let count = pending.waiting();
+        let calls = Calls(&self.calls, count);
+        if self.calls.fetch_add(count, Ordering::SeqCst) + count > ASYNC_CALLS {
+            return pending.give_up("too many calls wait for the chain or the disk; ask again");
+        }
+        let answer = future::or(async { Some((&mut pending).await) }, async {
+            Timer::after(ASYNC_LIMIT).await;
+            None
+        })
+        .await;
+        drop(calls);
+        answer.unwrap_or_else(|| pending.give_up("the chain or the disk did not answer in time"))
     }
 
     async fn ask_worker(self: &Arc<Self>, ask: &Ask) -> Result<Answer, Refusal> {
@@ -211,6 +302,7 @@ impl Dispatch {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::asker::Asker;
     use super::super::view::fake::{Broken, Fake};
     use super::*;
     use smol::Executor;
@@ -221,6 +313,8 @@ mod tests {
         let body = if question == Question::Rpc { CALL } else { "" };
         Ask {
             question,
+            asker: Asker::default(),
+            number: 0,
             body: body.into(),
         }
     }
@@ -235,7 +329,10 @@ mod tests {
         let _jobs = executor.spawn(dispatch.clone().serve_jobs());
         smol::block_on(executor.run(async {
             let seat = dispatch.seat().await;
-            dispatch.ask(call(question), seat).await
+            match dispatch.ask(call(question), seat).await? {
+                Outcome::Now(answer) => Ok(answer),
+                Outcome::Later(pending) => Ok(dispatch.wait(pending).await),
+            }
         }))
     }
 

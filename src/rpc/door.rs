@@ -13,12 +13,15 @@ use async_io::{Async, Timer};
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::{channel, future, Executor, Task};
 
+use super::asker::Origin;
 use super::connection::{converse, House};
 use super::dispatch::Dispatch;
 use super::error::RpcError;
 use super::limits::{Limits, ACCEPT_PAUSE, COMPLAINT_PAUSE, ROOM_LIMIT, ROOM_PAUSE};
 use super::reply::{Framing, Refusal};
+use super::seal::Seals;
 use super::slots::{Slot, Slots};
+use super::token::{Guard, TokenState};
 use super::view::NodeView;
 use crate::liveness::Beat;
 use crate::task;
@@ -33,6 +36,8 @@ pub struct DoorOptions {
     pub runtime_dirs: Vec<PathBuf>,
     /// Bounds and time limits.
     pub limits: Limits,
+    /// What writing calls are allowed by.
+    pub token: TokenState,
 }
 
 /// The HTTP service: strict at the front, tiny_http at the back.
@@ -60,7 +65,9 @@ impl Door {
             hosts,
             runtime_dirs,
             limits,
+            token,
         } = options;
+        let seals = Seals::new(view.clone());
         let dispatch = Arc::new(Dispatch::new(runtime_dirs, limits.requests, view));
         let jobs = task::spawn(&executor, dispatch.clone().serve_jobs());
         Door {
@@ -70,6 +77,8 @@ impl Door {
                 hosts: Mutex::new(Arc::new(hosts)),
                 limits,
                 bodies: AtomicUsize::new(0),
+                guard: Guard::new(token),
+                seals,
             }),
             executor,
             stop: channel::bounded(1),
@@ -113,10 +122,14 @@ impl Door {
             match future::or(accepted, future::or(stopped, asked)).await {
                 Next::Stop => return,
                 Next::Again => {}
-                Next::Came(Ok((stream, _))) => {
+                Next::Came(Ok((stream, from))) => {
                     // Each answer is one write; it must not wait for the acknowledgement of the last.
                     let _ = stream.get_ref().set_nodelay(true);
-                    self.admit(stream).await;
+                    let origin = Origin {
+                        ip: Some(from.ip()),
+                        tls: false,
+                    };
+                    self.admit(stream, origin).await;
                 }
                 // The client gave up in the queue: nothing is wrong here.
                 Next::Came(Err(error)) if error.kind() == ErrorKind::ConnectionAborted => {}
@@ -140,9 +153,14 @@ impl Door {
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(hosts);
     }
 
+    /// Puts another operator's token in force.
+    pub fn change_token(&self, token: TokenState) {
+        self.house.guard.change(token);
+    }
+
     /// Serves a stream that was accepted elsewhere, under the same bounds.
     /// Returns once it has its place, or was turned away with 503.
-    pub async fn admit<S>(&self, stream: S)
+    pub async fn admit<S>(&self, stream: S, origin: Origin)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -152,7 +170,7 @@ impl Door {
         let id = slot.id();
         let house = self.house.clone();
         let task = task::spawn(&self.executor, async move {
-            converse(&house, &slot, stream).await;
+            converse(&house, &slot, stream, origin).await;
         });
         self.slots.attach(id, task);
     }
@@ -199,6 +217,6 @@ fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     };
     let refusal = Refusal::unavailable("all connections are busy; ask again");
     let mut context = Context::from_waker(Waker::noop());
-    let _ = Pin::new(&mut stream).poll_write(&mut context, &refusal.encode(framing));
+    let _ = Pin::new(&mut stream).poll_write(&mut context, &refusal.encode(framing, ""));
     let _ = Pin::new(&mut stream).poll_close(&mut context);
 }

@@ -7,6 +7,7 @@
 use super::host::{self, HostCheck};
 use super::limits::{MAX_BODY, MAX_HEADERS};
 use super::reply::Refusal;
+use super::token;
 
 /// What is asked, by path and method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,29 @@ pub(super) enum Question {
     Ready,
     /// `POST /rpc` and `POST /`
     Rpc,
+    /// `GET /`: the status page.
+    Page,
+    /// `GET /metrics`
+    Metrics,
+    /// `GET /config`: the settings in force.
+    Config,
+    /// `POST /config`: change settings.
+    ChangeConfig,
+    /// `GET /events`: server-sent events; the door itself answers.
+    Events,
+    /// `GET /ws`: WebSocket; the door itself answers.
+    WebSocket,
+}
+
+/// What a request says of its right to ask (`Authorization`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Credential {
+    /// There is none.
+    None,
+    /// `Bearer` and 64 hexadecimal digits.
+    Token([u8; 32]),
+    /// Something else.
+    Strange,
 }
 
 /// A head that passed every check.
@@ -32,6 +56,17 @@ pub(super) struct Head {
     pub keep_alive: bool,
     /// Whether the client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
+    /// Its right to ask.
+    pub credential: Credential,
+    /// A proxy has passed it on for somebody else, so where the connection comes from says nothing.
+    pub forwarded: bool,
+}
+
+impl Head {
+    /// Whether the answer is signed.
+    pub fn is_post(&self) -> bool {
+        matches!(self.question, Question::Rpc | Question::ChangeConfig)
+    }
 }
 
 /// A head that is refused.
@@ -76,6 +111,8 @@ pub(super) fn parse(bytes: &[u8], hosts: &[String]) -> Result<Head, Rejected> {
             body: usize::try_from(body).unwrap_or(usize::MAX),
             keep_alive,
             expects_continue: is_11 && fields.expect.is_some(),
+            credential: fields.credential(),
+            forwarded: fields.forwarded,
         })
         .map_err(|refusal| Rejected {
             refusal,
@@ -97,24 +134,9 @@ fn judge(
     if !target.starts_with('/') {
         return Err(bad("the target must be a path; this is no proxy"));
     }
-    let method = request.method.unwrap_or_default();
     let path = target.split('?').next().unwrap_or_default();
-    let question = match path {
-        "/" | "/rpc" if method == "POST" => Question::Rpc,
-        "/" | "/rpc" => return Err(Refusal::method("POST")),
-        "/health" | "/ready" if method != "GET" && method != "HEAD" => {
-            return Err(Refusal::method("GET, HEAD"))
-        }
-        "/health" => Question::Health,
-        "/ready" => Question::Ready,
-        _ => {
-            return Err(Refusal::new(
-                404,
-                "no such path; there are POST /rpc, GET /health and GET /ready",
-            ))
-        }
-    };
-    if question == Question::Rpc {
+    let question = route(request.method.unwrap_or_default(), path)?;
+    if matches!(question, Question::Rpc | Question::ChangeConfig) {
         if fields.length.is_none() {
             return Err(Refusal::new(411, "a POST needs a Content-Length"));
         }
@@ -134,6 +156,41 @@ fn judge(
                 "the only expectation met here is 100-continue",
             ));
         }
+    }
+    Ok(question)
+}
+
+/// What a method and a path ask.
+fn route(method: &str, path: &str) -> Result<Question, Refusal> {
+    let reads = matches!(method, "GET" | "HEAD");
+    let question = match path {
+        "/" if reads => Question::Page,
+        "/" | "/rpc" if method == "POST" => Question::Rpc,
+        "/" => return Err(Refusal::method("GET, HEAD, POST")),
+        "/rpc" => return Err(Refusal::method("POST")),
+        "/config" if reads => Question::Config,
+        "/config" if method == "POST" => Question::ChangeConfig,
+        "/config" => return Err(Refusal::method("GET, HEAD, POST")),
+        // A stream has no end, so it has no head either.
+        "/events" if method == "GET" => Question::Events,
+        "/ws" if method == "GET" => Question::WebSocket,
+        "/events" | "/ws" => return Err(Refusal::method("GET")),
+        "/health" => Question::Health,
+        "/ready" => Question::Ready,
+        "/metrics" => Question::Metrics,
+        _ => {
+            return Err(Refusal::new(
+                404,
+                "no such path; there are POST /rpc, GET /, /health, /ready, /metrics, /events, /ws and /config",
+            ))
+        }
+    };
+    let read_only = matches!(
+        question,
+        Question::Health | Question::Ready | Question::Metrics
+    );
+    if read_only && !reads {
+        return Err(Refusal::method("GET, HEAD"));
     }
     Ok(question)
 }
@@ -194,6 +251,9 @@ struct Fields<'a> {
     length: Option<&'a [u8]>,
     content_type: Option<&'a [u8]>,
     expect: Option<&'a [u8]>,
+    authorization: Option<&'a [u8]>,
+    /// What proxies add when they speak for somebody else.
+    forwarded: bool,
     encoding: bool,
     close: bool,
     keep_alive: bool,
@@ -212,7 +272,12 @@ impl<'a> Fields<'a> {
                 &mut fields.content_type
             } else if is("expect") {
                 &mut fields.expect
+            } else if is("authorization") {
+                &mut fields.authorization
             } else {
+                fields.forwarded |= ["forwarded", "via", "x-forwarded-for", "x-real-ip"]
+                    .iter()
+                    .any(|name| is(name));
                 fields.encoding |= is("transfer-encoding");
                 if is("connection") {
                     for token in header.value.split(|&b| b == b',') {
@@ -231,6 +296,18 @@ impl<'a> Fields<'a> {
             }
         }
         Ok(fields)
+    }
+
+    /// What it says of its right to ask.
+    fn credential(&self) -> Credential {
+        let Some(value) = self.authorization else {
+            return Credential::None;
+        };
+        let token = value.split_at_checked(7).and_then(|(scheme, token)| {
+            let bearer = scheme.eq_ignore_ascii_case(b"bearer ");
+            bearer.then(|| token::decode(token.trim_ascii()))?
+        });
+        token.map_or(Credential::Strange, Credential::Token)
     }
 
     /// Bytes of body, by exactly one way of telling.

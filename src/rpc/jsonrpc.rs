@@ -3,178 +3,205 @@
 //! The HTTP status is 200 whenever the exchange of HTTP itself was right: what
 //! the call came to is said by its result or its error object. 204 when nothing
 //! asked for an answer.
+//!
+//! Methods that are answered from memory are answered on the spot. Where one needs the
+//! chain or the disk, the answer to its POST is a future ([`Pending`]); the calls of a
+//! batch wait side by side.
 
-use serde::Serialize;
-
+use super::asker::Asker;
 use super::call::{Call, Id, Posted};
+use super::fault::{Asked, RpcFault};
 use super::limits::MAX_RESULTS;
-use super::network::{NetworkStats, PeerInfo};
-use super::reply::{
-    error_body, Answer, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, UNAVAILABLE,
-};
-use super::view::{NodeInfo, NodeView};
+use super::methods::{self, params, Run};
+use super::pending::{Pending, Reply, Waiting};
+use super::redact;
+use super::reply::{error_body, Answer, FORBIDDEN, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
+use super::view::NodeView;
+use serde::Serialize;
+use serde_json::Value;
 
-/// What can be asked.
-const METHODS: [&str; 3] = ["chr_node_info", "peer_list", "network_stats"];
+/// What a POST comes to.
+pub(super) enum Outcome {
+    /// An answer.
+    Now(Answer),
+    /// An answer to come.
+    Later(Pending),
+}
 
 /// Answers the body of a POST.
-pub(super) fn answer(body: &[u8], view: &dyn NodeView) -> Answer {
+pub(super) fn answer(body: &[u8], view: &dyn NodeView, asker: Asker) -> Outcome {
     // Texts that are skipped are not checked by the JSON reader, so the whole is checked here.
     let posted = match std::str::from_utf8(body) {
-        Ok(text) => serde_json::from_str::<Posted>(text).map_err(|error| error.to_string()),
+        Ok(text) => serde_json::from_str::<Posted<'_>>(text).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     let mut session = Session {
         view,
-        seen: Seen::default(),
-        out: Vec::new(),
+        asker,
+        seen: Vec::new(),
+        params: 0,
+        results: 0,
+        replies: Vec::new(),
     };
-    let body = match posted {
+    let batch = match posted {
         Ok(Posted::Single(call)) => {
             session.run(&call);
-            session.out
+            false
         }
         Ok(Posted::Batch(calls)) => {
-            session.out.push(b'[');
-            for call in &calls {
-                session.run(call);
-            }
-            // Only notifications: no empty list may be returned.
-            if session.out.len() > 1 {
-                session.out.push(b']');
-                session.out
-            } else {
-                Vec::new()
-            }
+            calls.iter().for_each(|call| session.run(call));
+            true
         }
-        Ok(Posted::Refused(why)) => error_body(INVALID_REQUEST, why),
-        Err(why) => error_body(PARSE_ERROR, &format!("the body is not JSON: {why}")),
+        Ok(Posted::Refused(why)) => return refused(INVALID_REQUEST, why),
+        Err(why) => return refused(PARSE_ERROR, &format!("the body is not JSON: {why}")),
     };
-    let status = if body.is_empty() { 204 } else { 200 };
-    Answer { status, body }
+    Pending::new(batch, session.replies).outcome()
+}
+
+fn refused(code: i32, why: &str) -> Outcome {
+    Outcome::Now(Answer::json(200, error_body(code, why)))
 }
 
 /// One POST: what its calls share.
 struct Session<'a> {
     view: &'a dyn NodeView,
-    seen: Seen,
-    out: Vec<u8>,
+    asker: Asker,
+    /// Results of methods without parameters: read of the node once, so that a batch costs
+    /// and says the same throughout.
+    seen: Vec<(&'static str, Vec<u8>)>,
+    /// Bytes of parameters of which values were made.
+    params: usize,
+    /// Bytes of results.
+    results: usize,
+    replies: Vec<Reply>,
 }
 
-/// What was read of the node for this POST: once, so that a batch costs and
-/// says the same throughout.
-#[derive(Default)]
-struct Seen {
-    info: Option<NodeInfo>,
-    peers: Option<Vec<PeerInfo>>,
-    network: Option<NetworkStats>,
-}
-
-impl Seen {
-    fn info(&mut self, view: &dyn NodeView) -> &NodeInfo {
-        self.info.get_or_insert_with(|| view.info())
-    }
-
-    fn peers(&mut self, view: &dyn NodeView) -> &[PeerInfo] {
-        self.peers.get_or_insert_with(|| view.peers())
-    }
-
-    fn network(&mut self, view: &dyn NodeView) -> &NetworkStats {
-        self.network.get_or_insert_with(|| view.network())
-    }
-}
-
-#[derive(Serialize)]
-struct Success<'a, T: ?Sized> {
-    jsonrpc: &'static str,
-    result: &'a T,
-    id: &'a Id,
-}
-
-#[derive(Serialize)]
-struct Failure<'a> {
-    jsonrpc: &'static str,
-    error: ErrorObject<'a>,
-    id: &'a Id,
-}
-
-#[derive(Serialize)]
-struct ErrorObject<'a> {
-    code: i32,
-    message: &'a str,
+/// What a method came to.
+enum Answered {
+    /// Its result as JSON.
+    Text(Vec<u8>),
+    /// A result to come, and what is not shortened in it, if anything is.
+    Later(Asked, Option<Vec<String>>),
 }
 
 impl Session<'_> {
-    fn run(&mut self, call: &Call) {
-        match call {
-            Call::Invalid { id, why } => self.fail(id, INVALID_REQUEST, why),
-            // A notification: nothing here has an effect, and nothing may be answered.
-            Call::Valid { id: None, .. } => {}
+    fn run(&mut self, call: &Call<'_>) {
+        let reply = match call {
+            Call::Invalid { id, why } => {
+                Reply::Done(failure(id, &RpcFault::new(INVALID_REQUEST, *why)))
+            }
+            // A notification: what has no effect is not even looked up, and nothing may be answered.
+            Call::Valid {
+                id: None,
+                method,
+                params,
+            } => {
+                if methods::find(method).is_some_and(|method| method.writes) {
+                    let _ = self.call(method, *params);
+                }
+                return;
+            }
             Call::Valid {
                 id: Some(id),
                 method,
-                has_params,
-            } => {
-                if !METHODS.contains(&method.as_str()) {
-                    let text = format!("no such method; this node answers {}", METHODS.join(", "));
-                    return self.fail(id, METHOD_NOT_FOUND, &text);
-                }
-                if self.out.len() > MAX_RESULTS {
-                    return self.fail(id, UNAVAILABLE, "the answer is too long; split the batch");
-                }
-                if *has_params {
-                    let text = format!("{method} takes no parameters");
-                    return self.fail(id, INVALID_PARAMS, &text);
-                }
-                match method.as_str() {
-                    "peer_list" => {
-                        let peers = self.seen.peers(self.view);
-                        succeed(&mut self.out, peers, id);
-                    }
-                    "network_stats" => {
-                        let stats = self.seen.network(self.view);
-                        succeed(&mut self.out, stats, id);
-                    }
-                    _ => {
-                        let info = self.seen.info(self.view);
-                        succeed(&mut self.out, info, id);
-                    }
-                }
-            }
-        }
-    }
-
-    fn fail(&mut self, id: &Id, code: i32, message: &str) {
-        let failure = Failure {
-            jsonrpc: "2.0",
-            error: ErrorObject { code, message },
-            id,
+                params,
+            } => match self.call(method, *params) {
+                Ok(Answered::Text(text)) => Reply::Done(success(id, &text)),
+                Ok(Answered::Later(asked, names)) => Reply::Wait(Waiting {
+                    id: id.clone(),
+                    asked,
+                    names,
+                }),
+                Err(fault) => Reply::Done(failure(id, &fault)),
+            },
         };
-        put(&mut self.out, &failure);
+        self.replies.push(reply);
+    }
+
+    fn call(&mut self, name: &str, params: Option<&str>) -> Result<Answered, RpcFault> {
+        let method = methods::find(name).ok_or_else(|| {
+            RpcFault::new(
+                METHOD_NOT_FOUND,
+                "no such method; rpc_discover tells which there are",
+            )
+        })?;
+        if self.results > MAX_RESULTS {
+            return Err(too_long());
+        }
+        if method.writes {
+            let allowed = self.asker.may_write();
+            allowed.map_err(|refusal| RpcFault::new(FORBIDDEN, refusal.text))?;
+        }
+        let params = params::read(method, params, &mut self.params)?;
+        let shortened = !self.asker.sees_all() && !method.public;
+        let names = shortened.then(|| self.view.names());
+        let run = match method.run {
+            Run::Later => return Ok(Answered::Later(self.view.ask(method.name, params), names)),
+            Run::Now(run) => run,
+        };
+        let always_same = method.params.is_empty() && !method.writes;
+        let seen = self.seen.iter().find(|(seen, _)| *seen == method.name);
+        let text = match seen.filter(|_| always_same) {
+            Some((_, text)) => text.clone(),
+            None => {
+                let text = run(self.view, &params)?;
+                let text = redact::shorten(text, names.as_deref());
+                if always_same {
+                    self.seen.push((method.name, text.clone()));
+                }
+                text
+            }
+        };
+        self.results += text.len();
+        Ok(Answered::Text(text))
     }
 }
 
-fn succeed(out: &mut Vec<u8>, result: &(impl Serialize + ?Sized), id: &Id) {
-    let jsonrpc = "2.0";
-    put(
-        out,
-        &Success {
-            jsonrpc,
-            result,
-            id,
-        },
-    );
+/// Says why one more result is left out.
+pub(super) fn too_long() -> RpcFault {
+    RpcFault::unavailable("the answer is too long; split the batch")
 }
 
-/// Appends one answer, after a comma where it is not the first of a list.
+/// The answer to a call that went well, around the JSON text of its result.
+pub(super) fn success(id: &Id, result: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(result.len() + 64);
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"result\":");
+    out.extend_from_slice(result);
+    end(out, id)
+}
+
+/// The answer to a call that did not.
+pub(super) fn failure(id: &Id, fault: &RpcFault) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct ErrorObject<'a> {
+        code: i32,
+        message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<&'a Value>,
+    }
+    let error = ErrorObject {
+        code: fault.code,
+        message: &fault.text,
+        data: fault.data.as_ref(),
+    };
+    let mut out = b"{\"jsonrpc\":\"2.0\",\"error\":".to_vec();
+    put(&mut out, &error);
+    end(out, id)
+}
+
+fn end(mut out: Vec<u8>, id: &Id) -> Vec<u8> {
+    out.extend_from_slice(b",\"id\":");
+    put(&mut out, id);
+    out.push(b'}');
+    out
+}
+
 fn put(out: &mut Vec<u8>, value: &impl Serialize) {
     let before = out.len();
-    if before > 1 {
-        out.push(b',');
-    }
-    // These types always serialise; were one not to, half an answer must not stay.
+    // These types always serialise; were one not to, half of it must not stay.
     if serde_json::to_writer(&mut *out, value).is_err() {
         out.truncate(before);
+        out.extend_from_slice(b"null");
     }
 }
 
@@ -186,8 +213,20 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{json, Value};
 
+    /// Answers at once, as a program on this machine is answered.
+    fn now(body: &[u8], view: &dyn NodeView) -> Answer {
+        let asker = Asker {
+            loopback: true,
+            ..Asker::default()
+        };
+        match answer(body, view, asker) {
+            Outcome::Now(answer) => answer,
+            Outcome::Later(pending) => smol::block_on(pending),
+        }
+    }
+
     fn ask(body: &str) -> Value {
-        let answer = answer(body.as_bytes(), &Fake);
+        let answer = now(body.as_bytes(), &Fake);
         assert_eq!(answer.status, 200, "{body}");
         serde_json::from_slice(&answer.body).unwrap()
     }
@@ -290,7 +329,7 @@ mod tests {
                 (-32600, Value::Null),
             ),
             (
-                r#"{"jsonrpc":"2.0","method":"fleet_status","id":-3}"#,
+                r#"{"jsonrpc":"2.0","method":"fleet_statuses","id":-3}"#,
                 (-32601, json!(-3)),
             ),
             (
@@ -337,7 +376,7 @@ mod tests {
             r#"{"jsonrpc":"2.0","method":"nonsense"}"#.to_owned(),
             format!("[{quiet},{quiet}]"),
         ] {
-            let answer = answer(body.as_bytes(), &Fake);
+            let answer = now(body.as_bytes(), &Fake);
             assert_eq!((answer.status, answer.body.len()), (204, 0), "{body}");
         }
     }
@@ -366,43 +405,13 @@ mod tests {
 
     #[test]
     fn a_batch_of_long_lists_does_not_outgrow_the_worker() {
-        struct Crowd;
-        impl NodeView for Crowd {
-            fn info(&self) -> NodeInfo {
-                Fake.info()
-            }
-            fn health(&self) -> super::super::view::Health {
-                Fake.health()
-            }
-            fn ready(&self) -> bool {
-                true
-            }
-            fn peers(&self) -> Vec<PeerInfo> {
-                vec![Fake.peers().remove(0); 1000]
-            }
-            fn events(&self) -> std::sync::Arc<crate::rpc::events::Hub> {
-                Fake.events()
-            }
-            fn device(&self) -> crate::rpc::DeviceInfo {
-                Fake.device()
-            }
-            fn rewards(&self) -> crate::rpc::RewardStatus {
-                Fake.rewards()
-            }
-            fn tickets(&self) -> crate::rpc::TicketList {
-                Fake.tickets()
-            }
-            fn network(&self) -> NetworkStats {
-                Fake.network()
-            }
-        }
-        let call = r#"{"jsonrpc":"2.0","method":"peer_list","id":1}"#;
+        let call = r#"{"jsonrpc":"2.0","method":"session_list","id":1}"#;
         let body = format!("[{}]", vec![call; 100].join(","));
-        let answer = answer(body.as_bytes(), &Crowd);
+        let answer = now(body.as_bytes(), &Fake);
         assert!(answer.body.len() < super::super::limits::MAX_ANSWER);
         let list: Vec<Value> = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(list.len(), 100);
-        assert_eq!(list[0]["result"].as_array().unwrap().len(), 1000);
+        assert_eq!(list[0]["result"].as_array().unwrap().len(), 256);
         assert!(list[99]["error"]["message"].to_string().contains("split"));
     }
 
@@ -420,7 +429,7 @@ mod tests {
     #[test]
     fn bad_utf8_in_a_skipped_text_is_still_an_error() {
         let body = b"{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":[\"\xff\"],\"id\":1}";
-        let answer = answer(body, &Fake);
+        let answer = now(body, &Fake);
         assert!(String::from_utf8(answer.body).unwrap().contains("-32700"));
     }
 
@@ -437,7 +446,7 @@ mod tests {
                     ], 0..5).prop_map(|members| format!("{{{}}}", members.join(",")).into_bytes()),
             ],
         ) {
-            let answer = answer(&body, &Fake);
+            let answer = now(&body, &Fake);
             if answer.status == 204 {
                 prop_assert!(answer.body.is_empty());
             } else {

@@ -33,6 +33,23 @@ pub(super) const MAX_BATCH: usize = 100;
 /// Longest text accepted as the id of a call, in bytes: it is echoed, and a UUID has 36.
 pub(super) const MAX_ID: usize = 256;
 
+/// Parameters of all calls of a POST that are made values of, in bytes of their text: a value takes up to
+/// thirty times as much, and the largest honest ones (the data of a call to the chain) are some 50 KB.
+pub(super) const MAX_PARAMS: usize = 128 * 1024;
+/// Calls that wait for the chain or the disk, of all clients: what is asked of them is remembered, and
+/// they answer a few at a time.
+pub(super) const ASYNC_CALLS: usize = 128;
+/// How long a call may wait for the chain or the disk: as long as a slow chain takes, below what clients wait.
+pub(super) const ASYNC_LIMIT: Duration = Duration::from_secs(30);
+
+/// Wrong tokens from one network before it has to wait: a hand that slips, and a script that is tried out.
+pub(super) const WRONG_LIMIT: u32 = 10;
+/// After so long a wrong token is forgotten, and one more can be tried.
+pub(super) const WRONG_PAUSE: Duration = Duration::from_secs(6);
+/// Networks whose wrong tokens are remembered; the oldest goes. Who has more networks than that to try from
+/// still has 2^256 tokens before him.
+pub(super) const WRONG_NETWORKS: usize = 64;
+
 /// Connections to tiny_http. Two: one is served while the next is delivered. It bounds tiny_http's threads.
 pub(super) const LINKS: usize = 2;
 /// How long a complete request waits for a seat before it is refused: a burst of all connections

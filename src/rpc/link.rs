@@ -10,9 +10,10 @@ use async_io::Async;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::answer::Ask;
+use super::asker::Asker;
 use super::head::Question;
 use super::limits::MAX_ANSWER;
-use super::reply::Answer;
+use super::reply::{Answer, Kind};
 
 /// Longest head of the worker's answers, in bytes: tiny_http writes about 120.
 const MAX_ANSWER_HEAD: usize = 2 * 1024;
@@ -25,7 +26,28 @@ pub(super) fn request_line(question: Question) -> (&'static str, &'static str) {
         Question::Health => ("GET", "/health"),
         Question::Ready => ("GET", "/ready"),
         Question::Rpc => ("POST", "/rpc"),
+        Question::Page => ("GET", "/"),
+        Question::Metrics => ("GET", "/metrics"),
+        Question::Config => ("GET", "/config"),
+        Question::ChangeConfig => ("POST", "/config"),
+        // Never sent: the door answers these itself.
+        Question::Events => ("GET", "/events"),
+        Question::WebSocket => ("GET", "/ws"),
     }
+}
+
+/// The header that says who asks, and under which number an answer to come is left.
+pub(super) const ASKER: &str = "X-Asker";
+
+/// Its value.
+fn asker_value(ask: &Ask) -> String {
+    format!("{}.{}", ask.asker.to_digit(), ask.number)
+}
+
+/// The opposite.
+pub(super) fn read_asker(value: &str) -> Option<(Asker, u64)> {
+    let (digit, number) = value.split_once('.')?;
+    Some((Asker::from_digit(digit.parse().ok()?), number.parse().ok()?))
 }
 
 /// Sends a request and reads its answer. After an error, or when dropped half
@@ -34,7 +56,8 @@ pub(super) async fn exchange(link: &Async<UnixStream>, ask: &Ask) -> io::Result<
     let mut link = link;
     let (method, path) = request_line(ask.question);
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: worker\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: worker\r\n{ASKER}: {}\r\nContent-Length: {}\r\n\r\n",
+        asker_value(ask),
         ask.body.len()
     );
     link.write_all(head.as_bytes()).await?;
@@ -50,7 +73,7 @@ pub(super) async fn exchange(link: &Async<UnixStream>, ask: &Ask) -> io::Result<
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if let Some((end, status, length)) = parse_head(&received)? {
+        if let Some((end, status, kind, length)) = parse_head(&received)? {
             let mut body = received.split_off(end);
             if body.len() > length {
                 return Err(broken("the worker sent more than one answer"));
@@ -59,7 +82,7 @@ pub(super) async fn exchange(link: &Async<UnixStream>, ask: &Ask) -> io::Result<
             body.resize(length, 0);
             link.read_exact(body.get_mut(have..).unwrap_or_default())
                 .await?;
-            return Ok(Answer { status, body });
+            return Ok(Answer { status, kind, body });
         }
         if received.len() > MAX_ANSWER_HEAD {
             return Err(broken("the worker's answer has no end to its head"));
@@ -67,8 +90,8 @@ pub(super) async fn exchange(link: &Async<UnixStream>, ask: &Ask) -> io::Result<
     }
 }
 
-/// Length of the head, status and length of the body, once the head is complete.
-fn parse_head(bytes: &[u8]) -> io::Result<Option<(usize, u16, usize)>> {
+/// Length of the head, status, kind and length of the body, once the head is complete.
+fn parse_head(bytes: &[u8]) -> io::Result<Option<(usize, u16, Kind, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_ANSWER_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     let end = match response.parse(bytes) {
@@ -77,15 +100,18 @@ fn parse_head(bytes: &[u8]) -> io::Result<Option<(usize, u16, usize)>> {
         Err(_) => return Err(broken("the worker's answer is not HTTP")),
     };
     let status = response.code.unwrap_or_default();
-    let length = response
-        .headers
-        .iter()
-        .find(|header| header.name.eq_ignore_ascii_case("content-length"))
-        .and_then(|header| std::str::from_utf8(header.value).ok())
+    let value = |name: &str| {
+        let mut headers = response.headers.iter();
+        let header = headers.find(|header| header.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(header.value).ok()
+    };
+    let mime = value("content-type").unwrap_or_default();
+    let kind = Kind::ALL.into_iter().find(|kind| kind.mime() == mime);
+    let length = value("content-length")
         .and_then(|digits| digits.parse::<usize>().ok())
         .filter(|&length| length <= MAX_ANSWER)
         .ok_or_else(|| broken("the worker's answer has no usable length"))?;
-    Ok(Some((end, status, length)))
+    Ok(Some((end, status, kind.unwrap_or(Kind::Json), length)))
 }
 
 fn broken(text: &'static str) -> io::Error {

@@ -26,46 +26,69 @@
 //! | `slots.rs` | who is connected, and who has to go |
 //! | `connection.rs` | the conversation with one client, with its time limits |
 //! | `scan.rs`, `head.rs`, `host.rs` | the request head: where it ends, what it asks, without I/O |
-//! | `reply.rs` | refusals and answers as bytes |
-//! | `jsonrpc.rs`, `call.rs` | JSON-RPC 2.0, without I/O |
-//! | `answer.rs`, `view.rs`, `network.rs`, `device.rs`, `rewards.rs`, `status.rs` | what is asked of the node, and how it is told |
+//! | `asker.rs`, `token.rs`, `redact.rs` | who asks, and what he may see and do |
+//! | `reply.rs`, `seal.rs` | refusals and answers as bytes, and the node's signature of them |
+//! | `jsonrpc.rs`, `call.rs`, `pending.rs`, `fault.rs` | JSON-RPC 2.0, without I/O |
+//! | `methods/` | the table of methods: names, parameters, results, who answers |
+//! | `answer.rs`, `config.rs` | what is asked by path |
+//! | `view.rs`, `network.rs`, `device.rs`, `rewards.rs`, `status.rs`, `members.rs`, `settings.rs`, `history.rs`, `stored.rs` | what is asked of the node, and how it is told |
 //! | `dispatch.rs` | the way to the worker: seats, replacement, the reason when there is none |
 //! | `worker.rs`, `link.rs`, `folder.rs` | tiny_http's thread, the connections to it, the folder of its socket |
 //! | `events/` | what happens, told to those who listen |
 //! | `limits.rs` | every bound, with its reason |
 
 mod answer;
+mod asker;
 mod call;
+mod config;
 mod connection;
 mod device;
 mod dispatch;
 mod door;
 mod error;
 pub mod events;
+mod fault;
 mod folder;
 mod head;
+mod history;
 mod host;
 mod jsonrpc;
 mod limits;
 mod link;
+mod members;
+mod methods;
 mod network;
+mod pending;
+mod redact;
 mod reply;
 mod rewards;
 mod scan;
+mod seal;
+mod settings;
 mod slots;
 mod status;
+mod stored;
+mod token;
 mod view;
 mod worker;
 
+pub use asker::{Asker, Origin};
 pub use device::{Battery, DeviceInfo};
 pub use door::{Door, DoorOptions};
 pub use error::RpcError;
+pub use fault::{Asked, RpcFault};
 pub use folder::runtime_dirs;
+pub use history::{History, HistoryReply, HistorySpan, Series};
 pub use limits::Limits;
+pub use members::{FleetNode, FleetStatus, SessionInfo, SESSIONS_MAX};
+pub use methods::Params;
 pub use network::{DhtStats, Latency, NetworkStats, PeerInfo};
 pub use rewards::{
     FleetTickets, RewardPeriod, RewardProjection, RewardRates, RewardStatus, TicketInfo,
     TicketList, TicketSums, FLEETS_MAX, HISTORY_MAX, LATEST_MAX,
 };
+pub use settings::{Changed, ChangedSetting, SettingInfo};
 pub use status::Status;
+pub use stored::{StoreInfo, TableInfo};
+pub use token::{Token, TokenState};
 pub use view::{Health, HealthLayer, HealthReason, HealthState, NodeInfo, NodeView};

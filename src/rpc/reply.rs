@@ -5,6 +5,7 @@
 //! test than two.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// JSON-RPC: the body is not JSON.
 pub(super) const PARSE_ERROR: i32 = -32700;
@@ -19,13 +20,51 @@ pub(super) const INTERNAL_ERROR: i32 = -32603;
 /// JSON-RPC, server-defined: not now; the text says why.
 pub(super) const UNAVAILABLE: i32 = -32000;
 
-/// A status and a JSON body; an empty body goes with 204 alone.
+/// What a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// JSON.
+    Json,
+    /// The status page. Nothing that it needs lies elsewhere, and browsers are told so.
+    Html,
+    /// The text format of Prometheus.
+    Metrics,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 3] = [Kind::Json, Kind::Html, Kind::Metrics];
+
+    /// The value of Content-Type.
+    pub fn mime(self) -> &'static str {
+        match self {
+            Kind::Json => "application/json",
+            Kind::Html => "text/html; charset=utf-8",
+            Kind::Metrics => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
+
+/// A status and a body; an empty body goes with 204 alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// JSON text.
+    /// What the body is.
+    pub kind: Kind,
+    /// The body.
     pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// An answer in JSON.
+    pub fn json(status: u16, body: Vec<u8>) -> Answer {
+        Answer {
+            status,
+            kind: Kind::Json,
+            body,
+        }
+    }
 }
 
 /// Why a request is not answered.
@@ -39,9 +78,12 @@ pub(super) struct Refusal {
     pub text: Cow<'static, str>,
     /// The methods that would do, with 405.
     pub allow: Option<&'static str>,
-    /// Seconds after which to ask again, with 503.
+    /// Seconds after which to ask again, with 503 and 429.
     pub retry_after: Option<u8>,
 }
+
+/// JSON-RPC, server-defined: the asker may not do this.
+pub(super) const FORBIDDEN: i32 = -32001;
 
 impl Refusal {
     /// The client's fault.
@@ -52,6 +94,24 @@ impl Refusal {
             text: text.into(),
             allow: None,
             retry_after: None,
+        }
+    }
+
+    /// The operator's token is missing or wrong.
+    pub fn unauthorised(text: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal {
+            code: FORBIDDEN,
+            ..Refusal::new(401, text)
+        }
+    }
+
+    /// The asker has to wait.
+    pub fn too_many(pause: Duration, text: &str) -> Refusal {
+        let seconds = u8::try_from(pause.as_secs()).unwrap_or(u8::MAX);
+        Refusal {
+            code: FORBIDDEN,
+            retry_after: Some(seconds),
+            ..Refusal::new(429, format!("{text}; ask again in {seconds} s"))
         }
     }
 
@@ -101,47 +161,52 @@ pub(super) struct Framing {
 }
 
 impl Answer {
-    /// Head and body, ready to be sent in one write.
-    pub fn encode(&self, framing: Framing) -> Vec<u8> {
-        encode(self.status, &self.body, framing, None, None)
+    /// Head and body, ready to be sent in one write. `more` are header lines besides,
+    /// each with its end.
+    pub fn encode(&self, framing: Framing, more: &str) -> Vec<u8> {
+        encode(self.status, self.kind, &self.body, framing, more)
     }
 }
 
 impl Refusal {
+    /// The same as an answer, and the header lines that it needs.
+    pub fn parts(&self) -> (Answer, String) {
+        let mut lines = String::new();
+        if let Some(methods) = self.allow {
+            lines = format!("Allow: {methods}\r\n");
+        }
+        if let Some(seconds) = self.retry_after {
+            lines.push_str(&format!("Retry-After: {seconds}\r\n"));
+        }
+        if self.status == 401 {
+            lines.push_str("WWW-Authenticate: Bearer\r\n");
+        }
+        (Answer::json(self.status, self.body()), lines)
+    }
+
     /// Head and body, ready to be sent in one write.
-    pub fn encode(&self, framing: Framing) -> Vec<u8> {
-        encode(
-            self.status,
-            &self.body(),
-            framing,
-            self.allow,
-            self.retry_after,
-        )
+    pub fn encode(&self, framing: Framing, more: &str) -> Vec<u8> {
+        let (answer, mut lines) = self.parts();
+        lines.push_str(more);
+        answer.encode(framing, &lines)
     }
 }
 
 /// No `Date`: a device without a battery-backed clock would lie. No `Server`: it helps attackers alone.
-fn encode(
-    status: u16,
-    body: &[u8],
-    framing: Framing,
-    allow: Option<&str>,
-    retry_after: Option<u8>,
-) -> Vec<u8> {
+fn encode(status: u16, kind: Kind, body: &[u8], framing: Framing, more: &str) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {status} {}\r\n", reason_phrase(status));
     if status != 204 {
         head.push_str(&format!(
-            "Content-Type: application/json\r\nContent-Length: {}\r\n",
+            "Content-Type: {}\r\nContent-Length: {}\r\n",
+            kind.mime(),
             body.len()
         ));
     }
     head.push_str("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
-    if let Some(methods) = allow {
-        head.push_str(&format!("Allow: {methods}\r\n"));
+    if kind == Kind::Html {
+        head.push_str(PAGE_POLICY);
     }
-    if let Some(seconds) = retry_after {
-        head.push_str(&format!("Retry-After: {seconds}\r\n"));
-    }
+    head.push_str(more);
     head.push_str(if framing.keep_alive {
         "Connection: keep-alive\r\n\r\n"
     } else {
@@ -154,11 +219,16 @@ fn encode(
     bytes
 }
 
+/// The page brings its own style and script, loads nothing from elsewhere, is nobody's frame and
+/// tells nobody where the operator came from.
+const PAGE_POLICY: &str = "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\n";
+
 fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
         204 => "No Content",
         400 => "Bad Request",
+        401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
@@ -167,6 +237,7 @@ fn reason_phrase(status: u16) -> &'static str {
         413 => "Content Too Large",
         415 => "Unsupported Media Type",
         417 => "Expectation Failed",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         501 => "Not Implemented",
@@ -188,33 +259,27 @@ mod tests {
 
     #[test]
     fn an_empty_answer_announces_no_body() {
-        let answer = Answer {
-            status: 204,
-            body: Vec::new(),
-        };
-        let text = String::from_utf8(answer.encode(KEEP)).unwrap();
+        let answer = Answer::json(204, Vec::new());
+        let text = String::from_utf8(answer.encode(KEEP, "")).unwrap();
         assert!(text.starts_with("HTTP/1.1 204 No Content\r\n"));
         assert!(!text.contains("\r\nContent-"));
     }
 
     #[test]
     fn head_gets_the_length_and_not_the_body() {
-        let answer = Answer {
-            status: 200,
-            body: b"{}".to_vec(),
-        };
+        let answer = Answer::json(200, b"{}".to_vec());
         let framing = Framing {
             head_only: true,
             keep_alive: false,
         };
-        let text = String::from_utf8(answer.encode(framing)).unwrap();
+        let text = String::from_utf8(answer.encode(framing, "")).unwrap();
         assert!(text.contains("Content-Length: 2\r\n"));
         assert!(text.ends_with("Connection: close\r\n\r\n"));
     }
 
     #[test]
     fn a_refusal_is_an_error_object_with_id_null() {
-        let text = String::from_utf8(Refusal::method("GET, HEAD").encode(KEEP)).unwrap();
+        let text = String::from_utf8(Refusal::method("GET, HEAD").encode(KEEP, "")).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains("Allow: GET, HEAD\r\n"));
         assert!(head.contains("X-Content-Type-Options: nosniff"));

@@ -5,9 +5,15 @@
 
 use super::device::DeviceInfo;
 use super::events::Hub;
+use super::fault::{Asked, RpcFault};
+use super::history::{HistoryReply, HistorySpan};
+use super::members::{FleetStatus, SessionInfo};
+use super::methods::Params;
 use super::network::{NetworkStats, PeerInfo};
 use super::rewards::{RewardStatus, TicketList};
+use super::settings::{Changed, SettingInfo};
 use super::status::Status;
+use super::stored::StoreInfo;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -24,6 +30,28 @@ pub trait NodeView: Send + Sync {
     fn peers(&self) -> Vec<PeerInfo>;
     /// What `network_stats` returns.
     fn network(&self) -> NetworkStats;
+    /// What `session_list` returns: at most [`super::members::SESSIONS_MAX`] device sessions.
+    fn sessions(&self) -> Vec<SessionInfo>;
+    /// What `fleet_status` returns.
+    fn fleet(&self) -> FleetStatus;
+    /// What `config_show` returns: every setting.
+    fn settings(&self) -> Vec<SettingInfo>;
+    /// Puts other values in force, all or none. `source` is who asks for it, such as `POST /config`.
+    ///
+    /// # Errors
+    /// Which value cannot be, and what is allowed, in one line.
+    fn change(&self, values: &[(String, String)], source: &'static str) -> Result<Changed, String>;
+    /// What is no secret of this node itself (its address, where it is reached) and is never shortened.
+    fn names(&self) -> Vec<String>;
+    /// The address of the node and its signature of a digest: 65 bytes, the recovery id first.
+    fn sign_reply(&self, digest: &[u8; 32]) -> (String, [u8; 65]);
+    /// Begins to answer a method that needs the chain or the disk. The method is one of the table,
+    /// the parameters were checked against its row.
+    fn ask(&self, method: &'static str, params: Params) -> Asked {
+        let _ = params;
+        let text = format!("{method} is not answered by this node");
+        Box::pin(std::future::ready(Err(RpcFault::unavailable(text))))
+    }
     /// Where the node tells what happens.
     fn events(&self) -> Arc<Hub>;
     /// The device and what the node takes of it.
@@ -36,6 +64,10 @@ pub trait NodeView: Send + Sync {
     fn status(&self) -> Status {
         Status::of(self)
     }
+    /// How the store is doing.
+    fn store(&self) -> StoreInfo;
+    /// What `stats_history` returns; it may have to be read from the disk.
+    fn history(&self, span: HistorySpan) -> HistoryReply;
 }
 
 /// The result of `chr_node_info`. `None` is written as `null`: not known.
@@ -145,11 +177,8 @@ pub struct HealthReason {
 #[cfg(test)]
 pub(super) mod fake {
     #![allow(clippy::panic)]
-    use super::{
-        DeviceInfo, Health, HealthState, Hub, NetworkStats, NodeInfo, NodeView, PeerInfo,
-        RewardStatus, TicketList,
-    };
-    use std::sync::Arc;
+    use super::*;
+    use crate::rpc::History;
 
     /// A node that knows as little as a node can.
     pub struct Fake;
@@ -196,6 +225,34 @@ pub(super) mod fake {
         fn network(&self) -> NetworkStats {
             NetworkStats::default()
         }
+        fn sessions(&self) -> Vec<SessionInfo> {
+            let session = SessionInfo {
+                device: format!("0x{}", "ab".repeat(20)),
+                address: Some("192.0.2.17:50000".to_owned()),
+                since: None,
+                ports: 0,
+                bytes_in: 0,
+                bytes_out: 0,
+                rtt_ms: None,
+                agent: None,
+            };
+            vec![session; super::super::members::SESSIONS_MAX]
+        }
+        fn fleet(&self) -> FleetStatus {
+            FleetStatus::default()
+        }
+        fn settings(&self) -> Vec<SettingInfo> {
+            Vec::new()
+        }
+        fn change(&self, _: &[(String, String)], _: &'static str) -> Result<Changed, String> {
+            Err("nothing can be changed".to_owned())
+        }
+        fn names(&self) -> Vec<String> {
+            vec!["0x00".to_owned()]
+        }
+        fn sign_reply(&self, _: &[u8; 32]) -> (String, [u8; 65]) {
+            ("0x00".to_owned(), [0; 65])
+        }
         fn events(&self) -> Arc<Hub> {
             crate::rpc::events::testing::hub()
         }
@@ -207,6 +264,17 @@ pub(super) mod fake {
         }
         fn tickets(&self) -> TicketList {
             TicketList::default()
+        }
+        fn store(&self) -> StoreInfo {
+            StoreInfo::default()
+        }
+        fn history(&self, span: HistorySpan) -> HistoryReply {
+            let (step_seconds, _) = span.steps();
+            let history = History {
+                step_seconds,
+                ..History::default()
+            };
+            Box::pin(std::future::ready(Ok(history)))
         }
     }
 
@@ -229,6 +297,24 @@ pub(super) mod fake {
         fn network(&self) -> NetworkStats {
             NetworkStats::default()
         }
+        fn sessions(&self) -> Vec<SessionInfo> {
+            Vec::new()
+        }
+        fn fleet(&self) -> FleetStatus {
+            FleetStatus::default()
+        }
+        fn settings(&self) -> Vec<SettingInfo> {
+            Vec::new()
+        }
+        fn change(&self, _: &[(String, String)], _: &'static str) -> Result<Changed, String> {
+            Err("nothing can be changed".to_owned())
+        }
+        fn names(&self) -> Vec<String> {
+            vec!["0x00".to_owned()]
+        }
+        fn sign_reply(&self, _: &[u8; 32]) -> (String, [u8; 65]) {
+            ("0x00".to_owned(), [0; 65])
+        }
         fn events(&self) -> Arc<Hub> {
             crate::rpc::events::testing::hub()
         }
@@ -240,6 +326,12 @@ pub(super) mod fake {
         }
         fn tickets(&self) -> TicketList {
             TicketList::default()
+        }
+        fn store(&self) -> StoreInfo {
+            StoreInfo::default()
+        }
+        fn history(&self, _: HistorySpan) -> HistoryReply {
+            Box::pin(std::future::ready(Err("there is no store".to_owned())))
         }
     }
 }

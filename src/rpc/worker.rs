@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use async_io::Async;
-use tiny_http::{Method, Request, Response, Server};
+use tiny_http::{Header, Method, Request, Response, Server};
 
 use super::answer::Ask;
 use super::error::RpcError;
@@ -170,10 +170,16 @@ impl Desk {
                 return;
             };
             let length = answer.body.len();
-            let response = Response::from_data(answer.body)
-                .with_status_code(answer.status)
-                // The door reads by length, so never chunked.
-                .with_chunked_threshold(length + 1);
+            let kind = Header::from_bytes("Content-Type", answer.kind.mime());
+            let response = Response::new(
+                answer.status.into(),
+                kind.into_iter().collect(),
+                answer.body.as_slice(),
+                Some(length),
+                None,
+            )
+            // The door reads by length, so never chunked.
+            .with_chunked_threshold(length + 1);
             // Panics in tiny_http end this request, not the thread.
             let sent = catch_unwind(AssertUnwindSafe(|| request.respond(response)));
             if !matches!(sent, Ok(Ok(()))) {
@@ -210,20 +216,29 @@ impl Desk {
 }
 
 fn failure(status: u16, code: i32, text: &str) -> Answer {
-    Answer {
-        status,
-        body: error_body(code, text),
-    }
+    Answer::json(status, error_body(code, text))
 }
+
+/// What the worker is asked; the others are the door's.
+const QUESTIONS: [Question; 7] = [
+    Question::Health,
+    Question::Ready,
+    Question::Rpc,
+    Question::Page,
+    Question::Metrics,
+    Question::Config,
+    Question::ChangeConfig,
+];
 
 /// The door's request back in our own words.
 fn read(request: &mut Request) -> Option<Ask> {
-    let question = [Question::Health, Question::Ready, Question::Rpc]
-        .into_iter()
-        .find(|&question| {
-            let (method, path) = link::request_line(question);
-            request.url() == path && request.method().as_str() == method
-        })?;
+    let question = QUESTIONS.into_iter().find(|&question| {
+        let (method, path) = link::request_line(question);
+        request.url() == path && request.method().as_str() == method
+    })?;
+    let mut headers = request.headers().iter();
+    let asker = headers.find(|header| header.field.equiv(link::ASKER))?;
+    let (asker, number) = link::read_asker(asker.value.as_str())?;
     let mut body = Vec::new();
     if *request.method() == Method::Post {
         let length = request.body_length().filter(|&length| length <= MAX_BODY)?;
@@ -238,5 +253,10 @@ fn read(request: &mut Request) -> Option<Ask> {
             return None;
         }
     }
-    Some(Ask { question, body })
+    Some(Ask {
+        question,
+        asker,
+        number,
+        body,
+    })
 }

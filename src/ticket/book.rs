@@ -12,6 +12,7 @@
 //! looked at when the account is looked at again, or by [`Book::sweep`].
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::identity::Address;
@@ -41,6 +42,8 @@ struct Inner {
     store: Option<Store>,
     terms: RwLock<Terms>,
     accounts: Mutex<Accounts>,
+    /// Tickets that were accepted.
+    accepted: AtomicU64,
 }
 
 /// What can change while devices are served.
@@ -109,6 +112,7 @@ impl Book {
                 fleet,
             }),
             accounts: Mutex::default(),
+            accepted: AtomicU64::new(0),
         }))
     }
 
@@ -206,6 +210,17 @@ impl Book {
             open,
             parked: accounts.by_device.len().saturating_sub(open),
         }
+    }
+
+    /// Tickets that were accepted since the book was opened.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.0.accepted.load(Ordering::Relaxed)
+    }
+
+    /// One more was.
+    pub(super) fn count_accepted(&self) {
+        self.0.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
     fn accounts(&self) -> MutexGuard<'_, Accounts> {

@@ -107,6 +107,7 @@ impl Tab {
                 account.standing(epoch, fleet)
             })?;
         account.accept(valid);
+        self.book.count_accepted();
         let todo = self.advance_entry(entry, now, clock);
         Ok(Accepted {
             usage: entry.account.usage(),

@@ -22,7 +22,7 @@ mod drive;
 mod records;
 mod start;
 
-use super::{ServerConfigs, TlsError};
+use super::{ServerConfigs, TlsError, WebConfig};
 use crate::identity::certificate::peer_key;
 use crate::identity::{Address, PublicKey};
 use drive::{drive, write, Seal};
@@ -138,7 +138,7 @@ impl Channel {
     }
 
     /// The side that connects to a server that has a name.
-    pub(super) fn client_of(
+    pub(in crate::tls) fn client_of(
         config: &Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> Result<Channel, TlsError> {
@@ -151,6 +151,15 @@ impl Channel {
     #[must_use]
     pub fn server(configs: &Arc<ServerConfigs>) -> Channel {
         Channel::new(Side::Choosing(Box::new(Choosing::new(configs))))
+    }
+
+    /// The side that a browser was connected to.
+    ///
+    /// # Errors
+    /// [`TlsError::Protocol`] if rustls refuses the configuration.
+    pub fn web(config: &WebConfig) -> Result<Channel, TlsError> {
+        let connection = UnbufferedServerConnection::new(Arc::clone(&config.0))?;
+        Ok(Channel::new(Side::Server(Box::new(connection))))
     }
 
     fn new(side: Side) -> Channel {

@@ -188,7 +188,7 @@ pub fn client_config_with(
     Ok(Arc::new(config))
 }
 
-fn owned(alpn: &[&[u8]]) -> Vec<Vec<u8>> {
+pub(super) fn owned(alpn: &[&[u8]]) -> Vec<Vec<u8>> {
     alpn.iter().map(|name| name.to_vec()).collect()
 }
 

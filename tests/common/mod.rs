@@ -130,6 +130,7 @@ pub fn chr_node() -> Command {
                 "NAME",
                 "MEMORY_LIMIT",
                 "LOG_LEVEL",
+                "REWARD_ADDRESS",
             ]
             .contains(&&*text)
         {

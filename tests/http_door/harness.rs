@@ -12,8 +12,9 @@ use chr_node::liveness::Beat;
 use chr_node::platform::clock::BootClock;
 use chr_node::rpc::events::Hub;
 use chr_node::rpc::{
-    Door, DoorOptions, Health, HealthReason, HealthState, Limits, NetworkStats, NodeInfo, NodeView,
-    PeerInfo,
+    Changed, Door, DoorOptions, FleetStatus, Health, HealthReason, HealthState, History,
+    HistoryReply, HistorySpan, Limits, NetworkStats, NodeInfo, NodeView, PeerInfo, SessionInfo,
+    SettingInfo, StoreInfo, TokenState,
 };
 use serde_json::Value;
 use smol::{channel, Executor};
@@ -87,8 +88,39 @@ impl NodeView for FakeNode {
         NetworkStats::default()
     }
 
+    fn sessions(&self) -> Vec<SessionInfo> {
+        Vec::new()
+    }
+
+    fn fleet(&self) -> FleetStatus {
+        FleetStatus::default()
+    }
+
+    fn settings(&self) -> Vec<SettingInfo> {
+        Vec::new()
+    }
+
+    fn change(&self, _: &[(String, String)], _: &'static str) -> Result<Changed, String> {
+        Err("nothing can be changed".to_owned())
+    }
+
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn sign_reply(&self, _: &[u8; 32]) -> (String, [u8; 65]) {
+        (format!("0x{}", "ab".repeat(20)), [0; 65])
+    }
+
     fn events(&self) -> Arc<Hub> {
         self.hub.clone()
+    }
+    fn store(&self) -> StoreInfo {
+        StoreInfo::default()
+    }
+
+    fn history(&self, _: HistorySpan) -> HistoryReply {
+        Box::pin(std::future::ready(Ok(History::default())))
     }
 }
 
@@ -119,6 +151,7 @@ impl Service {
             hosts: vec!["node.example".to_owned()],
             runtime_dirs: vec![folder.path().to_owned()],
             limits,
+            token: TokenState::default(),
         };
         let door = Arc::new(Door::new(options, node.clone(), executor.clone()));
         door.start().unwrap();

@@ -6,10 +6,16 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use async_io::Async;
-use chr_node::rpc::{HealthState, Limits};
+use chr_node::rpc::{HealthState, Limits, Origin};
 use serde_json::{json, Value};
 
 use crate::harness::{call, get, post, post_with, Client, Service};
+
+/// A stream of which nothing is known.
+const NEAR: Origin = Origin {
+    ip: None,
+    tls: false,
+};
 
 #[test]
 fn node_info_is_answered_on_both_paths_with_every_field() {
@@ -217,7 +223,7 @@ fn many_clients_at_once_get_their_own_answers() {
 fn any_stream_can_be_served_not_only_tcp() {
     let service = Service::new();
     let (ours, theirs) = UnixStream::pair().unwrap();
-    smol::block_on(service.door.admit(Async::new(theirs).unwrap()));
+    smol::block_on(service.door.admit(Async::new(theirs).unwrap(), NEAR));
     let mut ours = ours;
     ours.write_all(b"GET /ready HTTP/1.0\r\n\r\n").unwrap();
     let mut text = String::new();
@@ -251,7 +257,7 @@ fn without_a_folder_calls_are_refused_with_the_reason_and_health_is_answered() {
     let door = chr_node::rpc::Door::new(options, service.node.clone(), executor.clone());
     assert!(door.start().is_err());
     let (ours, theirs) = UnixStream::pair().unwrap();
-    smol::block_on(door.admit(Async::new(theirs).unwrap()));
+    smol::block_on(door.admit(Async::new(theirs).unwrap(), NEAR));
     let answers = std::thread::spawn(move || {
         let mut ours = ours;
         ours.write_all(&post(call(1).as_bytes())).unwrap();

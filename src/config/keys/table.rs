@@ -1,11 +1,11 @@
-//! The rows.
+//! The rows of `[node]`, `[network]`, `[storage]` and `[performance]`.
 
 use super::{Key, Takes};
 use crate::config::profile::Profile;
-use crate::config::value::peers::{choice, fleet, seeds, word, SERVE, SUBNET_LIMITS};
+use crate::config::value::peers::{choice, seeds, word, SERVE, SUBNET_LIMITS};
 use crate::config::value::{
-    self, addresses, auto, boolean, duration, fleet_rule, format, host, levels, list_of, number,
-    port_or_off, ports, show_duration, show_size, show_tls_versions, size, tls_versions, within,
+    addresses, auto, duration, host, list_of, number, port_or_off, ports, show_duration, show_size,
+    size, within,
 };
 use crate::platform::memory::MIN_BUDGET;
 use std::fmt::Display;
@@ -30,17 +30,18 @@ const WINDOWS: (u64, u64) = (64 << 10, 64 << 20);
 const UNSENT: (u64, u64) = (16 << 10, 16 << 20);
 
 const DAY: Duration = Duration::from_secs(86_400);
+const HOUR: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn span(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     within(duration(text)?, &least, &most, |d| show_duration(*d))
 }
 
-fn bytes(text: &str, least: u64, most: u64) -> Result<u64, String> {
+pub(super) fn bytes(text: &str, least: u64, most: u64) -> Result<u64, String> {
     within(size(text)?, &least, &most, |n| show_size(*n))
 }
 
-fn joined<T: Display>(items: &[T]) -> String {
+pub(super) fn joined<T: Display>(items: &[T]) -> String {
     let items: Vec<String> = items.iter().map(ToString::to_string).collect();
     items.join(", ")
 }
@@ -71,18 +72,8 @@ fn bytes_of<T: TryFrom<u64>>(text: &str, (least, most): (u64, u64)) -> Result<T,
     T::try_from(bytes(text, least, most)?).map_err(|_| "the number is too large".to_owned())
 }
 
-/// Sets a field to what an expression gives.
-macro_rules! set {
-    ($section:ident . $field:ident, $text:ident => $value:expr) => {
-        |settings, $text| {
-            settings.$section.$field = $value?;
-            Ok(())
-        }
-    };
-}
-
-/// Every setting that there is.
-pub static KEYS: &[Key] = &[
+/// Where the node is, and what it may take.
+pub(super) const PLACES: &[Key] = &[
     Key {
         name: "node.name",
         takes: Takes::Text,
@@ -263,6 +254,26 @@ pub static KEYS: &[Key] = &[
         get: |s| show_duration(s.storage.flush_interval),
     },
     Key {
+        name: "storage.keep_minutes",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "How long statistics by the minute are kept. A week takes 1 MB on the disk.",
+        allowed: "a duration from 1h to 31d",
+        set: set!(storage.keep_minutes, text => span(text, HOUR, 31 * DAY)),
+        get: |s| show_duration(s.storage.keep_minutes),
+    },
+    Key {
+        name: "storage.keep_hours",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "How long statistics by the hour are kept. A year takes 1 MB on the disk.",
+        allowed: "a duration from 1d to 3660d",
+        set: set!(storage.keep_hours, text => span(text, DAY, 3660 * DAY)),
+        get: |s| show_duration(s.storage.keep_hours),
+    },
+    Key {
         name: "performance.max_connections",
         takes: Takes::Number,
         live: true,
@@ -331,175 +342,5 @@ pub static KEYS: &[Key] = &[
         allowed: "a size from 16K to 16M",
         set: set!(performance.send_buffer, text => bytes_of(text, UNSENT)),
         get: |s| show_size(s.performance.send_buffer.into()),
-    },
-    Key {
-        name: "security.tls_versions",
-        takes: Takes::List,
-        live: false,
-        env: None,
-        doc: "TLS versions that devices may use. Clients in other languages need 1.2.",
-        allowed: "1.2, 1.3 or both",
-        set: set!(security.tls_versions, text => tls_versions(text)),
-        get: |s| show_tls_versions(s.security.tls_versions),
-    },
-    Key {
-        name: "security.require_tickets",
-        takes: Takes::Switch,
-        live: true,
-        env: None,
-        doc: "Whether a device must pay for relaying with signed tickets.",
-        allowed: "true or false",
-        set: set!(security.require_tickets, text => boolean(text)),
-        get: |s| s.security.require_tickets.to_string(),
-    },
-    Key {
-        name: "security.rate_limiting",
-        takes: Takes::Switch,
-        live: true,
-        env: None,
-        doc: "Whether accept_rate and accept_rate_per_address hold. The caps on sessions and handshakes always do.",
-        allowed: "true or false",
-        set: set!(security.rate_limiting, text => boolean(text)),
-        get: |s| s.security.rate_limiting.to_string(),
-    },
-    Key {
-        name: "security.fleet_allowlist",
-        takes: Takes::List,
-        live: true,
-        env: None,
-        doc: "Fleets, or single devices of a fleet, that the node relays for; empty admits everyone.",
-        allowed: "0xFLEET or 0xFLEET/0xDEVICE, separated by commas or spaces",
-        set: set!(security.fleet_allowlist, text => list_of(text, fleet_rule)),
-        get: |s| joined(&s.security.fleet_allowlist),
-    },
-    Key {
-        name: "security.max_sessions_per_address",
-        takes: Takes::Number,
-        live: true,
-        env: None,
-        doc: "Sessions that one IPv4 address or IPv6 /64 may hold: a quarter of the default max_connections, and still room for everyone behind a provider's shared address.",
-        allowed: "a number from 1 to 1000000",
-        set: set!(security.max_sessions_per_address, text => number(text, 1, 1_000_000)),
-        get: |s| s.security.max_sessions_per_address.to_string(),
-    },
-    Key {
-        name: "security.max_handshakes",
-        takes: Takes::Number,
-        live: true,
-        env: None,
-        doc: "Connections that may be in the handshake at once, up to the first ticket: unknown peers must not take the memory of known ones. When all places are taken, the oldest gives way to a newcomer: at once where its address holds most of them, else after 2s.",
-        allowed: "a number from 1 to 65536",
-        set: set!(security.max_handshakes, text => number(text, 1, 65_536)),
-        get: |s| s.security.max_handshakes.to_string(),
-    },
-    Key {
-        name: "security.max_handshakes_per_address",
-        takes: Takes::Number,
-        live: true,
-        env: None,
-        doc: "The same for one IPv4 address or IPv6 /64, so that no one holds all of them.",
-        allowed: "a number from 1 to 65536",
-        set: set!(security.max_handshakes_per_address, text => number(text, 1, 65_536)),
-        get: |s| s.security.max_handshakes_per_address.to_string(),
-    },
-    Key {
-        name: "security.accept_rate",
-        takes: Takes::Number,
-        live: true,
-        env: None,
-        doc: "New connections a second: each handshake costs elliptic-curve arithmetic (0.2 ms of a PC's core).",
-        allowed: "a number from 1 to 100000",
-        set: set!(security.accept_rate, text => number(text, 1, 100_000)),
-        get: |s| s.security.accept_rate.to_string(),
-    },
-    Key {
-        name: "security.accept_rate_per_address",
-        takes: Takes::Number,
-        live: true,
-        env: None,
-        doc: "The same for one IPv4 address or IPv6 /64.",
-        allowed: "a number from 1 to 100000",
-        set: set!(security.accept_rate_per_address, text => number(text, 1, 100_000)),
-        get: |s| s.security.accept_rate_per_address.to_string(),
-    },
-    Key {
-        name: "tickets.chain_id",
-        takes: Takes::Number,
-        live: true,
-        env: None,
-        doc: "Chain that devices write their tickets for; told to them in Hello.",
-        allowed: "a number from 0 to 18446744073709551615",
-        set: set!(tickets.chain_id, text => number(text, 0, u64::MAX)),
-        get: |s| s.tickets.chain_id.to_string(),
-    },
-    Key {
-        name: "tickets.fleet",
-        takes: Takes::Text,
-        live: true,
-        env: None,
-        doc: "Fleet contract that devices write their tickets for unless they name another; told to them in Hello.",
-        allowed: "0x and 40 hexadecimal digits",
-        set: set!(tickets.fleet, text => value::address(text)),
-        get: |s| s.tickets.fleet.clone(),
-    },
-    Key {
-        name: "tickets.grace_bytes",
-        takes: Takes::Number,
-        live: true,
-        env: None,
-        doc: "Bytes that a device may use beyond its ticket before its ports pause.",
-        allowed: "a size from 0 to 1T such as 40M",
-        set: set!(tickets.grace_bytes, text => bytes(text, 0, 1 << 40)),
-        get: |s| show_size(s.tickets.grace_bytes),
-    },
-    Key {
-        name: "fleet.nodes",
-        takes: Takes::List,
-        live: true,
-        env: None,
-        doc: "Nodes that this one keeps a link to, the most important first.",
-        allowed: "NAME=0xADDR@HOST:PORT, separated by commas or spaces",
-        set: set!(fleet.nodes, text => fleet(text)),
-        get: |s| joined(&s.fleet.nodes),
-    },
-    Key {
-        name: "runtime.threads",
-        takes: Takes::Number,
-        live: false,
-        env: None,
-        doc: "Threads that carry traffic. One carries several Gbit/s on a PC; more cost a little of each.",
-        allowed: "a number from 1 to 64",
-        set: set!(runtime.threads, text => number(text, 1, 64)),
-        get: |s| s.runtime.threads.to_string(),
-    },
-    Key {
-        name: "runtime.worker_pool_size",
-        takes: Takes::Number,
-        live: false,
-        env: None,
-        doc: "Most threads for what would block the others: files, name lookups. They come when needed and go when idle.",
-        allowed: "a number from 1 to 64",
-        set: set!(runtime.worker_pool_size, text => number(text, 1, 64)),
-        get: |s| s.runtime.worker_pool_size.to_string(),
-    },
-    Key {
-        name: "log.level",
-        takes: Takes::List,
-        live: true,
-        env: Some("LOG_LEVEL"),
-        doc: "The least important message that is written; with ROOM=LEVEL for a single room of the program (docs/architecture.md).",
-        allowed: "error, warn, info, debug, trace or off, also such as \"info, edge=debug, store=warn\"",
-        set: set!(log.level, text => levels(text)),
-        get: |s| s.log.level.to_string(),
-    },
-    Key {
-        name: "log.format",
-        takes: Takes::Text,
-        live: true,
-        env: None,
-        doc: "How lines of the log look. auto: as systemd's journal wants them if it listens, else plain; json: one object a line.",
-        allowed: "auto, plain, journal or json",
-        set: set!(log.format, text => format(text)),
-        get: |s| s.log.format.name().to_owned(),
     },
 ];

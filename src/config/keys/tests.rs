@@ -56,6 +56,8 @@ fn a_key_writes_to_its_own_field_and_no_other() {
         ("log.format", "json"),
         ("storage.data_dir", "/srv/chr"),
         ("storage.map_size", "32M"),
+        ("storage.keep_minutes", "3d"),
+        ("storage.keep_hours", "90d"),
         ("performance.max_connections", "17"),
         ("performance.connection_timeout", "7s"),
         ("performance.idle_timeout", "9m"),
@@ -78,6 +80,13 @@ fn a_key_writes_to_its_own_field_and_no_other() {
             "0x00000000000000000000000000000000000000bb",
         ),
         ("tickets.grace_bytes", "1M"),
+        (
+            "rewards.address",
+            "0x00000000000000000000000000000000000000dd",
+        ),
+        ("rewards.period", "20m"),
+        ("rewards.rates", "gigabyte=0.5, hour=0.01"),
+        ("rewards.payout_threshold", "12.5"),
         ("log.level", "trace"),
     ];
     assert_eq!(samples.len(), KEYS.len(), "a sample for each key");
@@ -118,8 +127,14 @@ fn values_out_of_bounds_are_refused() {
         ("performance.idle_timeout", "2d"),
         ("storage.data_dir", ""),
         ("storage.map_size", "4096"),
+        ("storage.keep_minutes", "10m"),
+        ("storage.keep_hours", "4000d"),
         ("tickets.chain_id", "-1"),
         ("security.accept_rate", "many"),
+        ("rewards.address", "0x12"),
+        ("rewards.period", "7m"),
+        ("rewards.rates", "day=1"),
+        ("rewards.payout_threshold", "some"),
     ] {
         let mut settings = Settings::default();
         let key = Key::find(name).expect(name);

@@ -34,7 +34,7 @@ fn around(key_info: &[u8], version_3: bool) -> Vec<u8> {
     )
 }
 
-fn key_info(kind: &[&[u8]], point: &[u8]) -> Vec<u8> {
+fn info_of(kind: &[&[u8]], point: &[u8]) -> Vec<u8> {
     tlv(
         SEQUENCE,
         &[&tlv(SEQUENCE, kind), &tlv(BIT_STRING, &[&[0], point])],
@@ -62,7 +62,13 @@ fn a_certificate_of_the_older_system_is_read_and_written_alike() {
         ],
     );
     let serial = 9_671_339_679_901_102_673_u64.to_be_bytes();
-    let signed = to_be_signed(&key, &[&[0], &serial[..]].concat(), &validity);
+    let contents = Contents {
+        name: &key.address().to_string(),
+        curve: SECP256K1,
+        point: &key.public_key().to_uncompressed(),
+        extensions: &[&authority()],
+    };
+    let signed = to_be_signed(&contents, &[&[0], &serial[..]].concat(), &validity);
     assert_eq!(signed, expected(vector, "tbs_der"));
     let found = peer_key(&expected(vector, "example_cert_der")).unwrap();
     assert_eq!(found, key.public_key());
@@ -87,7 +93,7 @@ fn our_own_certificate_is_read_back() {
 #[test]
 fn a_version_1_certificate_is_read() {
     let point = key().public_key().to_uncompressed();
-    let info = key_info(&[&ec(), &curve()], &point);
+    let info = info_of(&[&ec(), &curve()], &point);
     for version_3 in [false, true] {
         assert_eq!(
             peer_key(&around(&info, version_3)),
@@ -130,7 +136,7 @@ fn a_key_of_another_kind_is_no_identity() {
         (&[&ec(), &curve(), &[5, 0]], &point, E::Malformed("curve")),
     ];
     for (kind, point, error) in cases {
-        let der = around(&key_info(kind, point), true);
+        let der = around(&info_of(kind, point), true);
         assert_eq!(peer_key(&der), Err(error));
         assert!(!error.to_string().is_empty());
     }

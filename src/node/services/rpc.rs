@@ -3,7 +3,7 @@
 use crate::node::error::NodeError;
 use crate::node::house::House;
 use crate::node::supervisor::{Beats, End, Later, Restart, Running, Service};
-use crate::rpc::{runtime_dirs, Door, DoorOptions, Limits};
+use crate::rpc::{runtime_dirs, Door, DoorOptions, Limits, TokenState};
 use crate::task;
 use smol::future::FutureExt;
 use smol::Task;
@@ -48,6 +48,7 @@ impl Service for Rpc {
                     hosts: house.settings().network.rpc_hosts.clone(),
                     runtime_dirs: self.folders(),
                     limits: Limits::default(),
+                    token: TokenState::default(),
                 },
                 house.clone(),
                 house.executor.clone(),

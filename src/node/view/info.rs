@@ -2,7 +2,7 @@
 
 use super::super::house::House;
 use super::super::runfile::dial;
-use crate::rpc::{NodeInfo, NodeView};
+use crate::rpc::NodeInfo;
 use crate::ticket::epoch_of;
 use crate::time::Clock;
 
@@ -38,13 +38,17 @@ impl House {
         lines
     }
 
+    /// The address that others are told: the operator's, or the one that other nodes see.
+    pub(super) fn public_address(&self) -> Option<String> {
+        let outside = || Some(self.network.dht.get()?.outside()?.ip().to_string());
+        self.settings().network.host.clone().or_else(outside)
+    }
+
     /// What `chr_node_info` returns.
     pub(super) fn describe(&self) -> NodeInfo {
         let trusted = self.clock.trusted();
         let settings = self.settings();
         let links = self.network.links.get();
-        let outside = self.network.dht.get().and_then(|dht| dht.outside());
-        let outside = outside.map(|place| place.ip().to_string());
         NodeInfo {
             node_id: self.node.to_string(),
             name: Some(settings.node.name.clone()).filter(|n| !n.is_empty()),
@@ -53,12 +57,12 @@ impl House {
             profile: Some(settings.node.profile.name().to_owned()),
             edge_ports: self.edge_ports(),
             peer_port: self.network.sockets.port(),
-            public_address: settings.network.host.clone().or(outside),
+            public_address: self.public_address(),
             devices: Some(self.board.devices() as u64),
             peers: links.map(|links| links.count() as u64),
             epoch: trusted.then(|| epoch_of(self.clock.unix())),
             clock_trusted: Some(trusted),
-            health: self.health().status,
+            health: self.state(),
         }
     }
 }

@@ -1,16 +1,21 @@
 //! What the status interfaces see of the node: a file a subject, each with what
 //! a [`House`] knows of it, all from memory.
 
+mod config;
 mod device;
 mod health;
+mod history;
 mod info;
+mod members;
 mod network;
 mod rewards;
+mod store;
 
 use super::house::House;
 use crate::rpc::events::Hub;
 use crate::rpc::{
-    DeviceInfo, Health, NetworkStats, NodeInfo, NodeView, PeerInfo, RewardStatus, TicketList,
+    Changed, DeviceInfo, FleetStatus, Health, HistoryReply, HistorySpan, NetworkStats, NodeInfo,
+    NodeView, PeerInfo, RewardStatus, SessionInfo, SettingInfo, StoreInfo, TicketList,
 };
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -36,11 +41,37 @@ impl NodeView for House {
         self.traffic()
     }
 
+    fn sessions(&self) -> Vec<SessionInfo> {
+        self.device_sessions()
+    }
+
+    fn fleet(&self) -> FleetStatus {
+        self.fleet_status()
+    }
+
+    fn settings(&self) -> Vec<SettingInfo> {
+        self.settings_in_force()
+    }
+
+    fn change(&self, values: &[(String, String)], source: &'static str) -> Result<Changed, String> {
+        self.change_settings(values, source)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names = vec![self.node.to_string()];
+        names.extend(self.public_address());
+        names
+    }
+
+    fn sign_reply(&self, digest: &[u8; 32]) -> (String, [u8; 65]) {
+        (self.node.to_string(), self.sign(digest).0)
+    }
+
     fn events(&self) -> Arc<Hub> {
         self.hub.clone()
     }
     fn device(&self) -> DeviceInfo {
-        self.surroundings()
+        self.describe_device()
     }
 
     fn rewards(&self) -> RewardStatus {
@@ -49,5 +80,12 @@ impl NodeView for House {
 
     fn tickets(&self) -> TicketList {
         self.held_tickets()
+    }
+    fn store(&self) -> StoreInfo {
+        self.stored()
+    }
+
+    fn history(&self, span: HistorySpan) -> HistoryReply {
+        self.chart(span)
     }
 }

@@ -4,9 +4,9 @@
 //! Only for what is not chr-node: the chain's RPC. Curves are the ones of the web's
 //! certificates; Ed25519 is in none of them.
 
-use super::provider::{provider, CipherOrder, WEB_GROUPS};
-use super::{Channel, TlsError};
 use crate::time::Clock;
+use crate::tls::provider::{provider, CipherOrder, WEB_GROUPS};
+use crate::tls::{Channel, TlsError};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::ring::cipher_suite as suite;
 use rustls::crypto::WebPkiSupportedAlgorithms;

@@ -1,0 +1,63 @@
+//! The table of methods: the dispatcher, `rpc_discover` and docs/rpc.md follow from it.
+//!
+//! A subject has one file with its rows; [`TABLES`] names them all. To add a
+//! method: a row, and what it calls in [`NodeView`]. Types are written as in
+//! [`types`].
+
+mod members;
+mod node;
+pub(super) mod params;
+pub(super) mod types;
+
+pub use params::Params;
+
+use super::fault::RpcFault;
+use super::view::NodeView;
+use serde::Serialize;
+
+/// One method.
+pub(super) struct Method {
+    /// What it is called by.
+    pub name: &'static str,
+    /// What it is for, in a sentence.
+    pub summary: &'static str,
+    /// The fields of its parameters, in their order, one a line, as in an object of
+    /// [`types`]: `span: "hour" | "day" -- the stretch of time`; `name?:` may be left out.
+    pub params: &'static str,
+    /// The type of its result.
+    pub result: &'static str,
+    /// Whether it changes anything, so that it needs the operator's token.
+    pub writes: bool,
+    /// Whether the result tells nothing of devices and peers, so that nothing of it is
+    /// ever shortened.
+    pub public: bool,
+    /// Who answers.
+    pub run: Run,
+}
+
+/// How a method is answered.
+#[derive(Clone, Copy)]
+pub(super) enum Run {
+    /// From memory, at once: the JSON text of the result.
+    Now(fn(&dyn NodeView, &Params) -> Result<Vec<u8>, RpcFault>),
+    /// By [`NodeView::ask`], which takes time.
+    Later,
+}
+
+/// All methods, a subject each.
+pub(super) const TABLES: &[&[Method]] = &[node::METHODS, members::METHODS];
+
+/// All methods in the order of the tables.
+pub(super) fn all() -> impl Iterator<Item = &'static Method> {
+    TABLES.iter().flat_map(|table| table.iter())
+}
+
+/// The method of that name.
+pub(super) fn find(name: &str) -> Option<&'static Method> {
+    all().find(|method| method.name == name)
+}
+
+/// The JSON text of a result.
+pub(super) fn json(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, RpcFault> {
+    serde_json::to_vec(value).map_err(|error| RpcFault::internal(error.to_string()))
+}
