@@ -46,9 +46,6 @@ pub(super) const GROUPS_12: &[&dyn SupportedKxGroup] = &[&Secp256k1];
 /// of the first group, and another one would cost a round trip.
 pub(super) const GROUPS_BOTH: &[&dyn SupportedKxGroup] = &[X25519, &Secp256k1];
 
-/// Key exchange with web servers.
-pub(super) const WEB_GROUPS: &[&dyn SupportedKxGroup] = &[X25519, SECP256R1];
-
 /// Which cipher a client likes best. Every one of them is offered in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CipherOrder {
