@@ -40,6 +40,7 @@
 mod answer;
 mod asker;
 mod call;
+mod chain;
 mod config;
 mod connection;
 mod device;
@@ -73,10 +74,11 @@ mod view;
 mod worker;
 
 pub use asker::{Asker, Origin};
+pub use chain::{CacheStats, CacheTier, ChainInfo};
 pub use device::{Battery, DeviceInfo};
 pub use door::{Door, DoorOptions};
 pub use error::RpcError;
-pub use fault::{Asked, RpcFault};
+pub use fault::{Asked, RpcFault, Told};
 pub use folder::runtime_dirs;
 pub use history::{History, HistoryReply, HistorySpan, Series};
 pub use limits::Limits;

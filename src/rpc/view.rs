@@ -3,6 +3,7 @@
 //! The field names are a contract with scripts and dashboards: every field is
 //! always there, `null` where the node does not know.
 
+use super::chain::ChainInfo;
 use super::device::DeviceInfo;
 use super::events::Hub;
 use super::fault::{Asked, RpcFault};
@@ -66,6 +67,10 @@ pub trait NodeView: Send + Sync {
     }
     /// How the store is doing.
     fn store(&self) -> StoreInfo;
+    /// How the node stands with the chain that it asks; `None` if it asks none.
+    fn chain(&self) -> Option<ChainInfo> {
+        None
+    }
     /// What `stats_history` returns; it may have to be read from the disk.
     fn history(&self, span: HistorySpan) -> HistoryReply;
 }

@@ -26,12 +26,8 @@
 //! | `signer.rs`, `verifier.rs` | handshake signatures of both kinds |
 //! | `config.rs` | the configurations, and the choice above |
 //! | `channel.rs` | TLS without I/O: bytes in, bytes out |
-<<<<<<< HEAD
-//! | `web/` | ordinary TLS: our HTTPS port with a certificate on P-256, and towards web servers |
-=======
 //! | `web/` | ordinary TLS for HTTPS: certificates on P-256 |
 //! | `authorities.rs` | towards web servers, whose certificates authorities have signed |
->>>>>>> main
 //! | `error.rs` | what went wrong, in words for a person |
 //!
 //! Nothing is ever resumed: a resumed session shows no certificate, a full
@@ -52,11 +48,7 @@ pub use channel::{Channel, Progress, Version, MAX_PLAIN, MAX_SEALED};
 pub use config::{client_config, client_config_with, ServerConfigs, Versions};
 pub use error::TlsError;
 pub use provider::{has_aes, CipherOrder};
-<<<<<<< HEAD
-pub use web::{base64, web_client, PairError, WebClient, WebConfig, WebPair};
-=======
 pub use web::{base64, PairError, WebConfig, WebPair};
->>>>>>> main
 
 use rustls::SignatureScheme;
 

@@ -3,10 +3,7 @@
 //! ring does the bulk work and x25519; k256 does what ring cannot: secp256k1.
 
 use super::group::Secp256k1;
-use rustls::crypto::ring::{
-    cipher_suite as suite,
-    kx_group::{SECP256R1, X25519},
-};
+use rustls::crypto::ring::{cipher_suite as suite, kx_group::X25519};
 use rustls::crypto::{
     CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, SupportedKxGroup,
     WebPkiSupportedAlgorithms,

@@ -99,7 +99,11 @@ mod tests {
             // By position, nothing that must be there can follow what may be left out.
             let first = params.iter().position(|field| field.optional);
             let first = first.unwrap_or(params.len());
-            assert!(params.iter().skip(first).all(|field| field.optional), "{}", method.name);
+            assert!(
+                params.iter().skip(first).all(|field| field.optional),
+                "{}",
+                method.name
+            );
         }
     }
 

@@ -5,6 +5,7 @@
 //! [`types`].
 
 mod discover;
+mod eth;
 mod members;
 mod node;
 pub(super) mod params;
@@ -46,7 +47,12 @@ pub(super) enum Run {
 }
 
 /// All methods, a subject each.
-pub(super) const TABLES: &[&[Method]] = &[node::METHODS, members::METHODS, discover::METHODS];
+pub(super) const TABLES: &[&[Method]] = &[
+    node::METHODS,
+    members::METHODS,
+    eth::METHODS,
+    discover::METHODS,
+];
 
 /// All methods in the order of the tables.
 pub(super) fn all() -> impl Iterator<Item = &'static Method> {

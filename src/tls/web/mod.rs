@@ -9,10 +9,8 @@
 //! keeps its connection, and tickets would have to be sealed with a key that
 //! outlives all others.
 
-mod client;
 mod pem;
 
-pub use client::{web_client, WebClient};
 pub use pem::base64;
 
 use super::config::{owned, Versions};
