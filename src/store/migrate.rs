@@ -128,3 +128,109 @@ fn node_stats_1(key: &[u8], value: &[u8]) -> Renewed {
     value.extend(crc);
     Renewed::Row(key, value)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::store::batch::Batch;
+    use crate::store::env::{Environment, StoreOptions};
+    use crate::store::folder::Folder;
+    use crate::store::writer;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    /// More than one turn of the walk takes.
+    const ROWS: u64 = 2 * AT_ONCE as u64 + 7;
+    const START: u64 = 1_790_000_040;
+
+    /// A row as version 1 wrote it.
+    fn old_row(minute: u64) -> (Vec<u8>, Vec<u8>) {
+        let slot = u16::try_from(minute % 10_080).unwrap().to_be_bytes();
+        let key = vec![b'm', slot[0], slot[1]];
+        let fields = (0u8, minute * 60, 60u32, 3u32, minute, 2 * minute, 5u64);
+        let mut value = postcard::to_extend(&fields, vec![1]).unwrap();
+        let crc = record::checksum(&key, &value);
+        value.extend(crc);
+        (key, value)
+    }
+
+    fn folder(dir: &Path) -> Arc<Folder> {
+        Arc::new(Folder::claim(dir).unwrap())
+    }
+
+    /// A store of schema 1 with rows of two days in its ring.
+    fn older(dir: &Path) -> Environment {
+        let env = Environment::open(&folder(dir), StoreOptions::default()).unwrap();
+        for number in 0..ROWS {
+            let (key, value) = old_row(START / 60 + number);
+            let batch = Batch::raw(Table::NodeStats, &key, &value);
+            writer::commit(&env, &[batch]).unwrap();
+        }
+        let schema = record::encode(&Schema { version: 1 }).unwrap();
+        let batch = Batch::raw(Table::Meta, &schema.0, &schema.1);
+        writer::commit(&env, &[batch]).unwrap();
+        env
+    }
+
+    fn rows(env: &Environment) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let found = env.read(Table::NodeStats, |table, txn| {
+            let rows = table.iter(txn)?;
+            rows.map(|row| row.map(|(key, value)| (key.to_vec(), value.to_vec())))
+                .collect()
+        });
+        found.unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_ring_becomes_rows_in_the_order_of_time_and_none_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        older(dir.path()).close();
+        let env = Environment::open(&folder(dir.path()), StoreOptions::default()).unwrap();
+        let found = rows(&env);
+        assert_eq!(found.len() as u64, ROWS);
+        for (number, (key, value)) in (START / 60..).zip(&found) {
+            let (version, body) = record::check(key, value).unwrap();
+            assert_eq!((version, key.len()), (2, 5));
+            let fields: (u8, u64, u32, u32, u64, u64, u64, [u8; 4]) =
+                postcard::from_bytes(body).unwrap();
+            let wanted = (0, number * 60, 60, 3, number, 2 * number, 5, [0; 4]);
+            assert_eq!(fields, wanted);
+        }
+    }
+
+    #[test]
+    fn a_power_cut_in_the_middle_leaves_the_older_store_and_the_next_start_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = older(dir.path());
+        let file = dir.path().join("data.mdb");
+        let (before, old) = (std::fs::read(&file).unwrap(), rows(&env));
+        // Everything was renewed, and the power went before the commit.
+        let attempt = env.write(|txn| {
+            assert_eq!(run(txn, 1)?, ROWS);
+            Err(heed::Error::Io(std::io::ErrorKind::Interrupted.into()))
+        });
+        assert!(attempt.is_err());
+        assert_eq!(rows(&env), old);
+        env.close();
+        assert_eq!(std::fs::read(&file).unwrap(), before);
+        let env = Environment::open(&folder(dir.path()), StoreOptions::default()).unwrap();
+        assert_eq!(rows(&env).len() as u64, ROWS);
+    }
+
+    #[test]
+    fn what_is_renewed_already_is_not_renewed_twice() {
+        let (key, value) = old_row(START / 60);
+        let Renewed::Row(key, value) = renew(Table::NodeStats, &key, &value) else {
+            unreachable!("it is renewed once");
+        };
+        assert_eq!(renew(Table::NodeStats, &key, &value), Renewed::Same);
+        assert_eq!(renew(Table::Tickets, &key, &value), Renewed::Same);
+        // One that flash has ruined would stay for ever: nothing takes its place now.
+        let (key, mut value) = old_row(7);
+        if let Some(byte) = value.first_mut() {
+            *byte ^= 1;
+        }
+        assert_eq!(renew(Table::NodeStats, &key, &value), Renewed::Gone);
+    }
+}

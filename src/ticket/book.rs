@@ -12,7 +12,6 @@
 //! looked at when the account is looked at again, or by [`Book::sweep`].
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::identity::Address;
@@ -44,8 +43,6 @@ struct Inner {
     store: Option<Store>,
     terms: RwLock<Terms>,
     accounts: Mutex<Accounts>,
-    /// Tickets that were accepted.
-    accepted: AtomicU64,
     /// What all tickets are worth.
     tally: Mutex<Tally>,
     judged: Judged,
@@ -117,7 +114,6 @@ impl Book {
                 fleet,
             }),
             accounts: Mutex::default(),
-            accepted: AtomicU64::new(0),
             tally: Mutex::default(),
             judged: Judged::default(),
         }))
@@ -262,12 +258,7 @@ impl Book {
     /// Tickets that were accepted since the book was opened.
     #[must_use]
     pub fn accepted(&self) -> u64 {
-        self.0.accepted.load(Ordering::Relaxed)
-    }
-
-    /// One more was.
-    pub(super) fn count_accepted(&self) {
-        self.0.accepted.fetch_add(1, Ordering::Relaxed);
+        self.0.judged.accepted.get()
     }
 
     fn accounts(&self) -> MutexGuard<'_, Accounts> {

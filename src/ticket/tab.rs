@@ -116,7 +116,6 @@ impl Tab {
         let (epoch, fleet) = (valid.ticket().epoch, valid.ticket().fleet);
         let before = account.worth(epoch, &fleet);
         account.accept(valid);
-        self.book.count_accepted();
         let taken = account.worth(epoch, &fleet).map(|worth| Taken {
             device: self.device,
             fleet,

@@ -11,6 +11,7 @@
 //! | [`rpc`] | HTTP | transient |
 //! | [`chain`] | follows the chain that `chain.url` names | transient |
 //! | [`cron`] | statistics, memory given back, the remembered time | permanent |
+//! | [`rewards`] | reward periods | permanent |
 //! | [`announce`] | writes `run.json` and tells init that the node serves | temporary |
 
 mod announce;
@@ -19,6 +20,7 @@ mod cron;
 mod dht;
 mod edge;
 mod peer;
+mod rewards;
 mod rpc;
 mod store;
 mod tickets;
@@ -44,6 +46,7 @@ pub fn all(house: &Arc<House>) -> Vec<Box<dyn Service>> {
         Box::new(rpc::Rpc(house.clone())),
         Box::new(chain::Follower(house.clone())),
         Box::new(cron::Cron(house.clone())),
+        Box::new(rewards::Rewards(house.clone())),
         Box::new(announce::Announce(house.clone())),
     ]
 }

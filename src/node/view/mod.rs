@@ -8,6 +8,7 @@ mod health;
 mod history;
 mod info;
 mod members;
+mod metrics;
 mod network;
 mod rewards;
 mod store;
@@ -15,9 +16,9 @@ mod store;
 use super::house::House;
 use crate::rpc::events::Hub;
 use crate::rpc::{
-    Asked, ChainInfo, Changed, DeviceInfo, FleetStatus, Health, HistoryReply, HistorySpan,
-    NetworkStats, NodeInfo, NodeView, Params, PeerInfo, RewardStatus, SessionInfo, SettingInfo,
-    StoreInfo, TicketList,
+    Asked, Calls, ChainInfo, Changed, DeviceInfo, Exposition, FleetStatus, Health, HistoryReply,
+    HistorySpan, NetworkStats, NodeInfo, NodeView, Params, PeerInfo, RewardStatus, SessionInfo,
+    SettingInfo, StoreInfo, TicketList,
 };
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -77,7 +78,7 @@ impl NodeView for House {
     }
 
     fn rewards(&self) -> RewardStatus {
-        self.earnings()
+        self.reward_status()
     }
 
     fn tickets(&self) -> TicketList {
@@ -97,5 +98,13 @@ impl NodeView for House {
 
     fn history(&self, span: HistorySpan) -> HistoryReply {
         self.chart(span)
+    }
+
+    fn measure(&self, out: &mut Exposition) {
+        self.write_metrics(out);
+    }
+
+    fn calls(&self) -> Arc<Calls> {
+        self.calls.clone()
     }
 }
