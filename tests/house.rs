@@ -23,6 +23,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sorted", &[]),
     ("tokens", &[]),
     ("meter", &[]),
+    ("cache", &["store"]),
+    (
+        "chain",
+        &["cache", "session", "tls", "identity", "platform"],
+    ),
     ("wire", &["identity"]),
     ("tls", &["identity"]),
     ("config", &["platform"]),
@@ -48,7 +53,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "node",
         &[
             "config", "dht", "edge", "identity", "peer", "platform", "ports", "reward", "rpc",
-            "session", "store", "ticket", "tls", "wire",
+            "session", "store", "ticket", "tls", "wire", "cache", "chain", "config", "dht", "edge",
+            "identity", "peer", "platform", "ports", "rpc", "session", "store", "ticket", "tls",
+            "wire",
         ],
     ),
 ];

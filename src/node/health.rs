@@ -180,6 +180,7 @@ mod tests {
             };
             assert!(!layers.look(found, second(n)), "flutter at {n}");
         }
+        layers.look(disk(HealthState::Degraded), second(99));
         assert!(!layers.look(Vec::new(), second(100)));
         assert!(!layers.look(Vec::new(), second(104)));
         assert!(storage(&layers).worst().is_some());

@@ -4,6 +4,8 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`house`] | identity, sockets, settings: what outlives the services, and where they leave things for each other |
+//! | [`configuration`] | the settings in force, and changing them |
+//! | [`token`] | the operator's token and its file |
 //! | [`network`] | the node among others: what `peer` and `dht` share |
 //! | [`services`] | one file a service |
 //! | [`supervisor`] | restarts services that fail, and those after them |
@@ -13,6 +15,7 @@
 //! | [`lag`] | how long the executor lets tasks wait |
 //! | [`surroundings`] | what the device says of itself |
 //! | [`statistics`] | what was carried, by the minute and by the hour |
+//! | [`earnings`] | reward periods: what they are made of, and their rows |
 //! | [`rates`] | what is carried at present |
 //! | [`runfile`] | `run.json`: which process listens where |
 //! | [`error`] | what keeps a node from serving |
@@ -20,6 +23,8 @@
 //! The order is: descriptors, identity, sockets, store, tickets, edge, links to
 //! other nodes, DHT, HTTP, cron, `run.json`.
 
+pub mod configuration;
+pub mod earnings;
 pub mod error;
 pub mod health;
 pub mod house;
@@ -32,13 +37,14 @@ pub mod services;
 pub mod statistics;
 pub mod supervisor;
 pub mod surroundings;
+pub mod token;
 pub mod view;
 pub mod watch;
 
 pub use error::NodeError;
 pub use program::run;
 
-use crate::config::Settings;
+use crate::config::Loaded;
 use crate::identity::Address;
 use crate::platform::notify;
 use crate::ticket::Balance;
@@ -66,8 +72,8 @@ pub enum IdentityChoice {
 /// A node as it was asked for.
 #[derive(Clone, Debug)]
 pub struct NodePlan {
-    /// The settings.
-    pub settings: Settings,
+    /// The settings, and where they came from.
+    pub loaded: Loaded,
     /// Who the node is.
     pub identity: IdentityChoice,
 }
@@ -133,12 +139,10 @@ impl Node {
         self.house.book.get()?.balance(&device)
     }
 
-    /// Puts settings that can change while it runs in force.
-    ///
-    /// # Errors
-    /// A setting that cannot be; then nothing has changed.
-    pub fn change(&self, settings: Settings) -> Result<(), NodeError> {
-        self.house.change(settings)
+    /// What the node is made of.
+    #[must_use]
+    pub fn house(&self) -> &Arc<House> {
+        &self.house
     }
 
     /// Restarts services that fail; resolves when they fail too often. May be

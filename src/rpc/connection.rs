@@ -91,6 +91,7 @@ where
                     head_only: false,
                     keep_alive: false,
                 };
+                house.dispatch.calls().answered(refusal.status);
                 if wire.send(&refusal.encode(framing, ""), house).await.is_ok() {
                     wire.linger().await;
                 }
@@ -125,11 +126,13 @@ where
                 head_only,
                 keep_alive: true,
             };
+            house.dispatch.calls().answered(refusal.status);
             wire.send(&refusal.encode(framing, ""), house).await?;
             return Ok(true);
         }
         Err(Rejected { refusal, .. }) => return Err(End::Refused(refusal)),
     };
+    house.dispatch.calls().asked(head.question);
     let asker = match house.guard.judge(wire.origin, &head, Instant::now()) {
         Ok(asker) => asker,
         Err(refusal) => return wire.refuse(house, refusal, &head).await,
@@ -137,6 +140,7 @@ where
     let share = reserve(&house.bodies, head.body)?;
     let body = wire.read_body(&head, house).await?;
     // Whoever waits for a seat can still be ended to make room; whoever has one cannot.
+    let asked = Instant::now();
     let seat = house.dispatch.seat().await;
     slot.busy();
     let ask = Ask {
@@ -164,6 +168,8 @@ where
         Ok(answer) => (answer, String::new()),
         Err(refusal) => refusal.parts(),
     };
+    house.dispatch.calls().took(asked.elapsed());
+    house.dispatch.calls().answered(answer.status);
     if head.is_post() {
         lines.push_str(&house.seals.lines(&answer.body));
     }
@@ -200,6 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             head_only: head.head_only,
             keep_alive: head.keep_alive,
         };
+        house.dispatch.calls().answered(refusal.status);
         self.send(&refusal.encode(framing, ""), house).await?;
         Ok(head.keep_alive)
     }

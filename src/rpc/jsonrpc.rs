@@ -10,12 +10,13 @@
 
 use super::asker::Asker;
 use super::call::{Call, Id, Posted};
+use super::config;
 use super::fault::{Asked, RpcFault};
 use super::limits::MAX_RESULTS;
 use super::methods::{self, params, Run};
 use super::pending::{Pending, Reply, Waiting};
 use super::redact;
-use super::reply::{error_body, Answer, FORBIDDEN, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
+use super::reply::{error_body, Answer, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
 use super::view::NodeView;
 use serde::Serialize;
 use serde_json::Value;
@@ -97,7 +98,7 @@ impl Session<'_> {
                 params,
             } => {
                 if methods::find(method).is_some_and(|method| method.writes) {
-                    let _ = self.call(method, *params);
+                    let _ = self.counted(method, *params);
                 }
                 return;
             }
@@ -105,7 +106,7 @@ impl Session<'_> {
                 id: Some(id),
                 method,
                 params,
-            } => match self.call(method, *params) {
+            } => match self.counted(method, *params) {
                 Ok(Answered::Text(text)) => Reply::Done(success(id, &text)),
                 Ok(Answered::Later(asked, names)) => Reply::Wait(Waiting {
                     id: id.clone(),
@@ -116,6 +117,26 @@ impl Session<'_> {
             },
         };
         self.replies.push(reply);
+    }
+
+    /// [`Session::call`], counted when its result is there.
+    fn counted(&mut self, name: &str, params: Option<&str>) -> Result<Answered, RpcFault> {
+        let calls = self.view.calls();
+        match self.call(name, params) {
+            Ok(Answered::Later(asked, names)) => {
+                let name = methods::find(name).map_or("", |method| method.name);
+                let counted = async move {
+                    let result = asked.await;
+                    calls.called(name, result.is_ok());
+                    result
+                };
+                Ok(Answered::Later(Box::pin(counted), names))
+            }
+            answered => {
+                calls.called(name, answered.is_ok());
+                answered
+            }
+        }
     }
 
     fn call(&mut self, name: &str, params: Option<&str>) -> Result<Answered, RpcFault> {
@@ -129,15 +150,17 @@ impl Session<'_> {
             return Err(too_long());
         }
         if method.writes {
-            let allowed = self.asker.may_write();
-            allowed.map_err(|refusal| RpcFault::new(FORBIDDEN, refusal.text))?;
+            self.asker.may_write().map_err(config::forbidden)?;
+        }
+        if matches!(method.run, Run::Operator(_)) {
+            self.asker.may_look().map_err(config::forbidden)?;
         }
         let params = params::read(method, params, &mut self.params)?;
         let shortened = !self.asker.sees_all() && !method.public;
         let names = shortened.then(|| self.view.names());
         let run = match method.run {
             Run::Later => return Ok(Answered::Later(self.view.ask(method.name, params), names)),
-            Run::Now(run) => run,
+            Run::Now(run) | Run::Operator(run) => run,
         };
         let always_same = method.params.is_empty() && !method.writes;
         let seen = self.seen.iter().find(|(seen, _)| *seen == method.name);

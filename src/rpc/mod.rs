@@ -32,6 +32,7 @@
 //! | `methods/` | the table of methods: names, parameters, results, who answers |
 //! | `answer.rs`, `config.rs` | what is asked by path |
 //! | `view.rs`, `network.rs`, `device.rs`, `rewards.rs`, `status.rs`, `members.rs`, `settings.rs`, `history.rs`, `stored.rs` | what is asked of the node, and how it is told |
+//! | `page/` | the status page |
 //! | `dispatch.rs` | the way to the worker: seats, replacement, the reason when there is none |
 //! | `worker.rs`, `link.rs`, `folder.rs` | tiny_http's thread, the connections to it, the folder of its socket |
 //! | `events/` | what happens, told to those who listen |
@@ -40,6 +41,7 @@
 mod answer;
 mod asker;
 mod call;
+mod calls;
 mod config;
 mod connection;
 mod device;
@@ -57,7 +59,9 @@ mod limits;
 mod link;
 mod members;
 mod methods;
+mod metrics;
 mod network;
+mod page;
 mod pending;
 mod redact;
 mod reply;
@@ -73,6 +77,7 @@ mod view;
 mod worker;
 
 pub use asker::{Asker, Origin};
+pub use calls::Calls;
 pub use device::{Battery, DeviceInfo};
 pub use door::{Door, DoorOptions};
 pub use error::RpcError;
@@ -82,13 +87,14 @@ pub use history::{History, HistoryReply, HistorySpan, Series};
 pub use limits::Limits;
 pub use members::{FleetNode, FleetStatus, SessionInfo, SESSIONS_MAX};
 pub use methods::Params;
+pub use metrics::Exposition;
 pub use network::{DhtStats, Latency, NetworkStats, PeerInfo};
 pub use rewards::{
     FleetTickets, RewardPeriod, RewardProjection, RewardRates, RewardStatus, TicketInfo,
     TicketList, TicketSums, FLEETS_MAX, HISTORY_MAX, LATEST_MAX,
 };
 pub use settings::{Changed, ChangedSetting, SettingInfo};
-pub use status::Status;
+pub use status::{EventInfo, Status};
 pub use stored::{StoreInfo, TableInfo};
 pub use token::{Token, TokenState};
 pub use view::{Health, HealthLayer, HealthReason, HealthState, NodeInfo, NodeView};

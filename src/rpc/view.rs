@@ -3,12 +3,14 @@
 //! The field names are a contract with scripts and dashboards: every field is
 //! always there, `null` where the node does not know.
 
+use super::calls::Calls;
 use super::device::DeviceInfo;
 use super::events::Hub;
 use super::fault::{Asked, RpcFault};
 use super::history::{HistoryReply, HistorySpan};
 use super::members::{FleetStatus, SessionInfo};
 use super::methods::Params;
+use super::metrics::Exposition;
 use super::network::{NetworkStats, PeerInfo};
 use super::rewards::{RewardStatus, TicketList};
 use super::settings::{Changed, SettingInfo};
@@ -60,6 +62,14 @@ pub trait NodeView: Send + Sync {
     fn rewards(&self) -> RewardStatus;
     /// What `ticket_list` returns.
     fn tickets(&self) -> TicketList;
+    /// Writes what `/metrics` tells of the node.
+    fn measure(&self, out: &mut Exposition) {
+        let _ = out;
+    }
+    /// Where requests are counted.
+    fn calls(&self) -> Arc<Calls> {
+        Arc::default()
+    }
     /// What `node_status` returns: all of it.
     fn status(&self) -> Status {
         Status::of(self)
@@ -228,7 +238,7 @@ pub(super) mod fake {
         fn sessions(&self) -> Vec<SessionInfo> {
             let session = SessionInfo {
                 device: format!("0x{}", "ab".repeat(20)),
-                address: Some("192.0.2.17:50000".to_owned()),
+                address: Some("192.0.2.17".to_owned()),
                 since: None,
                 ports: 0,
                 bytes_in: 0,

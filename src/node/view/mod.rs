@@ -7,6 +7,7 @@ mod health;
 mod history;
 mod info;
 mod members;
+mod metrics;
 mod network;
 mod rewards;
 mod store;
@@ -14,8 +15,9 @@ mod store;
 use super::house::House;
 use crate::rpc::events::Hub;
 use crate::rpc::{
-    Changed, DeviceInfo, FleetStatus, Health, HistoryReply, HistorySpan, NetworkStats, NodeInfo,
-    NodeView, PeerInfo, RewardStatus, SessionInfo, SettingInfo, StoreInfo, TicketList,
+    Calls, Changed, DeviceInfo, Exposition, FleetStatus, Health, HistoryReply, HistorySpan,
+    NetworkStats, NodeInfo, NodeView, PeerInfo, RewardStatus, SessionInfo, SettingInfo, StoreInfo,
+    TicketList,
 };
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -75,7 +77,7 @@ impl NodeView for House {
     }
 
     fn rewards(&self) -> RewardStatus {
-        self.earnings()
+        self.reward_status()
     }
 
     fn tickets(&self) -> TicketList {
@@ -87,5 +89,13 @@ impl NodeView for House {
 
     fn history(&self, span: HistorySpan) -> HistoryReply {
         self.chart(span)
+    }
+
+    fn measure(&self, out: &mut Exposition) {
+        self.write_metrics(out);
+    }
+
+    fn calls(&self) -> Arc<Calls> {
+        self.calls.clone()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::house::House;
 use super::super::network::peers::PEERS_MAX;
+use crate::meter::Counter;
 use crate::platform::memory;
 use crate::rpc::{DhtStats, HistorySpan, Latency, NetworkStats, PeerInfo};
 use crate::sorted::Map;
@@ -82,15 +83,28 @@ impl House {
             errors.insert("connections_denied", denied);
             let panicked = server.panicked.load(Ordering::Relaxed);
             errors.insert("sessions_panicked", panicked);
+            let failed = server.admission.tally.failed.get();
+            errors.insert("handshakes_failed", failed);
         }
+        if let Some(book) = self.book.get() {
+            let refused = book.judged().refused.iter().map(Counter::get).sum();
+            errors.insert("tickets_refused", refused);
+        }
+        if let Some(store) = self.store.get() {
+            errors.insert("store_failures", store.health().written.failures);
+        }
+        let answers = &self.budget.answers;
+        errors.insert("ports_refused", answers.refused.get());
+        errors.insert("ports_no_answer", answers.overdue.get());
+        errors.insert("http_refusals", self.calls.refusals());
         if let Some(dht) = self.network.dht.get() {
-            let (stats, unsent) = (dht.stats(), dht.unsent());
+            let stats = dht.stats();
             let dials = self.network.failed_dials.load(Ordering::Relaxed);
             errors.insert("peer_dials_failed", dials);
             errors.insert("dht_timeouts", stats.timeouts);
             errors.insert("dht_packets_dropped", stats.dropped);
             errors.insert("dht_packets_forged", stats.forged);
-            errors.insert("dht_packets_unsent", unsent);
+            errors.insert("dht_packets_unsent", dht.unsent());
         }
         errors
     }

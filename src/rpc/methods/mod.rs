@@ -4,9 +4,12 @@
 //! method: a row, and what it calls in [`NodeView`]. Types are written as in
 //! [`types`].
 
+mod discover;
 mod members;
 mod node;
 pub(super) mod params;
+mod rewards;
+mod status;
 pub(super) mod types;
 
 pub use params::Params;
@@ -35,17 +38,28 @@ pub(super) struct Method {
     pub run: Run,
 }
 
+/// Answers a method on the spot.
+pub(super) type Answering = fn(&dyn NodeView, &Params) -> Result<Vec<u8>, RpcFault>;
+
 /// How a method is answered.
 #[derive(Clone, Copy)]
 pub(super) enum Run {
     /// From memory, at once: the JSON text of the result.
-    Now(fn(&dyn NodeView, &Params) -> Result<Vec<u8>, RpcFault>),
+    Now(Answering),
+    /// The same, for those alone who see everything.
+    Operator(Answering),
     /// By [`NodeView::ask`], which takes time.
     Later,
 }
 
 /// All methods, a subject each.
-pub(super) const TABLES: &[&[Method]] = &[node::METHODS, members::METHODS];
+pub(super) const TABLES: &[&[Method]] = &[
+    node::METHODS,
+    members::METHODS,
+    rewards::METHODS,
+    discover::METHODS,
+    status::METHODS,
+];
 
 /// All methods in the order of the tables.
 pub(super) fn all() -> impl Iterator<Item = &'static Method> {
@@ -54,6 +68,12 @@ pub(super) fn all() -> impl Iterator<Item = &'static Method> {
 
 /// The method of that name.
 pub(super) fn find(name: &str) -> Option<&'static Method> {
+    // The name that the standard gives it; tools ask for it.
+    let name = if name == "rpc.discover" {
+        "rpc_discover"
+    } else {
+        name
+    };
     all().find(|method| method.name == name)
 }
 

@@ -54,7 +54,9 @@ fn scale(most: f64) -> f64 {
 fn path(points: &[Option<f64>], height: f64, area: bool) -> String {
     let mut path = String::new();
     let step = WIDTH / (SLOTS - 1) as f64;
-    let points = points.get(points.len().saturating_sub(SLOTS)..).unwrap_or(&[]);
+    let points = points
+        .get(points.len().saturating_sub(SLOTS)..)
+        .unwrap_or(&[]);
     let mut last = None;
     for (place, point) in points.iter().enumerate() {
         let x = WIDTH - (points.len() - 1 - place) as f64 * step;

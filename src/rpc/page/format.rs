@@ -154,7 +154,9 @@ fn duration(seconds: f64) -> String {
 fn age(seconds: f64) -> String {
     let text = duration(seconds);
     let mut words = text.split(' ');
-    [words.next(), words.next()].map(Option::unwrap_or_default).join(" ")
+    [words.next(), words.next()]
+        .map(Option::unwrap_or_default)
+        .join(" ")
 }
 
 /// Day and time by UTC: Howard Hinnant's `civil_from_days`, from 1970 on.
@@ -162,8 +164,7 @@ fn date(unix: f64) -> String {
     let unix = unix.max(0.0).floor() as u64;
     let days = unix / 86_400 + 719_468;
     let day_of_era = days % 146_097;
-    let year =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
     let from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * from_march + 2) / 5 + 1;

@@ -19,6 +19,10 @@ mod template;
 
 pub(super) use policy::policy;
 
+use super::asker::Asker;
+use super::redact;
+use super::reply::{Answer, Kind};
+use super::view::NodeView;
 use serde_json::{json, Value};
 use template::{at, fill};
 
@@ -26,9 +30,25 @@ const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
+/// The page as it is now, for this asker.
+pub(super) fn render(view: &dyn NodeView, asker: &Asker) -> Answer {
+    let names = (!asker.sees_all()).then(|| view.names());
+    let read = |text: Vec<u8>| {
+        let text = redact::shorten(text, names.as_deref());
+        serde_json::from_slice(&text).unwrap_or_default()
+    };
+    let status = read(serde_json::to_vec(&view.status()).unwrap_or_default());
+    let settings = read(serde_json::to_vec(&view.settings()).unwrap_or_default());
+    Answer {
+        status: 200,
+        kind: Kind::Html,
+        body: assemble(status, settings, asker.sees_all()).into_bytes(),
+    }
+}
+
 /// The page with the values of `node_status` and of the settings in effect;
-/// `sees_all` as [`super::asker::Asker::sees_all`] has it, and both already fit for this asker.
-pub(super) fn assemble(mut status: Value, settings: Value, sees_all: bool) -> String {
+/// `sees_all` as [`Asker::sees_all`] has it, and both already fit for this asker.
+fn assemble(mut status: Value, settings: Value, sees_all: bool) -> String {
     let now = at(&status, "time").as_f64().unwrap_or(0.0) / 1000.0;
     let more = besides(&status, now, sees_all);
     if let Value::Object(fields) = &mut status {

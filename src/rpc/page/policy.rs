@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// The head's lines that go with the page, each with its end of line.
-pub(crate) fn policy() -> String {
+pub(in crate::rpc) fn policy() -> String {
     format!(
         "Content-Security-Policy: default-src 'none'; style-src {}; script-src {}; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\nX-Frame-Options: DENY\r\n",
         source(STYLE),
@@ -24,7 +24,7 @@ fn source(text: &str) -> String {
 }
 
 /// RFC 4648, section 4.
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     let mut text = String::new();
     for three in bytes.chunks(3) {
         let mut bits = 0u32;
@@ -34,7 +34,11 @@ fn base64(bytes: &[u8]) -> String {
         for place in 0..4 {
             let sextet = (bits >> (18 - 6 * place) & 63) as usize;
             let letter = LETTERS.get(sextet).copied().unwrap_or(b'=');
-            text.push(if place > three.len() { '=' } else { char::from(letter) });
+            text.push(if place > three.len() {
+                '='
+            } else {
+                char::from(letter)
+            });
         }
     }
     text

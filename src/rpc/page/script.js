@@ -6,7 +6,8 @@ const one = id => document.getElementById(id);
 const all = (where, what) => [...where.querySelectorAll(what)];
 const at = (o, path) => path === '.' ? o : path.split('.').reduce((o, name) => o?.[name], o) ?? null;
 const some = v => Array.isArray(v) ? v.length > 0 : v && typeof v === 'object' ? Object.keys(v).length > 0 : !!v;
-const list = v => Array.isArray(v) ? v : v ? Object.entries(v).map(([key, value]) => ({ key, value })) : [];
+const members = o => Object.entries(o).sort((a, b) => a[0] < b[0] ? -1 : 1);
+const list = v => Array.isArray(v) ? v : v ? members(v).map(([key, value]) => ({ key, value })) : [];
 let now = 0;
 
 // Forms.
@@ -54,7 +55,7 @@ const form = (v, f) => {
   if (typeof v === 'boolean') return v ? 'yes' : 'no';
   return f === 'u' ? v.replace(/_/g, ' ') : f === 'tok' ? v + ' CHR' : v;
 };
-const told = data => Object.entries(data).map(([name, v]) =>
+const told = data => members(data).map(([name, v]) =>
   name.replace(/_/g, ' ') + ' ' + form(v, /bytes/.test(name) ? 'b' : '')).join(', ');
 
 // The chart's paths and words, as chart.rs draws them.
@@ -99,7 +100,8 @@ const fill = (els, o) => {
     }
   }
 };
-const single = all(document, bound).filter(el => !el.closest('[data-each] > *'));
+// The chart's own are drawn, rows are filled with their lists.
+const single = all(document, bound).filter(el => !el.closest('[data-each] > *') && !el.matches('#top,#chart-text,.legend b'));
 const lists = all(document, '[data-each]');
 const refill = o => {
   fill(single, o);
