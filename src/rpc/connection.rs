@@ -78,6 +78,7 @@ where
     let mut wire = Wire {
         stream,
         origin,
+        post: false,
         inbox: Vec::new(),
     };
     let mut fresh = true;
@@ -92,7 +93,8 @@ where
                     keep_alive: false,
                 };
                 house.dispatch.calls().answered(refusal.status);
-                if wire.send(&refusal.encode(framing, ""), house).await.is_ok() {
+                let bytes = wire.refusal(&refusal, framing, house);
+                if wire.send(&bytes, house).await.is_ok() {
                     wire.linger().await;
                 }
                 return;
@@ -127,7 +129,8 @@ where
                 keep_alive: true,
             };
             house.dispatch.calls().answered(refusal.status);
-            wire.send(&refusal.encode(framing, ""), house).await?;
+            let bytes = wire.refusal(&refusal, framing, house);
+            wire.send(&bytes, house).await?;
             return Ok(true);
         }
         Err(Rejected { refusal, .. }) => return Err(End::Refused(refusal)),
@@ -170,7 +173,7 @@ where
     };
     house.dispatch.calls().took(asked.elapsed());
     house.dispatch.calls().answered(answer.status);
-    if head.is_post() {
+    if wire.post {
         lines.push_str(&house.seals.lines(&answer.body));
     }
     wire.send(&answer.encode(framing, &lines), house).await?;
@@ -192,11 +195,22 @@ fn reserve(used: &AtomicUsize, length: usize) -> Result<Share<'_>, End> {
 struct Wire<S> {
     stream: S,
     origin: Origin,
+    /// The request is a POST, so its reply is signed.
+    post: bool,
     /// Read, not yet taken.
     inbox: Vec<u8>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// A refusal as bytes, signed if it answers a POST.
+    fn refusal(&self, refusal: &Refusal, framing: Framing, house: &House) -> Vec<u8> {
+        let (answer, mut lines) = refusal.parts();
+        if self.post {
+            lines.push_str(&house.seals.lines(&answer.body));
+        }
+        answer.encode(framing, &lines)
+    }
+
     /// Says no to a request whose body was not read. The connection goes on if there is none.
     async fn refuse(&mut self, house: &House, refusal: Refusal, head: &Head) -> Result<bool, End> {
         if head.body > 0 {
@@ -207,7 +221,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             keep_alive: head.keep_alive,
         };
         house.dispatch.calls().answered(refusal.status);
-        self.send(&refusal.encode(framing, ""), house).await?;
+        let bytes = self.refusal(&refusal, framing, house);
+        self.send(&bytes, house).await?;
         Ok(head.keep_alive)
     }
 
@@ -217,6 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         fresh: bool,
     ) -> Result<Result<Head, Rejected>, End> {
         let limits = &house.limits;
+        self.post = false;
         let mut idle = !fresh && self.inbox.is_empty();
         let patience = if idle { limits.idle } else { limits.head };
         let mut deadline = Instant::now() + patience;
@@ -225,6 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             match scanner.scan(&self.inbox) {
                 Scan::Complete { start, end } => {
                     let bytes = self.inbox.get(start..end).unwrap_or_default();
+                    self.post = bytes.starts_with(b"POST ");
                     let head = head::parse(bytes, &house.hosts());
                     self.inbox.drain(..end);
                     if self.inbox.is_empty() {

@@ -62,13 +62,6 @@ pub(super) struct Head {
     pub forwarded: bool,
 }
 
-impl Head {
-    /// Whether the answer is signed.
-    pub fn is_post(&self) -> bool {
-        matches!(self.question, Question::Rpc | Question::ChangeConfig)
-    }
-}
-
 /// A head that is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rejected {
