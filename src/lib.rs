@@ -18,6 +18,8 @@
 //! | [`ports`] | the switchboard: who is online, who is connected to what, windows |
 //! | [`reward`] | reward periods: uptime and performance scores, tokens earned |
 //! | [`ticket`] | tickets, the validation steps, usage accounting |
+//! | [`chain`] | an EVM chain's JSON-RPC: the client, what may be asked of it |
+//! | [`cache`] | answers that may be given again: memory, disk, source |
 //! | [`store`] | LMDB: tables, records, the writer thread |
 //! | [`wire`] | codecs without I/O: EdgeV2 frames, RLP, DHT packets |
 //! | [`tls`] | rustls with secp256k1, and TLS without I/O |
@@ -28,16 +30,20 @@
 //! | [`task`] | tasks, all of one shape |
 //! | [`tokens`] | amounts of tokens, exact to 18 decimals |
 //! | [`sorted`] | lists in order: one sort for all types, small maps |
+//! | [`meter`] | counters and histograms of durations |
 //! | [`liveness`] | how a loop proves that it still turns |
 //!
 //! Which room may use which is a rule (docs/architecture.md); `tests/house.rs` checks it.
 
+pub mod cache;
+pub mod chain;
 pub mod cli;
 pub mod config;
 pub mod dht;
 pub mod edge;
 pub mod identity;
 pub mod liveness;
+pub mod meter;
 pub mod node;
 pub mod peer;
 pub mod platform;

@@ -63,6 +63,8 @@ effects! {
     "storage.data_dir" => places::data_dir,
     "storage.map_size" => runtime::map_size,
     "storage.flush_interval" => runtime::flush_interval,
+    "storage.keep_minutes" => runtime::keep_minutes,
+    "storage.keep_hours" => runtime::keep_hours,
     "performance.max_connections" => limits::max_connections,
     "performance.connection_timeout" => limits::connection_timeout,
     "performance.idle_timeout" => limits::idle_timeout,

@@ -71,6 +71,10 @@ fn fill(folder: &Path) -> Result<(), String> {
                 bytes_in: age << 30,
                 bytes_out: age << 30,
                 uptime_seconds: now,
+                peers: 100,
+                latency_ms: 40,
+                tickets: 600,
+                errors: 3,
             })?;
         }
     }

@@ -142,6 +142,10 @@ pub struct Storage {
     pub map_size: Option<u64>,
     /// How long rows that can wait stay in memory.
     pub flush_interval: Duration,
+    /// How long statistics by the minute are kept.
+    pub keep_minutes: Duration,
+    /// How long those by the hour are.
+    pub keep_hours: Duration,
 }
 
 impl Default for Storage {
@@ -150,6 +154,8 @@ impl Default for Storage {
             data_dir: PathBuf::from("./data"),
             map_size: None,
             flush_interval: Duration::from_secs(3600),
+            keep_minutes: Duration::from_secs(7 * 86_400),
+            keep_hours: Duration::from_secs(366 * 86_400),
         }
     }
 }

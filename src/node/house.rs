@@ -4,12 +4,15 @@
 //! A restart of a service must not cost the node its port numbers or its key's
 //! lock, so those are taken once, before the first service, and kept here.
 
+use super::earnings::Earnings;
 use super::error::NodeError;
 use super::network::Network;
 use super::rates::Rates;
 use super::runfile::RunFile;
-use super::statistics::Statistics;
+use super::statistics::{Charts, Statistics};
 use super::supervisor::Record;
+use super::surroundings::Surroundings;
+use super::watch::Watch;
 use super::{IdentityChoice, NodePlan};
 use crate::config::Settings;
 use crate::edge::server::{Announce, Server, Terms};
@@ -23,7 +26,7 @@ use crate::platform::listen::listen_all;
 use crate::platform::memory::Memory;
 use crate::ports::{Budget, Switchboard};
 use crate::rpc::events::Hub;
-use crate::rpc::Door;
+use crate::rpc::{Calls, Door};
 use crate::session::AdmissionLimits;
 use crate::sorted;
 use crate::store::{Recovery, Store, StoreError};
@@ -198,13 +201,23 @@ pub struct House {
     /// Tells what happens to those who listen. It outlives the HTTP service.
     pub hub: Arc<Hub>,
     /// What was carried.
-    pub statistics: Mutex<Statistics>,
+    pub statistics: Arc<Mutex<Statistics>>,
+    /// What was carried, as it was read from the store lately.
+    pub charts: Arc<Charts>,
+    /// What was earned.
+    pub earnings: Earnings,
     /// What is carried at present.
     pub rates: Mutex<Rates>,
     /// `run.json`, as long as the node serves.
     pub run_file: Mutex<Option<RunFile>>,
     /// The supervisor's failures.
     pub record: OnceLock<Arc<Mutex<Record>>>,
+    /// What was asked by HTTP, through restarts of that service.
+    pub calls: Arc<Calls>,
+    /// What health remembers.
+    pub watch: Watch,
+    /// The device.
+    pub surroundings: Surroundings,
 }
 
 /// What is wrong with the store while the node goes on.
@@ -261,6 +274,7 @@ impl House {
             budget,
             board: Switchboard::new(),
             executor: executor.clone(),
+            earnings: Earnings::new(started, &settings),
             settings: Mutex::new(Arc::new(settings)),
             identity,
             ready: AtomicBool::new(false),
@@ -269,10 +283,14 @@ impl House {
             book: Place::default(),
             server: Place::default(),
             door: Place::default(),
-            statistics: Mutex::new(Statistics::new(started)),
+            statistics: Arc::new(Mutex::new(Statistics::new(started))),
+            charts: Arc::default(),
             rates: Mutex::default(),
             run_file: Mutex::new(None),
             record: OnceLock::new(),
+            calls: Arc::default(),
+            watch: Watch::new(started),
+            surroundings: Surroundings::new(Path::new("/")),
         })
     }
 
@@ -360,6 +378,16 @@ impl House {
         }
     }
 
+    /// Memory that the node may use, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// Open files that the process may have.
+    pub fn descriptors(&self) -> u64 {
+        self.descriptors
+    }
+
     /// Memory for records that are kept for others: of a small device's little.
     pub fn record_memory(&self, most: usize) -> usize {
         usize::try_from(self.memory / 16).map_or(most, |share| share.min(most))
@@ -425,6 +453,7 @@ impl House {
             server.admission.change(self.admission());
         }
         let settings = self.settings();
+        self.earnings.change(&settings);
         self.network.change(&settings);
         if let Some(links) = self.network.links.get() {
             links.change(self.peer_terms());

@@ -9,7 +9,11 @@
 //! | [`supervisor`] | restarts services that fail, and those after them |
 //! | [`program`] | `chr-node run`: threads, signals, the end |
 //! | [`view`] | what the status interfaces see |
+//! | [`health`], [`watch`] | how each layer is, since when, and what is remembered for that |
+//! | [`lag`] | how long the executor lets tasks wait |
+//! | [`surroundings`] | what the device says of itself |
 //! | [`statistics`] | what was carried, by the minute and by the hour |
+//! | [`earnings`] | reward periods: what they are made of, and their rows |
 //! | [`rates`] | what is carried at present |
 //! | [`runfile`] | `run.json`: which process listens where |
 //! | [`error`] | what keeps a node from serving |
@@ -17,8 +21,11 @@
 //! The order is: descriptors, identity, sockets, store, tickets, edge, links to
 //! other nodes, DHT, HTTP, cron, `run.json`.
 
+pub mod earnings;
 pub mod error;
+pub mod health;
 pub mod house;
+pub mod lag;
 pub mod network;
 pub mod program;
 pub mod rates;
@@ -26,7 +33,9 @@ pub mod runfile;
 pub mod services;
 pub mod statistics;
 pub mod supervisor;
+pub mod surroundings;
 pub mod view;
+pub mod watch;
 
 pub use error::NodeError;
 pub use program::run;

@@ -58,13 +58,21 @@ impl Memory {
     }
 
     pub(super) fn read_below(root: &Path) -> Self {
+        Self {
+            limit: cgroup_limit(root),
+            ..Self::of_machine(root)
+        }
+    }
+
+    /// Without the limits, which are in many files.
+    pub(super) fn of_machine(root: &Path) -> Self {
         let meminfo = fs::read_to_string(root.join("proc/meminfo")).unwrap_or_default();
         Self {
             total: kilobytes(&meminfo, "MemTotal:"),
             // Kernels before 3.14 (old routers) have no MemAvailable.
             available: kilobytes(&meminfo, "MemAvailable:")
                 .or_else(|| kilobytes(&meminfo, "MemFree:")),
-            limit: cgroup_limit(root),
+            limit: None,
         }
     }
 
@@ -150,7 +158,7 @@ pub fn resident() -> Option<u64> {
 }
 
 /// The value of a `Name:   123 kB` line, in bytes.
-fn kilobytes(text: &str, name: &str) -> Option<u64> {
+pub(super) fn kilobytes(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let number = line.trim().strip_suffix("kB")?.trim();
     number.parse::<u64>().ok()?.checked_mul(1024)

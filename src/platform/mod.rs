@@ -4,7 +4,8 @@
 //! runs on and decides nothing else: how many descriptors there are
 //! ([`limits`]), how much memory ([`memory`])
 //! and which threads there are ([`crew`]), whether the CPU has AES
-//! ([`cpu`]), what kind of device it is ([`device`]), what time it is and whether that can be believed ([`clock`]),
+//! ([`cpu`]), what kind of device it is ([`device`]), what it says of itself while
+//! the node runs ([`readings`]), what time it is and whether that can be believed ([`clock`]),
 //! how a socket is set up ([`socket`], [`listen`], [`udp`]), when to stop ([`signals`]) and where a
 //! user's files belong ([`folders`]).
 //!
@@ -20,6 +21,7 @@ pub mod limits;
 pub mod listen;
 pub mod memory;
 pub mod notify;
+pub mod readings;
 pub mod signals;
 pub mod socket;
 mod sys;

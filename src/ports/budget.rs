@@ -1,6 +1,8 @@
-//! Memory that all links of a program share, and how far it lets ports grow.
+//! Memory that all links of a program share, how far it lets ports grow, and what
+//! became of the ports that they asked for.
 
 use super::window::{LARGEST, SESSION_GROWTH};
+use crate::meter::{Counter, Histogram};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::Arc;
 
@@ -11,6 +13,19 @@ pub struct Budget {
     used: AtomicUsize,
     largest: AtomicU32,
     session_growth: AtomicUsize,
+    /// What became of ports that were asked for.
+    pub answers: Answers,
+}
+
+/// What devices, or their nodes, answered to openings.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// Openings that came about: how long the answer took.
+    pub opened: Histogram,
+    /// Openings that were refused by whom they were for.
+    pub refused: Counter,
+    /// Openings to which nobody answered in time.
+    pub overdue: Counter,
 }
 
 impl Budget {
@@ -23,6 +38,7 @@ impl Budget {
             used: AtomicUsize::new(0),
             largest: AtomicU32::new(LARGEST),
             session_growth: AtomicUsize::new(SESSION_GROWTH),
+            answers: Answers::default(),
         })
     }
 

@@ -24,7 +24,7 @@ pub mod search;
 pub mod switchboard;
 pub mod window;
 
-pub use budget::Budget;
+pub use budget::{Answers, Budget};
 pub use link::{Link, LinkOptions, Output, Violation};
 pub use local::LocalPort;
 pub use locate::{Locate, Locating};

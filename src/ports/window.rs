@@ -85,8 +85,10 @@ impl Window {
     }
 
     /// Starts the measure of a round trip anew: data could not flow before.
-    pub fn restart(&mut self, now: Moment) {
-        self.mark = now;
+    ///
+    /// Returns when it was made or drained last.
+    pub fn restart(&mut self, now: Moment) -> Moment {
+        std::mem::replace(&mut self.mark, now)
     }
 
     /// Bytes received and not drained.

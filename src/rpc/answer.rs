@@ -4,6 +4,8 @@ use super::asker::Asker;
 use super::config;
 use super::head::Question;
 use super::jsonrpc::{self, Outcome};
+use super::metrics;
+use super::page;
 use super::redact;
 use super::reply::{Answer, Refusal};
 use super::view::{HealthReason, HealthState, NodeView};
@@ -35,7 +37,10 @@ impl Ask {
             Question::Health => health(view, fault),
             Question::Config => config::show(view),
             Question::ChangeConfig => config::change(view, self.asker, &self.body),
-            Question::Page | Question::Metrics | Question::Events | Question::WebSocket => {
+            Question::Metrics => return Outcome::Now(metrics::render(view)),
+            // It shortens what it shows by itself: its style and script are to stay as they are.
+            Question::Page => return Outcome::Now(page::render(view, &self.asker)),
+            Question::Events | Question::WebSocket => {
                 Refusal::new(404, "this is not served here").parts().0
             }
         };

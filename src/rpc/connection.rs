@@ -14,7 +14,7 @@ use super::answer::Ask;
 use super::asker::{Asker, Origin};
 use super::dispatch::Dispatch;
 use super::events;
-use super::head::{Rejected, Stay};
+use super::head::{Head, Rejected, Stay};
 use super::jsonrpc::Outcome;
 use super::limits::{Limits, BODY_BUDGET, SMALL_BODY};
 use super::reply::{Framing, Refusal};
@@ -71,11 +71,8 @@ pub(super) async fn converse(house: &House, slot: &Slot, stream: Box<dyn Stream>
             Ok(After::Next) => fresh = false,
             Ok(After::End) => break Ok(()),
             // On the heap: nearly all connections are without.
-            Ok(After::Stay(Stay::Events(wish), asker)) => {
-                break Box::pin(events::stream::serve(house, &mut wire, wish, asker)).await
-            }
-            Ok(After::Stay(Stay::WebSocket(key), asker)) => {
-                break Box::pin(websocket::serve(house, &mut wire, key, asker)).await
+            Ok(After::Stay(stay, asker)) => {
+                break Box::pin(remain(house, &mut wire, *stay, asker)).await
             }
             Err(end) => break Err(end),
         }
@@ -89,11 +86,20 @@ pub(super) async fn converse(house: &House, slot: &Slot, stream: Box<dyn Stream>
                 head_only: false,
                 keep_alive: false,
             };
+            house.dispatch.calls().answered(refusal.status);
             if wire.send(&refusal.encode(framing, ""), house).await.is_ok() {
-                wire.linger().await;
+                Box::pin(wire.linger()).await;
             }
         }
         Err(End::Gone | End::Late) => {}
+    }
+}
+
+/// The other kinds of conversation.
+async fn remain(house: &House, wire: &mut Wire, stay: Stay, asker: Asker) -> Result<(), End> {
+    match stay {
+        Stay::Events(wish) => events::stream::serve(house, wire, wish, asker).await,
+        Stay::WebSocket(key) => websocket::serve(house, wire, key, asker).await,
     }
 }
 
@@ -104,7 +110,7 @@ enum After {
     /// The end.
     End,
     /// Another kind of conversation.
-    Stay(Stay, Asker),
+    Stay(Box<Stay>, Asker),
 }
 
 impl After {
@@ -134,15 +140,17 @@ async fn one_request(
                 head_only,
                 keep_alive: true,
             };
+            house.dispatch.calls().answered(refusal.status);
             wire.send(&refusal.encode(framing, ""), house).await?;
             return Ok(After::Next);
         }
         Err(Rejected { refusal, .. }) => return Err(End::Refused(refusal)),
     };
+    house.dispatch.calls().asked(head.question);
     let asker = match house.guard.judge(wire.origin, &head, Instant::now()) {
         Ok(asker) => asker,
         Err(refusal) => {
-            let keep_alive = wire.refuse(house, refusal, &head).await?;
+            let keep_alive = Box::pin(wire.refuse(house, refusal, &head)).await?;
             return Ok(After::keeping(keep_alive));
         }
     };
@@ -154,9 +162,22 @@ async fn one_request(
         }
         return Ok(After::Stay(stay, asker));
     }
+    // On the heap, as most connections wait and do not ask.
+    Box::pin(answer(house, slot, wire, head, asker)).await
+}
+
+/// Takes the body that belongs to a head and answers.
+async fn answer(
+    house: &House,
+    slot: &Slot,
+    wire: &mut Wire,
+    head: Head,
+    asker: Asker,
+) -> Result<After, End> {
     let share = reserve(&house.bodies, head.body)?;
     let body = wire.read_body(&head, house).await?;
     // Whoever waits for a seat can still be ended to make room; whoever has one cannot.
+    let asked = Instant::now();
     let seat = house.dispatch.seat().await;
     slot.busy();
     let ask = Ask {
@@ -170,7 +191,7 @@ async fn one_request(
         Ok(Outcome::Later(pending)) => {
             // Nothing of ours is kept but the place, which may be taken for who can be answered.
             slot.waiting(Instant::now());
-            Ok(Box::pin(house.dispatch.wait(pending)).await)
+            Ok(house.dispatch.wait(pending).await)
         }
         Err(refusal) => Err(refusal),
     };
@@ -184,6 +205,8 @@ async fn one_request(
         Ok(answer) => (answer, String::new()),
         Err(refusal) => refusal.parts(),
     };
+    house.dispatch.calls().took(asked.elapsed());
+    house.dispatch.calls().answered(answer.status);
     if head.is_post() {
         lines.push_str(&house.seals.lines(&answer.body));
     }

@@ -107,6 +107,11 @@ impl Dispatch {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where requests are counted.
+    pub fn calls(&self) -> Arc<super::calls::Calls> {
+        self.view.calls()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -97,7 +97,7 @@ impl Session<'_> {
                 params,
             } => {
                 if methods::find(method).is_some_and(|method| method.writes) {
-                    let _ = self.call(method, *params);
+                    let _ = self.counted(method, *params);
                 }
                 return;
             }
@@ -105,7 +105,7 @@ impl Session<'_> {
                 id: Some(id),
                 method,
                 params,
-            } => match self.call(method, *params) {
+            } => match self.counted(method, *params) {
                 Ok(Answered::Text(text)) => Reply::Done(success(id, &text)),
                 Ok(Answered::Later(asked, names)) => Reply::Wait(Waiting {
                     id: id.clone(),
@@ -116,6 +116,26 @@ impl Session<'_> {
             },
         };
         self.replies.push(reply);
+    }
+
+    /// [`Session::call`], counted when its result is there.
+    fn counted(&mut self, name: &str, params: Option<&str>) -> Result<Answered, RpcFault> {
+        let calls = self.view.calls();
+        match self.call(name, params) {
+            Ok(Answered::Later(asked, names)) => {
+                let name = methods::find(name).map_or("", |method| method.name);
+                let counted = async move {
+                    let result = asked.await;
+                    calls.called(name, result.is_ok());
+                    result
+                };
+                Ok(Answered::Later(Box::pin(counted), names))
+            }
+            answered => {
+                calls.called(name, answered.is_ok());
+                answered
+            }
+        }
     }
 
     fn call(&mut self, name: &str, params: Option<&str>) -> Result<Answered, RpcFault> {

@@ -33,7 +33,8 @@
 //! | `jsonrpc.rs`, `call.rs`, `pending.rs`, `fault.rs` | JSON-RPC 2.0, without I/O |
 //! | `methods/` | the table of methods: names, parameters, results, who answers |
 //! | `answer.rs`, `config.rs` | what is asked by path |
-//! | `view.rs`, `network.rs`, `device.rs`, `rewards.rs`, `status.rs`, `members.rs`, `settings.rs` | what is asked of the node, and how it is told |
+//! | `view.rs`, `network.rs`, `device.rs`, `rewards.rs`, `status.rs`, `members.rs`, `settings.rs`, `history.rs`, `stored.rs` | what is asked of the node, and how it is told |
+//! | `page/` | the status page |
 //! | `dispatch.rs` | the way to the worker: seats, replacement, the reason when there is none |
 //! | `worker.rs`, `link.rs`, `folder.rs` | tiny_http's thread, the connections to it, the folder of its socket |
 //! | `events/` | what happens, told to those who listen |
@@ -43,6 +44,7 @@
 mod answer;
 mod asker;
 mod call;
+mod calls;
 mod config;
 mod connection;
 mod device;
@@ -53,6 +55,7 @@ pub mod events;
 mod fault;
 mod folder;
 mod head;
+mod history;
 mod host;
 mod https;
 mod jsonrpc;
@@ -60,7 +63,9 @@ mod limits;
 mod link;
 mod members;
 mod methods;
+mod metrics;
 mod network;
+mod page;
 mod pending;
 mod redact;
 mod reply;
@@ -70,6 +75,7 @@ mod seal;
 mod settings;
 mod slots;
 mod status;
+mod stored;
 mod stream;
 mod token;
 mod view;
@@ -78,14 +84,17 @@ mod wire;
 mod worker;
 
 pub use asker::{Asker, Origin};
+pub use calls::Calls;
 pub use device::{Battery, DeviceInfo};
 pub use door::{Door, DoorOptions};
 pub use error::RpcError;
 pub use fault::{Asked, RpcFault};
 pub use folder::runtime_dirs;
+pub use history::{History, HistoryReply, HistorySpan, Series};
 pub use limits::Limits;
 pub use members::{FleetNode, FleetStatus, SessionInfo, SESSIONS_MAX};
 pub use methods::Params;
+pub use metrics::Exposition;
 pub use network::{DhtStats, Latency, NetworkStats, PeerInfo};
 pub use rewards::{
     FleetTickets, RewardPeriod, RewardProjection, RewardRates, RewardStatus, TicketInfo,
@@ -93,5 +102,6 @@ pub use rewards::{
 };
 pub use settings::{Changed, ChangedSetting, SettingInfo};
 pub use status::Status;
+pub use stored::{StoreInfo, TableInfo};
 pub use token::{Token, TokenState};
 pub use view::{Health, HealthLayer, HealthReason, HealthState, NodeInfo, NodeView};

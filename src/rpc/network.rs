@@ -2,6 +2,7 @@
 //! field is always there, `null` where the node does not know; bytes and times are
 //! whole numbers, scores go from 0 to 1.
 
+use super::history::History;
 use crate::sorted::{self, Map};
 use serde::Serialize;
 
@@ -63,8 +64,8 @@ pub struct NetworkStats {
     pub cache: Option<()>,
     /// The part in Kademlia; `None` without a peer port.
     pub dht: Option<DhtStats>,
-    /// Not told here yet.
-    pub history: Option<()>,
+    /// The latest ten minutes.
+    pub history: Option<History>,
 }
 
 /// Percentiles of round trips in milliseconds, rounded up.

@@ -4,6 +4,7 @@
 //! client that posted a call can always read it, and one form is easier to
 //! test than two.
 
+use super::page;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -214,7 +215,7 @@ fn encode(status: u16, kind: Kind, body: &[u8], framing: Framing, more: &str) ->
     }
     head.push_str("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
     if kind == Kind::Html {
-        head.push_str(PAGE_POLICY);
+        head.push_str(&page::policy());
     }
     head.push_str(more);
     head.push_str(if framing.keep_alive {
@@ -228,10 +229,6 @@ fn encode(status: u16, kind: Kind, body: &[u8], framing: Framing, more: &str) ->
     }
     bytes
 }
-
-/// The page brings its own style and script, loads nothing from elsewhere, is nobody's frame and
-/// tells nobody where the operator came from.
-const PAGE_POLICY: &str = "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\n";
 
 fn reason_phrase(status: u16) -> &'static str {
     match status {

@@ -3,15 +3,19 @@
 //! The field names are a contract with scripts and dashboards: every field is
 //! always there, `null` where the node does not know.
 
+use super::calls::Calls;
 use super::device::DeviceInfo;
 use super::events::Hub;
 use super::fault::{Asked, RpcFault};
+use super::history::{HistoryReply, HistorySpan};
 use super::members::{FleetStatus, SessionInfo};
 use super::methods::Params;
+use super::metrics::Exposition;
 use super::network::{NetworkStats, PeerInfo};
 use super::rewards::{RewardStatus, TicketList};
 use super::settings::{Changed, SettingInfo};
 use super::status::Status;
+use super::stored::StoreInfo;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -58,10 +62,22 @@ pub trait NodeView: Send + Sync {
     fn rewards(&self) -> RewardStatus;
     /// What `ticket_list` returns.
     fn tickets(&self) -> TicketList;
+    /// Writes what `/metrics` tells of the node.
+    fn measure(&self, out: &mut Exposition) {
+        let _ = out;
+    }
+    /// Where requests are counted.
+    fn calls(&self) -> Arc<Calls> {
+        Arc::default()
+    }
     /// What `node_status` returns: all of it.
     fn status(&self) -> Status {
         Status::of(self)
     }
+    /// How the store is doing.
+    fn store(&self) -> StoreInfo;
+    /// What `stats_history` returns; it may have to be read from the disk.
+    fn history(&self, span: HistorySpan) -> HistoryReply;
 }
 
 /// The result of `chr_node_info`. `None` is written as `null`: not known.
@@ -172,6 +188,7 @@ pub struct HealthReason {
 pub(super) mod fake {
     #![allow(clippy::panic)]
     use super::*;
+    use crate::rpc::History;
 
     /// A node that knows as little as a node can.
     pub struct Fake;
@@ -258,6 +275,17 @@ pub(super) mod fake {
         fn tickets(&self) -> TicketList {
             TicketList::default()
         }
+        fn store(&self) -> StoreInfo {
+            StoreInfo::default()
+        }
+        fn history(&self, span: HistorySpan) -> HistoryReply {
+            let (step_seconds, _) = span.steps();
+            let history = History {
+                step_seconds,
+                ..History::default()
+            };
+            Box::pin(std::future::ready(Ok(history)))
+        }
     }
 
     /// A node with a defect.
@@ -308,6 +336,12 @@ pub(super) mod fake {
         }
         fn tickets(&self) -> TicketList {
             TicketList::default()
+        }
+        fn store(&self) -> StoreInfo {
+            StoreInfo::default()
+        }
+        fn history(&self, _: HistorySpan) -> HistoryReply {
+            Box::pin(std::future::ready(Err("there is no store".to_owned())))
         }
     }
 }

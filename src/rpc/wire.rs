@@ -60,6 +60,7 @@ impl Wire {
             head_only: head.head_only,
             keep_alive: head.keep_alive,
         };
+        house.dispatch.calls().answered(refusal.status);
         self.send(&refusal.encode(framing, ""), house).await?;
         Ok(head.keep_alive)
     }

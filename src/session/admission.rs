@@ -11,6 +11,7 @@
 //! else one that is older than [`HANDSHAKE_GRACE`].
 
 use super::rate::Bucket;
+use crate::meter::Counter;
 use crate::sorted::Map;
 use crate::time::Moment;
 use std::collections::HashMap;
@@ -103,10 +104,32 @@ struct State {
     all: Option<Bucket>,
 }
 
+/// Names of the reasons why connections are not taken, in the order of [`Denied`].
+pub const DENIED: [&str; 5] = [
+    "full",
+    "address_full",
+    "half_open",
+    "address_half_open",
+    "address_rate",
+];
+
+/// What has become of connections since the beginning.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Taken, and past their handshake.
+    pub established: Counter,
+    /// Taken, and ended before.
+    pub failed: Counter,
+    /// Not taken, by [`DENIED`].
+    pub denied: [Counter; DENIED.len()],
+}
+
 /// Counts connections; shared by all listeners.
 #[derive(Debug)]
 pub struct Admission {
     state: Mutex<State>,
+    /// How many came, and what became of them.
+    pub tally: Tally,
 }
 
 /// A connection's place; gone when it is dropped.
@@ -168,6 +191,7 @@ impl Admission {
                 rates: HashMap::new(),
                 all: None,
             }),
+            tally: Tally::default(),
         })
     }
 
@@ -199,6 +223,11 @@ impl Admission {
     pub fn admit(self: &Arc<Self>, address: IpAddr, now: Moment) -> Result<Slot, Denied> {
         let mut wake = Vec::new();
         let admitted = self.admit_or_replace(prefix(address), now, &mut wake);
+        if let Err(denied) = &admitted {
+            if let Some(counter) = self.tally.denied.get(*denied as usize) {
+                counter.one();
+            }
+        }
         for waker in wake {
             waker.wake();
         }
@@ -292,6 +321,7 @@ impl Slot {
     /// The handshake is done.
     pub fn established(&mut self) {
         if std::mem::take(&mut self.half_open) {
+            self.admission.tally.established.one();
             self.admission.lock().remove_waiting(self.number);
         }
     }
@@ -325,8 +355,11 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.established();
         let mut st = self.admission.lock();
+        if self.half_open {
+            self.admission.tally.failed.one();
+            st.remove_waiting(self.number);
+        }
         st.total.sessions -= 1;
         if let Some(own) = st.by_address.get_mut(&self.address) {
             own.sessions -= 1;

@@ -16,6 +16,7 @@ use heed::{EnvOpenOptions, MdbError, RoTxn, WithoutTls};
 
 use super::folder::Folder;
 use super::meta::{Schema, SCHEMA_VERSION};
+use super::migrate;
 use super::pages::{self, Layout, Mode};
 use super::record;
 use super::recover;
@@ -66,6 +67,26 @@ const DEFAULT_MAP: (usize, usize) = (64 << 20, 1 << 30);
 /// page of 4 KiB mapped, and dirty ones beside it.
 const MANY: usize = 64;
 
+/// What is in the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Census {
+    /// Its length.
+    pub file_bytes: u64,
+    /// In the order of [`Table::ALL`].
+    pub tables: [TableCount; Table::ALL.len()],
+}
+
+/// What a table has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct TableCount {
+    /// Rows.
+    pub rows: u64,
+    /// Pages on the way from its root to a row.
+    pub depth: u64,
+    /// Pages with rows.
+    pub leaves: u64,
+}
+
 /// Why a transaction was not committed.
 pub(super) enum CommitError {
     /// The map has no room for it: [`Environment::grow`], then try again.
@@ -113,14 +134,27 @@ impl Environment {
         let map_size = granules(options.map_size);
         folder.allocate_reader_table()?;
         inspect(folder)?;
-        let opened = Opened::open(folder, map_size)?;
+        let limit = granules(options.map_limit).max(map_size);
+        let mut state = State {
+            map_size,
+            opened: None,
+        };
+        // What an older version has left may need more room while it is renewed.
+        while let Err(error) = state.open_again(folder) {
+            let larger = state.map_size.saturating_mul(2).min(limit);
+            match error {
+                StoreError::MapFull { .. } if larger > state.map_size => state.map_size = larger,
+                StoreError::MapFull { path, .. } => {
+                    let limit = state.map_size;
+                    return Err(StoreError::MapFull { path, limit });
+                }
+                error => return Err(error),
+            }
+        }
         Ok(Environment {
-            limit: granules(options.map_limit).max(map_size),
+            limit,
             folder: folder.clone(),
-            state: RwLock::new(State {
-                map_size,
-                opened: Some(opened),
-            }),
+            state: RwLock::new(state),
             used: AtomicUsize::new(0),
         })
     }
@@ -167,6 +201,29 @@ impl Environment {
             heed::Error::Mdb(MdbError::Panic) => CommitError::Unusable(self.named(&error)),
             _ => CommitError::Failed(self.named(&error)),
         })
+    }
+
+    /// What the file has by now. Reads a page a table.
+    pub(super) fn census(&self) -> Census {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let mut census = Census::default();
+        let Some(opened) = state.opened.as_ref() else {
+            return census;
+        };
+        census.file_bytes = opened.env.real_disk_size().unwrap_or(0);
+        let Ok(txn) = opened.env.read_txn() else {
+            return census;
+        };
+        for (table, count) in Table::ALL.into_iter().zip(&mut census.tables) {
+            let handle = opened.tables.get(table);
+            let stat = handle.and_then(|handle| handle.stat(&txn).ok());
+            *count = stat.map_or_else(TableCount::default, |stat| TableCount {
+                rows: stat.entries as u64,
+                depth: u64::from(stat.depth),
+                leaves: stat.leaf_pages as u64,
+            });
+        }
+        census
     }
 
     /// Doubles the map.
@@ -325,6 +382,12 @@ fn inspect(folder: &Folder) -> Result<(), StoreError> {
 /// that fills up in the middle of a write is an "input/output error" to LMDB;
 /// the free space tells the two apart.
 fn named(folder: &Folder, error: &heed::Error) -> StoreError {
+    if let heed::Error::Mdb(MdbError::MapFull) = error {
+        return StoreError::MapFull {
+            path: folder.path().to_path_buf(),
+            limit: 0,
+        };
+    }
     match StoreError::from_heed(folder.path(), error) {
         StoreError::Io { path, .. } if folder.is_full() => StoreError::DiskFull { path },
         StoreError::Damaged { text, .. } => StoreError::Damaged {
@@ -354,7 +417,7 @@ fn open_tables(env: &heed::Env<WithoutTls>, folder: &Folder) -> Result<Tables, S
         Some(meta) => meta.get(&txn, Schema::KEY).map_err(named)?,
         None => None,
     };
-    let new = schema.is_none();
+    let mut found = None;
     if let Some(value) = schema {
         let schema: Schema = record::decode(Schema::KEY, value)
             .map_err(|fault| damaged(format!("the schema row cannot be read: {fault}")))?;
@@ -365,18 +428,25 @@ fn open_tables(env: &heed::Env<WithoutTls>, folder: &Folder) -> Result<Tables, S
                 known: SCHEMA_VERSION,
             });
         }
+        found = Some(schema.version);
     } else if !empty {
         return Err(damaged("it has no schema row: another program's?".into()));
     }
     // Handles opened in a transaction live on only if it is committed.
     txn.commit().map_err(named)?;
-    if new {
-        let (key, value) = record::encode(&Schema {
-            version: SCHEMA_VERSION,
-        })?;
+    if found != Some(SCHEMA_VERSION) {
+        let (key, value) = migrate::stamp()?;
         let mut txn = Transaction::begin(env, &tables).map_err(named)?;
+        if let Some(found) = found {
+            let rows = migrate::run(&mut txn, found).map_err(named)?;
+            log::info!(
+                "store: brought from schema {found} to {SCHEMA_VERSION}: {rows} rows renewed"
+            );
+        }
         txn.put(Table::Meta, &key, &value).map_err(named)?;
         txn.commit().map_err(named)?;
+    }
+    if found.is_none() {
         if let Err(error) = folder.sync_names() {
             log::warn!("store: {error}");
         }

@@ -84,6 +84,14 @@ impl Lazy {
         taken
     }
 
+    /// Keys and values of the rows of a table that are to be written.
+    pub(super) fn of(&self, table: Table) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let rows = self.rows.iter();
+        rows.filter(|((of, _), _)| *of == table)
+            .filter_map(|((_, key), value)| Some((key.clone(), value.clone()?)))
+            .collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.rows.len()
     }

@@ -6,8 +6,8 @@ use super::{Record, Table};
 
 /// The newest layout of the whole store that this program knows. It changes
 /// when tables or keys change their meaning; a row's own layout has
-/// [`Record::VERSION`].
-pub const SCHEMA_VERSION: u32 = 1;
+/// [`Record::VERSION`]. What changed with each: `migrate.rs`.
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Which layout the store has. Written when it is created, checked when it is
 /// opened.

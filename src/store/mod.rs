@@ -21,10 +21,12 @@
 //! | `record.rs` | a row's bytes: version, postcard, checksum |
 //! | `bad.rs` | which rows were found damaged |
 //! | `meta.rs` | schema version, floor of the clock |
+//! | `migrate.rs` | stores of older versions |
 //! | `batch.rs` | changes that are committed together |
 //! | `lazy.rs` | rows that wait for a commit that happens anyway |
 //! | `writer.rs` | the queue and the writer thread |
-//! | `written.rs` | what it has done |
+//! | `meter.rs` | bytes that a thread writes, as the kernel counts them |
+//! | `written.rs` | what the writer has done |
 //! | `receipt.rs` | the promise of a durable row |
 //! | `recover.rs` | a file that cannot be used: set aside, its rows carried over |
 //! | `check.rs` | what is in a file, counted without opening it for writing |
@@ -44,6 +46,8 @@ mod error;
 mod folder;
 mod lazy;
 mod meta;
+mod meter;
+mod migrate;
 pub mod pages;
 mod receipt;
 mod record;
@@ -64,6 +68,7 @@ use bad::BadRows;
 use batch::Change;
 use env::Environment;
 use folder::Folder;
+use meter::Meter;
 use record::RowFault;
 use writer::Writer;
 
@@ -100,6 +105,8 @@ pub struct StoreHealth {
     pub bad_rows: u32,
     /// Bytes of address space mapped.
     pub map_size: usize,
+    /// Lazy rows that wait for a commit.
+    pub waiting: usize,
 }
 
 impl Store {
@@ -111,18 +118,34 @@ impl Store {
     /// folder and the remedy. A store of a newer version is not touched.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Store, StoreError> {
         let folder = Arc::new(Folder::claim(dir)?);
-        Store::start(Environment::open(&folder, options)?, options)
+        let meter = Meter::of_this_thread();
+        let before = meter.read();
+        let env = Environment::open(&folder, options)?;
+        Store::start(env, options, meter.since(before))
     }
 
-    fn start(env: Environment, options: StoreOptions) -> Result<Store, StoreError> {
+    /// `opening` is what opening it has cost.
+    fn start(
+        env: Environment,
+        options: StoreOptions,
+        opening: Option<u64>,
+    ) -> Result<Store, StoreError> {
         let env = Arc::new(env);
-        let writer = Writer::start(env.clone(), options.flush_interval)
+        let mut written = Written::default();
+        written.opened(opening, env.census());
+        let writer = Writer::start(env.clone(), options.flush_interval, written)
             .map_err(|error| StoreError::from_io(env.path(), &error))?;
         Ok(Store(Arc::new(Inner {
             env,
             writer,
             bad_rows: BadRows::default(),
         })))
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.env.path()
     }
 
     /// Queues `row`, replacing the one of the same key. Never blocks.
@@ -200,27 +223,76 @@ impl Store {
         prefix: &[u8],
         limit: usize,
     ) -> Result<Vec<R>, StoreError> {
-        let found = self.0.env.read(R::TABLE, |table, txn| {
-            let mut rows = Vec::new();
-            // LMDB does not search for an empty key.
-            let from = if prefix.is_empty() {
-                Bound::Unbounded
-            } else {
-                Bound::Included(prefix)
-            };
-            let mut entries = table.range(txn, &(from, Bound::Unbounded))?;
-            while rows.len() < limit {
-                let Some((key, value)) = entries.next().transpose()? else {
-                    break;
-                };
-                if !key.starts_with(prefix) {
-                    break;
-                }
+        let mut rows = Vec::new();
+        self.walk(R::TABLE, prefix, &mut |key, value| {
+            let more = rows.len() < limit && key.starts_with(prefix);
+            if more {
                 rows.extend(self.sound(R::TABLE, key, record::decode::<R>(key, value)));
             }
-            Ok(rows)
+            more
         })?;
-        Ok(found.unwrap_or_default())
+        Ok(rows)
+    }
+
+    /// At most `limit` committed rows from the key `from` up to, and without, the
+    /// key `to`, in the order of their keys. Damaged rows as in
+    /// [`Store::scan_prefix`]. 10,000 rows take some milliseconds: not on the
+    /// executor.
+    ///
+    /// # Errors
+    /// LMDB's, named.
+    pub fn scan_between<R: Record>(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<R>, StoreError> {
+        let mut rows = Vec::new();
+        self.walk(R::TABLE, from, &mut |key, value| {
+            let more = rows.len() < limit && key < to;
+            if more {
+                rows.extend(self.sound(R::TABLE, key, record::decode::<R>(key, value)));
+            }
+            more
+        })?;
+        Ok(rows)
+    }
+
+    /// Gives the committed rows from the key `from` on to `visit` until it returns
+    /// false.
+    fn walk(
+        &self,
+        table: Table,
+        from: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        // LMDB does not search for an empty key.
+        let from = if from.is_empty() {
+            Bound::Unbounded
+        } else {
+            Bound::Included(from)
+        };
+        let walked = self.0.env.read(table, |table, txn| {
+            let mut entries = table.range(txn, &(from, Bound::Unbounded))?;
+            while let Some((key, value)) = entries.next().transpose()? {
+                if !visit(key, value) {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        walked.map(drop)
+    }
+
+    /// The rows that wait lazily for a commit; with them the receipt of those
+    /// that have left for the disk and are not there yet, if there are any.
+    #[must_use]
+    pub fn waiting<R: Record>(&self) -> (Vec<R>, Option<Receipt>) {
+        let (rows, leaving) = self.0.writer.waiting(R::TABLE);
+        let decoded = rows
+            .iter()
+            .filter_map(|(key, value)| record::decode::<R>(key, value).ok());
+        (decoded.collect(), leaving)
     }
 
     /// Counters, and the latest error of writing.
@@ -230,6 +302,7 @@ impl Store {
             written: self.0.writer.written(),
             bad_rows: self.0.bad_rows.count(),
             map_size: self.0.env.map_size(),
+            waiting: self.0.writer.count_waiting(),
         }
     }
 

@@ -129,7 +129,7 @@ pub(super) fn decode<R: Record>(key: &[u8], value: &[u8]) -> Result<R, RowFault>
     }
 }
 
-fn checksum(key: &[u8], covered: &[u8]) -> [u8; CHECKSUM] {
+pub(super) fn checksum(key: &[u8], covered: &[u8]) -> [u8; CHECKSUM] {
     crc32c::crc32c_append(crc32c::crc32c(key), covered).to_le_bytes()
 }
 

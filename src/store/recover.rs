@@ -15,6 +15,8 @@ use super::batch::{Batch, Change, MAX_ROWS};
 use super::env::{Environment, StoreOptions};
 use super::folder::Folder;
 use super::meta::{Schema, SCHEMA_VERSION};
+use super::meter::Meter;
+use super::migrate::{self, Renewed};
 use super::pages::{self, Layout, Mode, Survey};
 use super::{record, writer, Store, StoreError, Table};
 
@@ -75,8 +77,10 @@ impl Store {
     ) -> Result<(Store, Option<Recovery>), StoreError> {
         let folder = Arc::new(Folder::claim(dir)?);
         finish_interrupted(&folder)?;
+        let meter = Meter::of_this_thread();
+        let before = meter.read();
         let error = match Environment::open(&folder, options) {
-            Ok(env) => return Ok((Store::start(env, options)?, None)),
+            Ok(env) => return Ok((Store::start(env, options, meter.since(before))?, None)),
             Err(error) => error,
         };
         let reason = match &error {
@@ -86,7 +90,8 @@ impl Store {
         };
         let recovery = rebuild(&folder, options, &error, reason)?;
         let env = Environment::open(&folder, options)?;
-        Ok((Store::start(env, options)?, Some(recovery)))
+        let store = Store::start(env, options, meter.since(before))?;
+        Ok((store, Some(recovery)))
     }
 }
 
@@ -196,13 +201,18 @@ fn carry_over(
         if table == Table::Meta && key == Schema::KEY {
             return refuse_newer(workshop, key, value);
         }
+        let (key, value) = match migrate::renew(table, key, value) {
+            Renewed::Same => (key.to_vec(), value.to_vec()),
+            Renewed::Row(key, value) => (key, value),
+            Renewed::Gone => return Ok(()),
+        };
         if let Some(kept) = kept.get_mut(table as usize) {
             *kept += 1;
         }
         let change = Change {
             table,
-            key: key.to_vec(),
-            value: Some(value.to_vec()),
+            key,
+            value: Some(value),
         };
         bytes = bytes.saturating_add(change.bytes());
         batch.changes.push(change);

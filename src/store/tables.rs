@@ -5,6 +5,7 @@
 //! still be read. That needs no new schema version: older programs pass tables
 //! by that they do not know.
 
+use std::ops::Bound;
 use std::sync::OnceLock;
 
 use heed::types::Bytes;
@@ -138,6 +139,28 @@ impl<'e> Transaction<'e> {
             handle.delete(&mut self.txn, key)?;
         }
         Ok(())
+    }
+
+    /// At most `limit` rows from `begin` on, as this transaction sees them.
+    pub(super) fn rows(
+        &self,
+        table: Table,
+        begin: &Bound<Vec<u8>>,
+        limit: usize,
+    ) -> heed::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let Some(handle) = self.known(table) else {
+            return Ok(Vec::new());
+        };
+        let begin = begin.as_ref().map(Vec::as_slice);
+        let mut entries = handle.range(&self.txn, &(begin, Bound::Unbounded))?;
+        let mut rows = Vec::new();
+        while rows.len() < limit {
+            let Some((key, value)) = entries.next().transpose()? else {
+                break;
+            };
+            rows.push((key.to_vec(), value.to_vec()));
+        }
+        Ok(rows)
     }
 
     pub(super) fn commit(self) -> heed::Result<()> {

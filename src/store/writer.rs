@@ -21,8 +21,9 @@ use std::time::{Duration, Instant};
 use super::batch::{Batch, Change, MAX_ROWS};
 use super::env::{CommitError, Environment};
 use super::lazy::Lazy;
+use super::meter::Meter;
 use super::written::Written;
-use super::{Receipt, StoreError};
+use super::{Receipt, StoreError, Table};
 
 /// Rows that may wait: every device of the largest profile sends its first
 /// ticket while one commit is running.
@@ -30,6 +31,9 @@ pub const QUEUE_ROWS: usize = 8_192;
 
 /// Bytes (keys and values) that may wait. A ticket row takes 350 to 700.
 pub const QUEUE_BYTES: usize = 4 << 20;
+
+/// Key and value of a row that waits.
+pub(super) type Waiting = (Vec<u8>, Vec<u8>);
 
 /// The queue and the thread that empties it.
 pub(super) struct Writer {
@@ -99,11 +103,12 @@ impl Writer {
     pub(super) fn start(
         env: Arc<Environment>,
         flush_interval: Duration,
+        written: Written,
     ) -> std::io::Result<Writer> {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             wake: Condvar::new(),
-            written: Mutex::default(),
+            written: Mutex::new(written),
             flush_interval,
             gone: Receipt::new(),
         });
@@ -215,6 +220,15 @@ impl Writer {
         receipt
     }
 
+    /// Rows of a table that wait lazily, and the receipt of those that are on
+    /// their way.
+    pub(super) fn waiting(&self, table: Table) -> (Vec<Waiting>, Option<Receipt>) {
+        let queue = self.shared.queue();
+        let left = queue.left_last.clone();
+        let leaving = left.filter(|receipt| receipt.outcome().is_none());
+        (queue.lazy.of(table), leaving)
+    }
+
     /// Resolves to an error when the thread has ended by a fault; never if it
     /// ends because it was told to.
     pub(super) fn gone(&self) -> Receipt {
@@ -249,6 +263,10 @@ impl Writer {
                 self.shared.gone.resolve(Err(StoreError::Stopped));
             }
         }
+    }
+
+    pub(super) fn count_waiting(&self) -> usize {
+        self.shared.queue().lazy.len()
     }
 
     pub(super) fn written(&self) -> Written {
@@ -416,9 +434,11 @@ fn spawn(env: &Arc<Environment>, shared: &Arc<Shared>) -> std::io::Result<JoinHa
 
 fn run(env: &Environment, shared: &Shared) {
     let fence = Fence(shared);
+    let meter = Meter::of_this_thread();
     while let Some(batches) = shared.take() {
         // Should LMDB or we panic in between, these are failed like the rest.
         let mut taken = Taken(batches);
+        let before = meter.read();
         shared.written().begin();
         let mut result = commit(env, &taken.0);
         if let Err(error) = &result {
@@ -432,8 +452,12 @@ fn run(env: &Environment, shared: &Shared) {
             }
         }
         match &result {
-            Ok(()) => shared.written().committed(&taken.0),
-            Err(error) => shared.written().failed(error),
+            Ok(()) => {
+                let census = env.census();
+                let bytes = meter.since(before);
+                shared.written().committed(&taken.0, bytes, census);
+            }
+            Err(error) => shared.written().failed(error, meter.since(before)),
         }
         for batch in &taken.0 {
             batch.receipt.resolve(result.clone());

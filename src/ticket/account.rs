@@ -51,6 +51,7 @@ use super::policy::{
 };
 use super::row::TicketRow;
 use super::rules::{EpochClock, Standing, ValidTicket};
+use super::tally::Worth;
 use super::Refusal;
 
 /// What a session has to do now.
@@ -247,6 +248,13 @@ impl Account {
     pub fn standing(&mut self, epoch: u64, fleet: &Address) -> Result<Standing, Refusal> {
         self.drop_idle_rows(epoch);
         self.ledger.standing(epoch, fleet)
+    }
+
+    /// What the best ticket of `epoch` and `fleet` pays for, if there is one. The
+    /// rows of the epoch must be loaded.
+    #[must_use]
+    pub fn worth(&self, epoch: u64, fleet: &Address) -> Option<Worth> {
+        self.ledger.worth(epoch, fleet)
     }
 
     /// Lets `valid` pay from now on. Call [`Account::advance`] after it.

@@ -18,11 +18,13 @@ use crate::identity::Address;
 use crate::store::{Batch, Receipt, Store};
 use crate::time::Moment;
 
+use super::judged::Judged;
 use super::ledger::MAX_FLEETS;
 use super::policy::Policy;
 use super::row::TicketRow;
 use super::rules::Rules;
 use super::tab::{Entry, Tab};
+use super::tally::{Tally, Worth};
 
 /// Accounts without a session whose usage is not on the disk: 3 MB at most.
 /// Beyond them the oldest is forgotten. That many devices have to come and go
@@ -41,6 +43,9 @@ struct Inner {
     store: Option<Store>,
     terms: RwLock<Terms>,
     accounts: Mutex<Accounts>,
+    /// What all tickets are worth.
+    tally: Mutex<Tally>,
+    judged: Judged,
 }
 
 /// What can change while devices are served.
@@ -109,6 +114,8 @@ impl Book {
                 fleet,
             }),
             accounts: Mutex::default(),
+            tally: Mutex::default(),
+            judged: Judged::default(),
         }))
     }
 
@@ -187,6 +194,40 @@ impl Book {
         receipts
     }
 
+    /// What all tickets together are worth. Held for an instant: sessions that
+    /// take a ticket wait for it.
+    pub fn tally(&self) -> MutexGuard<'_, Tally> {
+        lock(&self.0.tally)
+    }
+
+    /// Adds up what the store has of the epoch `about`, the one before and the one
+    /// after. Call it once, before any device is served; 10,000 devices take some
+    /// ten milliseconds.
+    pub fn take_stock(&self, about: u64) {
+        let Some(store) = &self.0.store else {
+            return;
+        };
+        for epoch in about.saturating_sub(1)..=about.saturating_add(1) {
+            // A part at a time: memory is bounded, whatever the number of devices.
+            for first in 0..=u8::MAX {
+                let prefix = [&epoch.to_be_bytes()[..], &[first]].concat();
+                match store.scan_prefix::<TicketRow>(&prefix, usize::MAX) {
+                    Ok(rows) => {
+                        let mut tally = self.tally();
+                        for row in rows {
+                            let worth = Worth::of(&row.ticket);
+                            tally.stored(epoch, row.ticket.fleet, worth);
+                        }
+                    }
+                    Err(error) => {
+                        log::warn!("tickets: they cannot be added up: {error}");
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
     /// How the account of `device` stands; none without a session of it, unless
     /// its usage is not on the disk yet.
     #[must_use]
@@ -194,6 +235,12 @@ impl Book {
         let entry = self.accounts().by_device.get(device)?.entry.clone();
         let entry = lock(&entry);
         Some(entry.balance())
+    }
+
+    /// How many tickets were accepted and refused.
+    #[must_use]
+    pub fn judged(&self) -> &Judged {
+        &self.0.judged
     }
 
     /// How many accounts there are.
@@ -206,6 +253,12 @@ impl Book {
             open,
             parked: accounts.by_device.len().saturating_sub(open),
         }
+    }
+
+    /// Tickets that were accepted since the book was opened.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.0.judged.accepted.get()
     }
 
     fn accounts(&self) -> MutexGuard<'_, Accounts> {

@@ -9,6 +9,7 @@ use crate::identity::Address;
 use super::policy::CHECKPOINT_BYTES;
 use super::row::TicketRow;
 use super::rules::{EpochClock, Standing};
+use super::tally::Worth;
 use super::{Refusal, Ticket};
 
 /// Fleets that a device can pay for in one epoch. Each is a row on the disk, and
@@ -180,6 +181,12 @@ impl Ledger {
             usage: self.due(epoch, fleet),
             last_total: row.map_or(0, |row| row.ticket.total_bytes),
         })
+    }
+
+    /// What the best ticket of `epoch` and `fleet` pays for.
+    pub(super) fn worth(&self, epoch: u64, fleet: &Address) -> Option<Worth> {
+        let row = self.rows.get(self.find(epoch, fleet)?)?;
+        Some(Worth::of(&row.ticket))
     }
 
     /// Lets `ticket` pay. The step that it brings; None if it is no better than

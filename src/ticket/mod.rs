@@ -20,10 +20,13 @@
 //! | `row.rs` | the row in the store |
 //! | `policy.rs` | how much credit, how often |
 //! | `book.rs`, `tab.rs` | the accounts of all devices; a session's hold on one |
+//! | `tally.rs` | what all tickets are worth together, by epoch and fleet |
+//! | `judged.rs` | how many were accepted and refused |
 //! | `payer.rs` | the device's side |
 
 mod account;
 mod book;
+mod judged;
 mod ledger;
 mod legacy;
 mod metadata;
@@ -34,12 +37,14 @@ mod row;
 mod rules;
 mod signed;
 mod tab;
+mod tally;
 
 #[cfg(test)]
 mod testing;
 
 pub use account::{Account, Steps};
 pub use book::{Balance, Book, BookCounts, MAX_PARKED};
+pub use judged::{Judged, REASONS};
 pub use ledger::MAX_FLEETS;
 pub use legacy::{epoch_of_block, TicketV1};
 pub use metadata::{HintError, Hints, LocalAddress, MAX_LOCAL_ADDRESS};
@@ -56,3 +61,4 @@ pub use rules::{
 };
 pub use signed::{epoch_of, Ticket, TicketTerms, BLOB, EPOCH_SECONDS};
 pub use tab::{Accepted, Durability, Tab, Todo};
+pub use tally::{Sum, Taken, Tally, Worth, FLEETS_MAX, LATEST_MAX};

@@ -29,7 +29,7 @@ pub const EPOCH_SECONDS: u64 = 2_592_000;
 
 /// A connection weighs as many bytes in a ticket's score (the contract's
 /// default).
-const CONNECTION_SCORE: u64 = 1024;
+pub(super) const CONNECTION_SCORE: u64 = 1024;
 
 /// Bytes of the seven words.
 pub const BLOB: usize = 7 * 32;

@@ -11,6 +11,7 @@ use super::book::{lock, Balance, Book};
 use super::policy::{Ask, Policy};
 use super::row::TicketRow;
 use super::rules::EpochClock;
+use super::tally::Taken;
 use super::{Refusal, Ticket};
 
 /// Whether an accepted ticket survives a power cut.
@@ -93,6 +94,12 @@ impl Tab {
         now: Moment,
         clock: EpochClock,
     ) -> Result<Accepted, Refusal> {
+        let judged = self.book.judged();
+        let outcome = self.judge(ticket, now, clock);
+        outcome.inspect_err(|refusal| judged.refuse(refusal))
+    }
+
+    fn judge(&self, ticket: Ticket, now: Moment, clock: EpochClock) -> Result<Accepted, Refusal> {
         let mut guard = lock(&self.entry);
         let entry = &mut *guard;
         entry.account.allow_ticket(now)?;
@@ -106,7 +113,24 @@ impl Tab {
                 }
                 account.standing(epoch, fleet)
             })?;
+        let (epoch, fleet) = (valid.ticket().epoch, valid.ticket().fleet);
+        let before = account.worth(epoch, &fleet);
         account.accept(valid);
+        let taken = account.worth(epoch, &fleet).map(|worth| Taken {
+            device: self.device,
+            fleet,
+            epoch,
+            worth,
+            usage: account.usage(),
+            at: now,
+        });
+        if let Some(taken) = taken {
+            // A session's first ticket is often the one that paid before.
+            let paid = before.unwrap_or_default().bytes;
+            let step = taken.worth.bytes.saturating_sub(paid);
+            self.book.judged().accept(step);
+            self.book.tally().take(before, taken);
+        }
         let todo = self.advance_entry(entry, now, clock);
         Ok(Accepted {
             usage: entry.account.usage(),

@@ -134,6 +134,14 @@ impl Channel {
         // rustls wants a name. It is neither sent (no SNI) nor compared: the
         // identity is the key.
         let name = ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into());
+        Channel::client_of(config, name)
+    }
+
+    /// The side that connects to a server that has a name.
+    pub(super) fn client_of(
+        config: &Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<Channel, TlsError> {
         let connection = UnbufferedClientConnection::new(Arc::clone(config), name)?;
         Ok(Channel::new(Side::Client(Box::new(connection))))
     }

@@ -12,8 +12,9 @@ use chr_node::liveness::Beat;
 use chr_node::platform::clock::BootClock;
 use chr_node::rpc::events::Hub;
 use chr_node::rpc::{
-    Changed, Door, DoorOptions, FleetStatus, Health, HealthReason, HealthState, Limits,
-    NetworkStats, NodeInfo, NodeView, PeerInfo, SessionInfo, SettingInfo, TokenState,
+    Changed, Door, DoorOptions, FleetStatus, Health, HealthReason, HealthState, History,
+    HistoryReply, HistorySpan, Limits, NetworkStats, NodeInfo, NodeView, PeerInfo, SessionInfo,
+    SettingInfo, StoreInfo, TokenState,
 };
 use serde_json::Value;
 use smol::{channel, Executor};
@@ -113,6 +114,13 @@ impl NodeView for FakeNode {
 
     fn events(&self) -> Arc<Hub> {
         self.hub.clone()
+    }
+    fn store(&self) -> StoreInfo {
+        StoreInfo::default()
+    }
+
+    fn history(&self, _: HistorySpan) -> HistoryReply {
+        Box::pin(std::future::ready(Ok(History::default())))
     }
 }
 

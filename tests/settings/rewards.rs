@@ -1,6 +1,7 @@
 //! What is earned by what, and how it is told.
 
 use super::node_with;
+use crate::common::tools::until;
 use crate::common::*;
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ const ADDRESS: &str = "0x00000000000000000000000000000000000000dd";
 /// `reward_status` once the node knows its period.
 fn status(settings: &[(&str, &str)]) -> Value {
     let (_home, node) = node_with(settings);
-    until("a reward period", || {
+    until(SOON, "a reward period", || {
         let status = node.ask("reward_status");
         status["period_start"].is_u64().then_some(status)
     })

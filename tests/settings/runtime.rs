@@ -82,6 +82,76 @@ fn written(home: &Path) -> std::time::SystemTime {
     file.modified().unwrap()
 }
 
+/// A store with statistics of every hour of ten days, and every minute of two.
+fn with_statistics(home: &Path) {
+    use chr_node::node::statistics::{NodeStats, Span};
+    use chr_node::store::{Batch, Store, StoreOptions, MAX_ROWS};
+    let store = Store::open(&home.join("store"), StoreOptions::default()).unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.unwrap().as_secs();
+    for (span, days) in [(Span::Minute, 2), (Span::Hour, 10)] {
+        let ages: Vec<u64> = (1..=days * 86_400 / span.seconds()).collect();
+        for ages in ages.chunks(MAX_ROWS) {
+            let mut batch = Batch::new();
+            for age in ages {
+                let row = NodeStats {
+                    span,
+                    unix: (now / span.seconds() - age) * span.seconds(),
+                    seconds: span.seconds() as u32,
+                    connections: 1,
+                    bytes_in: *age,
+                    bytes_out: 0,
+                    uptime_seconds: 0,
+                    peers: 0,
+                    latency_ms: 0,
+                    tickets: 0,
+                    errors: 0,
+                };
+                batch.put(&row).unwrap();
+            }
+            smol::block_on(store.write(batch)).unwrap();
+        }
+    }
+    store.close();
+}
+
+/// Rows by the minute and by the hour that a node has left once it has looked
+/// after its house.
+fn kept(settings: &[(&str, &str)]) -> (u64, u64) {
+    use chr_node::node::statistics::NodeStats;
+    use chr_node::store::{Store, StoreOptions};
+    let home = tempfile::tempdir().unwrap();
+    with_statistics(home.path());
+    let count = |prefix: &[u8], home: &Path| {
+        let store = Store::open(&home.join("store"), StoreOptions::default()).unwrap();
+        let rows: Vec<NodeStats> = store.scan_prefix(prefix, usize::MAX).unwrap();
+        rows.len() as u64
+    };
+    let before = written(home.path());
+    let mut node = Node::start_with(home.path(), settings);
+    // It looks after it every ten seconds, and removes some hundreds at a time.
+    until(3 * SOON, "old rows are removed", || {
+        let quiet = written(home.path()).elapsed().unwrap() > Duration::from_secs(25);
+        (written(home.path()) > before && quiet).then_some(())
+    });
+    node.program.signal("-TERM");
+    assert!(node.program.wait(SOON).success());
+    (count(b"m", home.path()), count(b"h", home.path()))
+}
+
+pub fn keep_minutes() {
+    // Those of the minutes and the hour in which it ran come on top.
+    let (minutes, hours) = kept(&[("CHR_STORAGE__KEEP_MINUTES", "45h")]);
+    assert!((2_698..2_704).contains(&minutes), "{minutes}");
+    assert!((240..243).contains(&hours), "{hours}");
+}
+
+pub fn keep_hours() {
+    let (minutes, hours) = kept(&[("CHR_STORAGE__KEEP_HOURS", "2d")]);
+    assert!((2_880..2_884).contains(&minutes), "{minutes}");
+    assert!((48..51).contains(&hours), "{hours}");
+}
+
 pub fn flush_interval() {
     let often = node_with(&[("CHR_STORAGE__FLUSH_INTERVAL", "1s")]);
     let seldom = node_with(&[("CHR_STORAGE__FLUSH_INTERVAL", "1h")]);

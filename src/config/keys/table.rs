@@ -30,6 +30,7 @@ const WINDOWS: (u64, u64) = (64 << 10, 64 << 20);
 const UNSENT: (u64, u64) = (16 << 10, 16 << 20);
 
 const DAY: Duration = Duration::from_secs(86_400);
+const HOUR: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn span(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
@@ -72,7 +73,7 @@ fn bytes_of<T: TryFrom<u64>>(text: &str, (least, most): (u64, u64)) -> Result<T,
 }
 
 /// Where the node is, and what it may take.
-pub(super) const PLACES: [Key; 24] = [
+pub(super) const PLACES: &[Key] = &[
     Key {
         name: "node.name",
         takes: Takes::Text,
@@ -251,6 +252,26 @@ pub(super) const PLACES: [Key; 24] = [
         allowed: "a duration from 1s to 1d",
         set: set!(storage.flush_interval, text => span(text, SECOND, DAY)),
         get: |s| show_duration(s.storage.flush_interval),
+    },
+    Key {
+        name: "storage.keep_minutes",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "How long statistics by the minute are kept. A week takes 1 MB on the disk.",
+        allowed: "a duration from 1h to 31d",
+        set: set!(storage.keep_minutes, text => span(text, HOUR, 31 * DAY)),
+        get: |s| show_duration(s.storage.keep_minutes),
+    },
+    Key {
+        name: "storage.keep_hours",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "How long statistics by the hour are kept. A year takes 1 MB on the disk.",
+        allowed: "a duration from 1d to 3660d",
+        set: set!(storage.keep_hours, text => span(text, DAY, 3660 * DAY)),
+        get: |s| show_duration(s.storage.keep_hours),
     },
     Key {
         name: "performance.max_connections",

@@ -11,7 +11,7 @@ use crate::config::value::{
 };
 
 /// What devices are held to, what is earned, and how the program runs.
-pub(super) const TERMS: [Key; 21] = [
+pub(super) const TERMS: &[Key] = &[
     Key {
         name: "security.tls_versions",
         takes: Takes::List,

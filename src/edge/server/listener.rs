@@ -3,6 +3,7 @@
 use super::services::Services;
 use super::session::ServerSession;
 use crate::liveness::Beat;
+use crate::meter::Counter;
 use crate::platform::socket::Tuning;
 use crate::session::{accept, Admission, Gate, Pump, Slot, Stop, Tasks};
 use crate::tls::{Channel, ServerConfigs};
@@ -26,6 +27,8 @@ pub struct Server {
     pub ended: AtomicU64,
     /// Sessions that a defect of ours ended.
     pub panicked: AtomicU64,
+    /// Sessions that this node ended, that devices ended, and whose connection broke.
+    pub ends: [Counter; 3],
     /// Who is connected.
     pub sessions: Arc<Tasks>,
 }
@@ -63,6 +66,7 @@ impl Server {
             denied: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             panicked: AtomicU64::new(0),
+            ends: Default::default(),
             sessions: Arc::default(),
         }
     }
@@ -93,6 +97,13 @@ impl Server {
         let server = self.clone();
         self.sessions.spawn(executor, pump, move |stop| {
             server.ended.fetch_add(1, Ordering::Relaxed);
+            let [here, there, broken] = &server.ends;
+            match &stop {
+                Some(Stop::Say(_)) => here.one(),
+                Some(Stop::Told(_)) => there.one(),
+                Some(Stop::Lost(_) | Stop::Foreign(..)) => broken.one(),
+                None => {}
+            }
             match stop {
                 Some(Stop::Say(c)) => {
                     log::info!("session of {from} ended: {} ({})", c.text, c.code);

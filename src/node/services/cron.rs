@@ -5,7 +5,7 @@
 use super::store::remember_time;
 use crate::node::error::NodeError;
 use crate::node::house::House;
-use crate::node::statistics::{keep, NodeStats, Sample, Statistics};
+use crate::node::statistics::{keep, prune, NodeStats, Retention, Sample, Statistics};
 use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
 use crate::platform::clock::{awake, cpu_time, SleepWatch};
 use crate::platform::memory::{self, Tidying};
@@ -19,6 +19,9 @@ use std::time::Duration;
 const SAMPLE_EVERY: Duration = Duration::from_millis(9_500);
 /// How often the time is written down: a commit costs flash 20 KB.
 const REMEMBER_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// How often statistics that are old enough are removed.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 /// See the module's text.
 pub struct Cron(pub Arc<House>);
@@ -65,12 +68,17 @@ impl Service for Cron {
 /// What the node has carried up to now.
 fn sample(house: &House) -> Sample {
     let clock = &house.clock;
+    let links = house.network.links.get().map(|links| links.count());
     Sample {
         now: clock.now(),
         unix: clock.trusted().then(|| clock.unix()),
         sessions: house.board.devices() as u64,
         bytes_in: house.board.bytes_in.load(Ordering::Relaxed),
         bytes_out: house.board.bytes_out.load(Ordering::Relaxed),
+        peers: links.unwrap_or(0) as u64,
+        latency_ms: house.latency().map_or(0, |latency| latency.p50),
+        tickets: house.book.get().map_or(0, |book| book.accepted()),
+        errors: house.errors().values().sum(),
     }
 }
 
@@ -78,6 +86,20 @@ fn keep_rows(house: &House, rows: &[NodeStats]) {
     if let Some(store) = house.store.get() {
         keep(&store, rows);
     }
+}
+
+/// Removes statistics that are old. Whether there is more to remove.
+fn prune_rows(house: &House) -> bool {
+    let (Some(store), true) = (house.store.get(), house.clock.trusted()) else {
+        return false;
+    };
+    let settings = house.settings();
+    let retention = Retention {
+        minutes: settings.storage.keep_minutes,
+        hours: settings.storage.keep_hours,
+    };
+    // A store that refuses says so in its health.
+    prune(&store, &retention, house.clock.unix()).unwrap_or(false)
 }
 
 fn lock(statistics: &Mutex<Statistics>) -> MutexGuard<'_, Statistics> {
@@ -89,6 +111,8 @@ struct Chores {
     sampled: Moment,
     sleep: SleepWatch,
     remembered: Moment,
+    /// None: with the next tick.
+    pruned: Option<Moment>,
     tidying: Tidying,
 }
 
@@ -98,6 +122,7 @@ impl Chores {
             sampled: now,
             sleep: SleepWatch::default(),
             remembered: now,
+            pruned: None,
             tidying: Tidying::default(),
         }
     }
@@ -124,6 +149,9 @@ impl Chores {
             keep_rows(house, &rows);
             self.sampled = now;
         }
+        if self.pruned.is_none_or(|at| now.since(at) >= PRUNE_EVERY) {
+            self.pruned = (!prune_rows(house)).then_some(now);
+        }
         let server = house.server.get();
         let ended = server.as_ref();
         let ended = ended.map_or(0, |server| server.ended.load(Ordering::Relaxed));
@@ -139,6 +167,8 @@ impl Chores {
                 }
             });
         }
+        // So that a state is not younger than it is for whoever asks first.
+        drop(house.examine());
         // Repeated lines are summed up after a minute, also when nobody logs any more.
         log::logger().flush();
         if now.since(self.remembered) >= REMEMBER_EVERY {

@@ -10,6 +10,7 @@
 //! | [`dht`] | this node's part in Kademlia; finds devices that are elsewhere | transient |
 //! | [`rpc`] | HTTP | transient |
 //! | [`cron`] | statistics, memory given back, the remembered time | permanent |
+//! | [`rewards`] | reward periods | permanent |
 //! | [`announce`] | writes `run.json` and tells init that the node serves | temporary |
 
 mod announce;
@@ -17,6 +18,7 @@ mod cron;
 mod dht;
 mod edge;
 mod peer;
+mod rewards;
 mod rpc;
 mod store;
 mod tickets;
@@ -41,6 +43,7 @@ pub fn all(house: &Arc<House>) -> Vec<Box<dyn Service>> {
         Box::new(dht::Dht(house.clone())),
         Box::new(rpc::Rpc(house.clone())),
         Box::new(cron::Cron(house.clone())),
+        Box::new(rewards::Rewards(house.clone())),
         Box::new(announce::Announce(house.clone())),
     ]
 }

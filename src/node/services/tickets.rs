@@ -4,9 +4,11 @@
 use crate::node::error::NodeError;
 use crate::node::house::House;
 use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
-use crate::ticket::Book;
+use crate::task;
+use crate::ticket::{epoch_of, Book};
 use crate::time::Clock;
 use smol::future::FutureExt;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 /// See the module's text.
@@ -27,6 +29,15 @@ impl Service for Tickets {
             let house = self.0.clone();
             let fleet = house.terms()?.fleet;
             let book = Book::new(house.store.get(), house.rules()?, house.policy(), fleet);
+            let about = house.clock.best().unwrap_or(house.clock.floor());
+            let about = epoch_of(about);
+            if house.ready.load(Ordering::Relaxed) {
+                let book = book.clone();
+                task::unblock(move || book.take_stock(about)).await;
+            } else {
+                // Nobody is served yet, and a thread would cost memory for good.
+                book.take_stock(about);
+            }
             house.book.put(book.clone());
             Ok(async move {
                 loop {

@@ -5,14 +5,22 @@
     clippy::indexing_slicing
 )]
 use super::*;
+use crate::identity::Address;
+use crate::node::network::peers::PeerBook;
 use crate::store::pages::{survey, Mode};
-use crate::store::StoreOptions;
+use crate::store::{Store, StoreOptions};
 use smol::future::block_on;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 /// A day in 2026 that begins an hour.
 const START: u64 = 1_790_000_000 - 1_790_000_000 % 3600;
+
+/// Bytes of the store after a year with a hundred other nodes.
+const YEAR: u64 = 24 << 20;
+/// Bytes that a node without sessions may write in a day.
+const IDLE_DAY: u64 = 2_000_000;
 
 /// A node on its way through time.
 struct World {
@@ -184,11 +192,17 @@ fn an_hour_with_a_restart_in_it_is_one_row_with_both_parts() {
 /// A year in the store: one commit an hour, and a file of a few MB.
 #[test]
 fn a_year_fits_in_a_few_megabytes() {
+    const PEERS: u8 = 100;
     let memory = tempfile::tempdir_in("/dev/shm");
     let dir = memory.unwrap_or_else(|_| tempfile::tempdir().unwrap());
     let store = open(dir.path());
     let mut world = World::new();
     world.tick();
+    let retention = Retention {
+        minutes: Duration::from_secs(7 * 86_400),
+        hours: Duration::from_secs(366 * 86_400),
+    };
+    let peers = PeerBook::default();
     let year = 365 * 24;
     let mut half = 0;
     for hour in 0..year {
@@ -196,11 +210,23 @@ fn a_year_fits_in_a_few_megabytes() {
         for _ in 0..60 {
             world.sample.now = world.sample.now + Duration::from_secs(60);
             world.sample.sessions = hour % 700;
+            world.sample.peers = PEERS.into();
+            world.sample.latency_ms = 30 + hour % 200;
             world.sample.bytes_in += 123_456_789 * (hour % 31);
             world.sample.bytes_out += 123_456_789 * (hour % 29);
+            world.sample.tickets += hour % 40;
+            world.sample.errors += hour % 3;
             let rows = world.tick();
             keep(&store, &rows);
         }
+        let unix = START + (hour + 1) * 3600;
+        for peer in 0..PEERS {
+            let at = SocketAddr::from(([10, 0, peer, 1], 51_055));
+            let rtt = Duration::from_millis(30 + hour % 200);
+            peers.answered(Address([peer; 20]), at, rtt, Some(unix));
+        }
+        peers.flush(&store, false);
+        prune(&store, &retention, unix).unwrap();
         block_on(store.flush()).unwrap();
         if hour == year / 2 {
             half = size(dir.path());
@@ -213,15 +239,28 @@ fn a_year_fits_in_a_few_megabytes() {
     assert!(hours.len() as u64 >= year - 1, "{}", hours.len());
     let minutes = history(&store, Span::Minute, now - 7 * 86_400, now);
     assert!(minutes.len() > 10_000, "{}", minutes.len());
+    let day = written.disk_bytes / 365;
     drop(store);
     let bytes = size(dir.path());
-    println!("{bytes} bytes after a year, {half} after half of it");
-    assert!(bytes < 3 << 20, "{bytes}");
+    println!("{bytes} bytes after a year, {half} after half of it; {day} written a day");
+    assert!(bytes < YEAR, "{bytes}");
+    if !written.estimated {
+        assert!(day < IDLE_DAY, "{day} bytes a day");
+    }
     let file = std::fs::File::open(dir.path().join("data.mdb")).unwrap();
     let seen = survey(&file, Mode::Strict, None).unwrap();
     assert_eq!(seen.flaws, []);
     let table = seen.tables.iter().find(|t| t.name == "node_stats").unwrap();
-    assert!(table.rows <= MINUTES + HOURS);
+    assert!(
+        table.rows <= year + 7 * 24 * 60 + 3 * 60,
+        "{} rows",
+        table.rows
+    );
+}
+
+/// The committed rows of some time.
+fn history(store: &Store, span: Span, from: u64, to: u64) -> Vec<NodeStats> {
+    keep::read(store, span, from, to).unwrap().unwrap()
 }
 
 fn size(dir: &Path) -> u64 {

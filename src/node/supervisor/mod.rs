@@ -94,6 +94,8 @@ pub struct Record {
     pub failures: u64,
     /// The latest failure: which service, why, and when.
     pub latest: Option<(&'static str, String, Moment)>,
+    /// A service that does not run at the moment, though it should.
+    pub down: Option<&'static str>,
 }
 
 struct Child {
@@ -261,6 +263,9 @@ impl Supervisor {
         let mut verdict = verdict;
         let mut from = from;
         loop {
+            if verdict != Verdict::Leave {
+                self.set_down(self.children.get(from).map(|child| child.service.name()));
+            }
             self.stop_from(from).await;
             match verdict {
                 Verdict::Leave => return Ok(()),
@@ -274,7 +279,10 @@ impl Supervisor {
                 }
             }
             match self.start_from(from).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.set_down(None);
+                    return Ok(());
+                }
                 Err(report) => {
                     let child = self.children.get(report.index);
                     let (name, kind) = child.map_or(("", Restart::Permanent), |child| {
@@ -286,6 +294,11 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    fn set_down(&self, service: Option<&'static str>) {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        record.down = service;
     }
 
     /// Starts this one and all after it, but for those that are never restarted.

@@ -1,24 +1,38 @@
 //! The device, and what the node takes of it.
 
 use super::super::house::House;
-use crate::platform::memory::{self, Memory};
-use crate::rpc::DeviceInfo;
+use crate::rpc::{Battery, DeviceInfo};
+use crate::time::Clock;
 use std::sync::PoisonError;
 
 impl House {
     /// What is known of the device.
-    pub(super) fn surroundings(&self) -> DeviceInfo {
+    pub(super) fn describe_device(&self) -> DeviceInfo {
         let rate = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        let memory = Memory::read();
+        let cpu_percent = rate.latest().map(|rate| rate.cpu);
+        drop(rate);
+        let reading = self.surroundings.read(self.clock.now());
+        let (quick, sensors) = (&reading.quick, &reading.sensors);
+        let facts = &self.surroundings.facts;
+        let battery = |(percent, charging)| Battery { percent, charging };
         DeviceInfo {
+            os: facts.os.clone(),
             arch: std::env::consts::ARCH,
+            kernel: facts.kernel.clone(),
             cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
-            cpu_percent: rate.latest().map(|rate| rate.cpu),
-            memory_total: memory.total,
-            memory_available: memory.available,
-            memory_limit: memory.limit,
-            memory_resident: memory::resident(),
-            ..DeviceInfo::default()
+            uptime_seconds: quick.uptime,
+            load: quick.load.map(|load| load.map(|n| n as f64 / 100.0)),
+            cpu_percent,
+            memory_total: quick.memory.total,
+            memory_available: quick.memory.available,
+            memory_limit: sensors.limit,
+            memory_budget: self.memory(),
+            memory_resident: quick.resident,
+            // A tenth of a degree is more than a sensor knows.
+            temperature_celsius: sensors.temperature.map(|n| (n / 100) as f64 / 10.0),
+            battery: sensors.battery.map(battery),
+            descriptors: reading.descriptors(),
+            descriptors_limit: self.descriptors(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::house::House;
 use super::super::runfile::dial;
-use crate::rpc::{NodeInfo, NodeView};
+use crate::rpc::NodeInfo;
 use crate::ticket::epoch_of;
 use crate::time::Clock;
 
@@ -62,7 +62,7 @@ impl House {
             peers: links.map(|links| links.count() as u64),
             epoch: trusted.then(|| epoch_of(self.clock.unix())),
             clock_trusted: Some(trusted),
-            health: self.health().status,
+            health: self.state(),
         }
     }
 }

@@ -4,16 +4,20 @@
 mod config;
 mod device;
 mod health;
+mod history;
 mod info;
 mod members;
+mod metrics;
 mod network;
 mod rewards;
+mod store;
 
 use super::house::House;
 use crate::rpc::events::Hub;
 use crate::rpc::{
-    Changed, DeviceInfo, FleetStatus, Health, NetworkStats, NodeInfo, NodeView, PeerInfo,
-    RewardStatus, SessionInfo, SettingInfo, TicketList,
+    Calls, Changed, DeviceInfo, Exposition, FleetStatus, Health, HistoryReply, HistorySpan,
+    NetworkStats, NodeInfo, NodeView, PeerInfo, RewardStatus, SessionInfo, SettingInfo, StoreInfo,
+    TicketList,
 };
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -69,14 +73,29 @@ impl NodeView for House {
         self.hub.clone()
     }
     fn device(&self) -> DeviceInfo {
-        self.surroundings()
+        self.describe_device()
     }
 
     fn rewards(&self) -> RewardStatus {
-        self.earnings()
+        self.reward_status()
     }
 
     fn tickets(&self) -> TicketList {
         self.held_tickets()
+    }
+    fn store(&self) -> StoreInfo {
+        self.stored()
+    }
+
+    fn history(&self, span: HistorySpan) -> HistoryReply {
+        self.chart(span)
+    }
+
+    fn measure(&self, out: &mut Exposition) {
+        self.write_metrics(out);
+    }
+
+    fn calls(&self) -> Arc<Calls> {
+        self.calls.clone()
     }
 }

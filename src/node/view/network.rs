@@ -2,9 +2,9 @@
 
 use super::super::house::House;
 use super::super::network::peers::PEERS_MAX;
-use crate::dht::Stats;
+use crate::meter::Counter;
 use crate::platform::memory;
-use crate::rpc::{DhtStats, Latency, NetworkStats, PeerInfo};
+use crate::rpc::{DhtStats, HistorySpan, Latency, NetworkStats, PeerInfo};
 use crate::sorted::Map;
 use std::sync::atomic::Ordering;
 use std::sync::PoisonError;
@@ -24,20 +24,11 @@ impl House {
     /// What `network_stats` returns.
     pub(super) fn traffic(&self) -> NetworkStats {
         let devices = self.board.devices() as u64;
-        let links = self.network.links.get().map(|links| links.list());
-        let peers = links.as_ref().map(|links| links.len() as u64);
+        let peers = self.network.links.get();
+        let peers = peers.map(|links| links.count() as u64);
         let rate = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
         let rate = rate.latest();
-        let theirs = links.iter().flatten().filter_map(|link| link.rtt);
-        let ours = self.board.links();
-        let measured = |rtt: &Duration| *rtt > Duration::ZERO;
-        let ours = ours.iter().map(|link| link.rtt()).filter(measured);
-        let micros = |rtt: Duration| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
-        let dht = self
-            .network
-            .dht
-            .get()
-            .map(|dht| (dht.stats(), dht.unsent()));
+        let dht = self.network.dht.get().map(|dht| dht.stats());
         NetworkStats {
             connections: devices + peers.unwrap_or(0),
             devices,
@@ -47,12 +38,12 @@ impl House {
             bandwidth_out: rate.map(|rate| rate.bytes_out),
             bytes_in: self.board.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.board.bytes_out.load(Ordering::Relaxed),
-            latency_ms: Latency::of(theirs.chain(ours).map(micros).collect()),
-            errors: self.errors(dht.as_ref()),
+            latency_ms: self.latency(),
+            errors: self.errors(),
             memory_bytes: memory::resident(),
             cpu_percent: rate.map(|rate| rate.cpu),
             cache: None,
-            dht: dht.map(|(stats, _)| DhtStats {
+            dht: dht.map(|stats| DhtStats {
                 nodes: stats.nodes as u64,
                 values: stats.values as u64,
                 lookups: stats.lookups,
@@ -61,12 +52,28 @@ impl House {
                     (ratio * 1000.0).round() / 1000.0
                 }),
             }),
-            history: None,
+            history: Some(self.latest(HistorySpan::TenMinutes)),
         }
     }
 
+    /// Round trips to those who are connected, as far as they were measured.
+    pub(super) fn round_trips(&self) -> Vec<Duration> {
+        let links = self.network.links.get().map(|links| links.list());
+        let theirs = links.iter().flatten().filter_map(|link| link.rtt);
+        let ours = self.board.links();
+        let ours = ours.iter().map(|link| link.rtt());
+        let measured = |rtt: &Duration| *rtt > Duration::ZERO;
+        theirs.chain(ours.filter(measured)).collect()
+    }
+
+    /// Percentiles of those.
+    pub(in crate::node) fn latency(&self) -> Option<Latency> {
+        let micros = |rtt: Duration| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
+        Latency::of(self.round_trips().into_iter().map(micros).collect())
+    }
+
     /// What went wrong since the start, by category.
-    fn errors(&self, dht: Option<&(Stats, u64)>) -> Map<&'static str, u64> {
+    pub(in crate::node) fn errors(&self) -> Map<&'static str, u64> {
         let mut errors = Map::new();
         let record = self.record.get();
         let failures = record.map(|r| r.lock().unwrap_or_else(PoisonError::into_inner).failures);
@@ -76,14 +83,28 @@ impl House {
             errors.insert("connections_denied", denied);
             let panicked = server.panicked.load(Ordering::Relaxed);
             errors.insert("sessions_panicked", panicked);
+            let failed = server.admission.tally.failed.get();
+            errors.insert("handshakes_failed", failed);
         }
-        if let Some((stats, unsent)) = dht {
+        if let Some(book) = self.book.get() {
+            let refused = book.judged().refused.iter().map(Counter::get).sum();
+            errors.insert("tickets_refused", refused);
+        }
+        if let Some(store) = self.store.get() {
+            errors.insert("store_failures", store.health().written.failures);
+        }
+        let answers = &self.budget.answers;
+        errors.insert("ports_refused", answers.refused.get());
+        errors.insert("ports_no_answer", answers.overdue.get());
+        errors.insert("http_refusals", self.calls.refusals());
+        if let Some(dht) = self.network.dht.get() {
+            let stats = dht.stats();
             let dials = self.network.failed_dials.load(Ordering::Relaxed);
             errors.insert("peer_dials_failed", dials);
             errors.insert("dht_timeouts", stats.timeouts);
             errors.insert("dht_packets_dropped", stats.dropped);
             errors.insert("dht_packets_forged", stats.forged);
-            errors.insert("dht_packets_unsent", *unsent);
+            errors.insert("dht_packets_unsent", dht.unsent());
         }
         errors
     }

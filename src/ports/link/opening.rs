@@ -189,6 +189,7 @@ impl Link {
 
     /// The other side answered our Open with Opened. False when we never asked.
     pub fn answered(&self, id: u32, credit: u32, now: Moment) -> bool {
+        let budget = &self.options.budget;
         let far = {
             let mut st = self.lock();
             let Some(port) = st.ports.get_mut(&id) else {
@@ -200,7 +201,8 @@ impl Link {
                 Stage::Asking(_) | Stage::Open => return false,
             }
             port.credit = u64::from(credit);
-            port.window.restart(now);
+            let asked = port.window.restart(now);
+            budget.answers.opened.took(now.since(asked));
             st.asked -= 1;
             st.opened += 1;
             let Some(port) = st.ports.get_mut(&id) else {
@@ -230,6 +232,7 @@ impl Link {
                 Some(port) => {
                     let far = port.relay();
                     st.give_up(id, End::new(code, text), budget);
+                    budget.answers.refused.one();
                     far
                 }
             }
@@ -302,6 +305,7 @@ impl Link {
             } else {
                 "the publishing device did not answer in time"
             };
+            self.options.budget.answers.overdue.one();
             self.refuse(number, Code::NO_ANSWER, text);
             if let Some((link, port)) = far {
                 link.cut(port, Code::NO_ANSWER, text);

@@ -4,9 +4,11 @@
 //! method: a row, and what it calls in [`NodeView`]. Types are written as in
 //! [`types`].
 
+mod discover;
 mod members;
 mod node;
 pub(super) mod params;
+mod rewards;
 pub(super) mod types;
 
 pub use params::Params;
@@ -45,7 +47,12 @@ pub(super) enum Run {
 }
 
 /// All methods, a subject each.
-pub(super) const TABLES: &[&[Method]] = &[node::METHODS, members::METHODS];
+pub(super) const TABLES: &[&[Method]] = &[
+    node::METHODS,
+    members::METHODS,
+    rewards::METHODS,
+    discover::METHODS,
+];
 
 /// All methods in the order of the tables.
 pub(super) fn all() -> impl Iterator<Item = &'static Method> {
@@ -54,6 +61,12 @@ pub(super) fn all() -> impl Iterator<Item = &'static Method> {
 
 /// The method of that name.
 pub(super) fn find(name: &str) -> Option<&'static Method> {
+    // The name that the standard gives it; tools ask for it.
+    let name = if name == "rpc.discover" {
+        "rpc_discover"
+    } else {
+        name
+    };
     all().find(|method| method.name == name)
 }
 

@@ -1,0 +1,136 @@
+//! One connection to the chain: a socket, TLS above it or not.
+
+use super::http::{Reader, Reply};
+use super::place::Place;
+use crate::platform::socket::Tuning;
+use crate::session::dial::dial;
+use crate::tls::{Channel, WebClient};
+use async_io::Async;
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use std::net::TcpStream;
+
+/// Bytes that are read at a time; the buffer lives as long as an exchange.
+const CHUNK: usize = 16 * 1024;
+
+/// See the module's text.
+pub(super) struct Connection {
+    socket: Async<TcpStream>,
+    tls: Option<Channel>,
+}
+
+/// Why an exchange failed.
+pub(super) struct Broken {
+    pub why: String,
+    /// The other side closed before it said anything: a connection that was kept
+    /// too long. The question may be asked again on another.
+    pub unanswered: bool,
+}
+
+fn broken(why: impl Into<String>) -> Broken {
+    Broken {
+        why: why.into(),
+        unanswered: false,
+    }
+}
+
+impl Connection {
+    /// Connects, and shakes hands where it is TLS.
+    pub async fn open(place: &Place, tls: Option<&WebClient>) -> Result<Connection, String> {
+        let socket = dial(&place.host, place.port, Tuning::LOCAL).await?;
+        let mut connection = Connection { socket, tls: None };
+        if let Some(tls) = tls {
+            connection.shake(tls, &place.host).await?;
+        }
+        Ok(connection)
+    }
+
+    async fn shake(&mut self, tls: &WebClient, host: &str) -> Result<(), String> {
+        let words = |e: &dyn std::fmt::Display| e.to_string();
+        let mut channel = tls.channel(host).map_err(|e| words(&e))?;
+        let mut out = Vec::new();
+        channel.start(&mut out).map_err(|e| words(&e))?;
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let sent = self.socket.write_all(&out).await;
+            sent.map_err(|e| words(&e))?;
+            out.clear();
+            if !channel.is_handshaking() {
+                self.tls = Some(channel);
+                return Ok(());
+            }
+            let length = self.socket.read(&mut buffer).await.map_err(|e| words(&e))?;
+            if length == 0 {
+                return Err("it closed the connection during the TLS handshake".to_owned());
+            }
+            let input = buffer.get_mut(..length).unwrap_or_default();
+            // Nothing of use comes before the question.
+            let received = channel.receive(input, &mut out, &mut |_| ());
+            if let Err(error) = received {
+                let _ = self.socket.write_all(&out).await;
+                return Err(words(&error));
+            }
+        }
+    }
+
+    /// Sends a request and reads its answer.
+    pub async fn exchange(&mut self, request: &[u8]) -> Result<Reply, Broken> {
+        let mut reader = Reader::default();
+        let sent = match &mut self.tls {
+            None => self.socket.write_all(request).await,
+            Some(tls) => {
+                let mut out = Vec::new();
+                tls.send(request, &mut out)
+                    .map_err(|e| broken(e.to_string()))?;
+                self.socket.write_all(&out).await
+            }
+        };
+        if let Err(e) = sent {
+            return Err(Broken {
+                why: e.to_string(),
+                unanswered: true,
+            });
+        }
+        let mut buffer = vec![0; CHUNK];
+        let (mut plain, mut out) = (Vec::new(), Vec::new());
+        loop {
+            let length = match self.socket.read(&mut buffer).await {
+                Ok(0) => {
+                    let unanswered = reader.is_untouched();
+                    return reader.end().map_err(|why| Broken { why, unanswered });
+                }
+                Ok(length) => length,
+                Err(e) => {
+                    return Err(Broken {
+                        why: e.to_string(),
+                        unanswered: reader.is_untouched(),
+                    })
+                }
+            };
+            let input = buffer.get_mut(..length).unwrap_or_default();
+            let (done, closed) = match &mut self.tls {
+                None => (reader.feed(input), false),
+                Some(tls) => {
+                    let mut sink = |part: &[u8]| plain.extend_from_slice(part);
+                    let received = tls.receive(input, &mut out, &mut sink);
+                    let progress = received.map_err(|e| broken(e.to_string()))?;
+                    if !out.is_empty() {
+                        // Key updates; a failure shows with the next read.
+                        let _ = self.socket.write_all(&out).await;
+                        out.clear();
+                    }
+                    let done = reader.feed(&plain);
+                    plain.clear();
+                    (done, progress.closed)
+                }
+            };
+            match done.map_err(broken)? {
+                Some(reply) => return Ok(reply),
+                None if closed => {
+                    let unanswered = reader.is_untouched();
+                    return reader.end().map_err(|why| Broken { why, unanswered });
+                }
+                None => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Whether devices can come and other nodes answer.
+
+use super::Findings;
+use crate::config::value::Serve;
+use crate::node::house::House;
+use crate::time::Moment;
+use std::time::Duration;
+
+/// A node that starts has asked its seeds twice by then.
+const ALONE: Duration = Duration::from_secs(4);
+
+impl House {
+    pub(super) fn reach(&self, now: Moment, found: &mut Findings) {
+        if self.edge.places.is_empty() {
+            found.degraded("no device ports are open".into(), "set network.edge_ports");
+        }
+        let alone = self.network.standing().alone(now);
+        if let Some(alone) = alone.filter(|alone| *alone >= ALONE) {
+            if self.network.seeds.are_named() {
+                found.degraded(
+                    format!("no other node has answered for {} s", alone.as_secs()),
+                    "correct network.seeds, or let UDP through to the peer port; devices of this node are served",
+                );
+            }
+        }
+        // Behind a NAT that is usual; who promises to serve must be reached.
+        let serves = self.settings().network.serve == Serve::Yes;
+        let reached = self.network.dht.get().and_then(|dht| dht.reachable());
+        if serves && reached == Some(false) {
+            found.degraded(
+                "strangers cannot reach the peer port, though network.serve says that it serves"
+                    .into(),
+                "let UDP and TCP through to network.peer_port, or set network.serve = \"auto\"",
+            );
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `rpc_discover`: the table of methods as an OpenRPC document (<https://spec.open-rpc.org>, 1.3.2),
+//! with a JSON schema of every parameter and result.
+
+use super::{all, json, types, Method, Run};
+use crate::rpc::fault::RpcFault;
+use serde_json::{json, Value};
+use std::sync::OnceLock;
+
+/// The rows.
+pub(super) const METHODS: &[Method] = &[Method {
+    name: "rpc_discover",
+    summary: "This document: every method with schemas of its parameters and its result (OpenRPC). Also answered as rpc.discover.",
+    params: "",
+    result: "{
+        openrpc: string -- version of the form
+        info: {title: string, version: string, description: string}
+        methods: [{
+            name: string
+            summary: string
+            paramStructure: \"either\" -- by position or by name
+            params: [{name: string, required: boolean, description: string, schema: any}]
+            result: {name: string, schema: any}
+            tags: [{name: string}] -- writes: needs the operator's token; asynchronous: asks the chain or the disk
+        }]
+    }",
+    writes: false,
+    public: true,
+    run: Run::Now(|_, _| discover()),
+}];
+
+/// The text is the same as long as the program runs, and made when it is first wanted.
+fn discover() -> Result<Vec<u8>, RpcFault> {
+    static TEXT: OnceLock<Vec<u8>> = OnceLock::new();
+    if let Some(text) = TEXT.get() {
+        return Ok(text.clone());
+    }
+    let text = json(&document())?;
+    Ok(TEXT.get_or_init(|| text).clone())
+}
+
+fn document() -> Value {
+    let methods: Vec<Value> = all().map(tell).collect();
+    json!({
+        "openrpc": "1.3.2",
+        "info": {
+            "title": "chr-node",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "JSON-RPC 2.0 by POST /rpc; docs/rpc.md has limits, errors and who may ask what.",
+        },
+        "methods": methods,
+    })
+}
+
+fn tell(method: &'static Method) -> Value {
+    let params = types::fields(method.params).unwrap_or_default();
+    let params: Vec<Value> = params
+        .iter()
+        .map(|field| {
+            json!({
+                "name": field.name,
+                "required": !field.optional,
+                "description": field.doc,
+                "schema": field.kind.schema(false),
+            })
+        })
+        .collect();
+    let result = types::parse(method.result).map_or(Value::Bool(true), |kind| kind.schema(true));
+    let mut tags = Vec::new();
+    if method.writes {
+        tags.push(json!({ "name": "writes" }));
+    }
+    if matches!(method.run, Run::Later) {
+        tags.push(json!({ "name": "asynchronous" }));
+    }
+    json!({
+        "name": method.name,
+        "summary": method.summary,
+        "paramStructure": "either",
+        "params": params,
+        "result": { "name": "result", "schema": result },
+        "tags": tags,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_row_of_the_table_can_be_read_and_is_there_once() {
+        let mut names = HashSet::new();
+        for method in all() {
+            assert!(names.insert(method.name), "{} is there twice", method.name);
+            assert!(!method.summary.is_empty(), "{}", method.name);
+            let params = types::fields(method.params).unwrap_or_else(|| panic!("{}", method.name));
+            assert!(types::parse(method.result).is_some(), "{}", method.name);
+            // By position, nothing that must be there can follow what may be left out.
+            let first = params.iter().position(|field| field.optional);
+            let first = first.unwrap_or(params.len());
+            assert!(
+                params.iter().skip(first).all(|field| field.optional),
+                "{}",
+                method.name
+            );
+        }
+    }
+
+    #[test]
+    fn the_document_says_of_itself_what_it_is() {
+        let own = types::parse(METHODS.first().unwrap().result).unwrap();
+        assert!(own.takes(&document()));
+    }
+}
