@@ -4,6 +4,7 @@
 //! A restart of a service must not cost the node its port numbers or its key's
 //! lock, so those are taken once, before the first service, and kept here.
 
+use super::configuration::Configuration;
 use super::earnings::Earnings;
 use super::error::NodeError;
 use super::network::Network;
@@ -162,7 +163,8 @@ pub struct House {
     /// The node's address.
     pub node: Address,
     identity: Identity,
-    settings: Mutex<Arc<Settings>>,
+    /// The settings in force.
+    pub configuration: Configuration,
     /// The clock of everything in the node.
     pub clock: Arc<BootClock>,
     /// When the node began.
@@ -235,7 +237,7 @@ impl House {
     /// # Errors
     /// What is missing, and what to do.
     pub fn open(plan: NodePlan, executor: &Arc<Executor<'static>>) -> Result<House, NodeError> {
-        let settings = plan.settings;
+        let settings = plan.loaded.settings.clone();
         let descriptors = raise_descriptors();
         let memory = settings.memory_budget(&Memory::read());
         let wanted = settings.performance.max_connections;
@@ -275,7 +277,7 @@ impl House {
             board: Switchboard::new(),
             executor: executor.clone(),
             earnings: Earnings::new(started, &settings),
-            settings: Mutex::new(Arc::new(settings)),
+            configuration: Configuration::new(plan.loaded),
             identity,
             ready: AtomicBool::new(false),
             store: Place::default(),
@@ -297,14 +299,6 @@ impl House {
     /// The node's signature of a digest.
     pub fn sign(&self, digest: &[u8; 32]) -> Signature {
         self.identity.key().sign(digest)
-    }
-
-    /// The settings in force.
-    pub fn settings(&self) -> Arc<Settings> {
-        self.settings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
     }
 
     /// Whether nothing may be written.
@@ -435,34 +429,6 @@ impl House {
         let node = nodes.find(|node| node.place.address.as_ref() == Some(&text))?;
         Some(node.name.clone())
     }
-
-    /// Puts settings that can change in a running node in force. Sessions that
-    /// stand keep what they were told.
-    ///
-    /// # Errors
-    /// A setting that cannot be; then nothing has changed.
-    pub fn change(&self, settings: Settings) -> Result<(), NodeError> {
-        let (terms, rules) = (terms(&settings, self.node)?, rules(&settings, self.node)?);
-        set_windows(&self.budget, &settings);
-        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
-        if let Some(book) = self.book.get() {
-            book.change(rules, self.policy(), terms.fleet);
-        }
-        if let Some(server) = self.server.get() {
-            server.services.terms.change(terms);
-            server.admission.change(self.admission());
-        }
-        let settings = self.settings();
-        self.earnings.change(&settings);
-        self.network.change(&settings);
-        if let Some(links) = self.network.links.get() {
-            links.change(self.peer_terms());
-        }
-        if let Some(door) = self.door.get() {
-            door.change_hosts(self.settings().network.rpc_hosts.clone());
-        }
-        Ok(())
-    }
 }
 
 /// Links to other nodes that the settings and the descriptors allow: devices have
@@ -478,12 +444,12 @@ fn agent() -> String {
     concat!("chr-node/", env!("CARGO_PKG_VERSION")).to_owned()
 }
 
-fn set_windows(budget: &Budget, settings: &Settings) {
+pub(super) fn set_windows(budget: &Budget, settings: &Settings) {
     let performance = &settings.performance;
     budget.set_windows(performance.max_window, performance.session_buffer);
 }
 
-fn terms(settings: &Settings, node: Address) -> Result<Terms, NodeError> {
+pub(super) fn terms(settings: &Settings, node: Address) -> Result<Terms, NodeError> {
     Ok(Terms {
         node,
         agent: agent(),
@@ -502,7 +468,7 @@ fn terms(settings: &Settings, node: Address) -> Result<Terms, NodeError> {
     })
 }
 
-fn rules(settings: &Settings, node: Address) -> Result<Rules, NodeError> {
+pub(super) fn rules(settings: &Settings, node: Address) -> Result<Rules, NodeError> {
     let allowed = settings
         .security
         .fleet_allowlist

@@ -101,7 +101,7 @@ pub use rewards::{
     TicketList, TicketSums, FLEETS_MAX, HISTORY_MAX, LATEST_MAX,
 };
 pub use settings::{Changed, ChangedSetting, SettingInfo};
-pub use status::Status;
+pub use status::{EventInfo, Status};
 pub use stored::{StoreInfo, TableInfo};
 pub use token::{Token, TokenState};
 pub use view::{Health, HealthLayer, HealthReason, HealthState, NodeInfo, NodeView};

@@ -184,9 +184,6 @@ impl Refusal {
         if let Some(seconds) = self.retry_after {
             lines.push_str(&format!("Retry-After: {seconds}\r\n"));
         }
-        if self.status == 401 {
-            lines.push_str("WWW-Authenticate: Bearer\r\n");
-        }
         if self.status == 426 {
             lines.push_str(
                 "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n",
@@ -216,6 +213,9 @@ fn encode(status: u16, kind: Kind, body: &[u8], framing: Framing, more: &str) ->
     head.push_str("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
     if kind == Kind::Html {
         head.push_str(&page::policy());
+    }
+    if status == 401 {
+        head.push_str("WWW-Authenticate: Bearer\r\n");
     }
     head.push_str(more);
     head.push_str(if framing.keep_alive {

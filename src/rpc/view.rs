@@ -238,7 +238,7 @@ pub(super) mod fake {
         fn sessions(&self) -> Vec<SessionInfo> {
             let session = SessionInfo {
                 device: format!("0x{}", "ab".repeat(20)),
-                address: Some("192.0.2.17:50000".to_owned()),
+                address: Some("192.0.2.17".to_owned()),
                 since: None,
                 ports: 0,
                 bytes_in: 0,
