@@ -15,9 +15,9 @@ mod store;
 use super::house::House;
 use crate::rpc::events::Hub;
 use crate::rpc::{
-    Calls, Changed, DeviceInfo, Exposition, FleetStatus, Health, HistoryReply, HistorySpan,
-    NetworkStats, NodeInfo, NodeView, PeerInfo, RewardStatus, SessionInfo, SettingInfo, StoreInfo,
-    TicketList,
+    Asked, Calls, Changed, DeviceInfo, Exposition, FleetStatus, Health, HistoryReply, HistorySpan,
+    NetworkStats, NodeInfo, NodeView, Params, PeerInfo, RewardStatus, RpcFault, SessionInfo,
+    SettingInfo, StoreInfo, TicketList,
 };
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -89,6 +89,16 @@ impl NodeView for House {
 
     fn history(&self, span: HistorySpan) -> HistoryReply {
         self.chart(span)
+    }
+
+    fn ask(&self, method: &'static str, params: Params) -> Asked {
+        match method {
+            "stats_history" => self.ask_history(&params),
+            _ => {
+                let text = format!("{method} is not answered by this node");
+                Box::pin(std::future::ready(Err(RpcFault::unavailable(text))))
+            }
+        }
     }
 
     fn measure(&self, out: &mut Exposition) {

@@ -5,6 +5,7 @@
 //! [`types`].
 
 mod discover;
+mod history;
 mod members;
 mod node;
 pub(super) mod params;
@@ -58,6 +59,7 @@ pub(super) const TABLES: &[&[Method]] = &[
     members::METHODS,
     rewards::METHODS,
     discover::METHODS,
+    history::METHODS,
     status::METHODS,
 ];
 
