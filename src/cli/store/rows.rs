@@ -262,3 +262,92 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
         .map(|[high, low]| Some(digit(high)? << 4 | digit(low)?));
     rest.is_empty().then(|| bytes.collect()).flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::node::statistics::{NodeStats, Span};
+    use crate::store::{ClockFloor, Record};
+    use proptest::prelude::*;
+
+    fn raw<R: Record>(row: &R) -> RawRow {
+        RawRow {
+            table: R::TABLE,
+            key: row.key(),
+            version: R::VERSION,
+            body: postcard::to_extend(row, Vec::new()).unwrap(),
+        }
+    }
+
+    fn back(row: &RawRow) -> Value {
+        let line = to_json(row).to_string();
+        let value: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(from_json(&value).as_ref(), Ok(row), "{line}");
+        value
+    }
+
+    #[test]
+    fn every_layout_that_is_written_has_its_fields_told() {
+        let floor = back(&raw(&ClockFloor { unix: u64::MAX }));
+        assert_eq!(floor["row"]["unix"], u64::MAX);
+        let stats = NodeStats {
+            span: Span::Hour,
+            unix: 1_790_000_000,
+            seconds: 3600,
+            connections: 7,
+            bytes_in: u64::MAX,
+            bytes_out: 300,
+            uptime_seconds: 9,
+            peers: 3,
+            latency_ms: 41,
+            tickets: 128,
+            errors: 0,
+        };
+        let told = back(&raw(&stats));
+        assert_eq!(told["row"]["span"], "hour");
+        assert_eq!(told["row"]["latency_ms"], 41);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_bytes_a_row_has_they_come_back(
+            table in 0..Table::ALL.len(), version in 0u8..4,
+            key in proptest::collection::vec(any::<u8>(), 1..40),
+            body in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let table = Table::ALL.into_iter().nth(table).unwrap();
+            back(&RawRow { table, key, version, body });
+        }
+
+        #[test]
+        fn no_line_makes_the_reader_panic(text in "\\PC{0,200}") {
+            if let Ok(value) = serde_json::from_str::<Value>(&text) {
+                let _ = from_json(&value);
+            }
+        }
+    }
+
+    #[test]
+    fn layouts_can_be_read() {
+        for (table, _, _, shape) in SHAPES {
+            prop_shape(shape).unwrap_or_else(|bad| panic!("{}: {bad}", table.name()));
+        }
+    }
+
+    /// The first field whose type is not known.
+    fn prop_shape(shape: &str) -> Result<(), String> {
+        for part in shape.split_whitespace() {
+            let (_, kind) = part.split_once('=').ok_or_else(|| part.to_owned())?;
+            let kind = kind.trim_start_matches('?');
+            let known = ["uint", "bool", "bytes", "text"].contains(&kind)
+                || kind.starts_with("one:")
+                || kind
+                    .strip_prefix("hex:")
+                    .is_some_and(|n| n.parse::<usize>().is_ok());
+            if !known {
+                return Err(part.to_owned());
+            }
+        }
+        Ok(())
+    }
+}
