@@ -1,7 +1,7 @@
 //! What was carried: charts.
 
 use super::super::house::House;
-use crate::rpc::{Asked, History, HistoryReply, HistorySpan, Params, RpcFault};
+use crate::rpc::{Asked, History, HistoryReply, HistorySpan, Params, RpcFault, Told};
 use crate::time::Clock;
 use std::sync::PoisonError;
 
@@ -21,7 +21,9 @@ impl House {
         let history = self.chart(span);
         Box::pin(async move {
             let history = history.await.map_err(RpcFault::unavailable)?;
-            serde_json::to_value(history).map_err(|error| RpcFault::internal(error.to_string()))
+            let told = serde_json::to_value(history);
+            let told = told.map_err(|error| RpcFault::internal(error.to_string()));
+            told.map(Told::from)
         })
     }
 

@@ -1,6 +1,7 @@
 //! What the status interfaces see of the node: a file a subject, each with what
 //! a [`House`] knows of it, all from memory.
 
+mod chain;
 mod config;
 mod device;
 mod health;
@@ -15,8 +16,8 @@ mod store;
 use super::house::House;
 use crate::rpc::events::Hub;
 use crate::rpc::{
-    Asked, Calls, Changed, DeviceInfo, Exposition, FleetStatus, Health, HistoryReply, HistorySpan,
-    NetworkStats, NodeInfo, NodeView, Params, PeerInfo, RewardStatus, RpcFault, SessionInfo,
+    Asked, Calls, ChainInfo, Changed, DeviceInfo, Exposition, FleetStatus, Health, HistoryReply,
+    HistorySpan, NetworkStats, NodeInfo, NodeView, Params, PeerInfo, RewardStatus, SessionInfo,
     SettingInfo, StoreInfo, TicketList,
 };
 use std::sync::atomic::Ordering;
@@ -87,18 +88,19 @@ impl NodeView for House {
         self.stored()
     }
 
-    fn history(&self, span: HistorySpan) -> HistoryReply {
-        self.chart(span)
+    fn chain(&self) -> Option<ChainInfo> {
+        self.chain_info()
     }
 
     fn ask(&self, method: &'static str, params: Params) -> Asked {
         match method {
             "stats_history" => self.ask_history(&params),
-            _ => {
-                let text = format!("{method} is not answered by this node");
-                Box::pin(std::future::ready(Err(RpcFault::unavailable(text))))
-            }
+            _ => self.ask_chain(method, &params),
         }
+    }
+
+    fn history(&self, span: HistorySpan) -> HistoryReply {
+        self.chart(span)
     }
 
     fn measure(&self, out: &mut Exposition) {

@@ -5,6 +5,7 @@
 //! [`types`].
 
 mod discover;
+mod eth;
 mod history;
 mod members;
 mod node;
@@ -57,6 +58,7 @@ pub(super) enum Run {
 pub(super) const TABLES: &[&[Method]] = &[
     node::METHODS,
     members::METHODS,
+    eth::METHODS,
     rewards::METHODS,
     discover::METHODS,
     history::METHODS,
