@@ -70,8 +70,13 @@ fn what_the_node_says_of_the_chain_is_what_the_chain_says() {
     let at = result(&node, "eth_blockNumber", json!([]));
     assert!(number(&at) <= number(&anvil.ask("eth_blockNumber", json!([]))));
 
+    // What is the newest is asked for every few seconds.
     let answer = format!("0x{:064x}", 42);
-    assert_eq!(result(&node, "eth_call", json!([{"to": contract}])), answer);
+    until(SOON, "the contract answers", || {
+        let said = result(&node, "eth_call", json!([{"to": contract}]));
+        (said == answer).then_some(())
+    });
+    let at = result(&node, "eth_blockNumber", json!([]));
     let questions = [
         ("eth_getBalance", json!([account, at])),
         ("eth_getBalance", json!([account, "0x0"])),
@@ -272,7 +277,7 @@ struct Authority {
 }
 
 impl Authority {
-    fn new(kind: &[&str]) -> Option<Authority> {
+    fn new(name: &str, kind: &[&str]) -> Option<Authority> {
         let openssl = find_or_skip("openssl")?;
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority { openssl, folder };
@@ -291,7 +296,7 @@ impl Authority {
                 "-key",
                 &key,
                 "-subj",
-                "/CN=tests",
+                &format!("/CN={name}"),
                 "-days",
                 "2",
                 "-out",
@@ -402,10 +407,9 @@ fn a_chain_behind_tls_is_asked_if_its_authority_is_known() {
         (RSA, RSA, false),
         (RSA, RSA, true),
         (P384, P256, false),
-        (P256, P256, true),
         (P384, P384, false),
     ] {
-        let Some(authority) = Authority::new(ca) else {
+        let Some(authority) = Authority::new("authority", ca) else {
             return;
         };
         let pair = authority.sign("server", server, "DNS:localhost,IP:127.0.0.1", "1");
@@ -436,10 +440,10 @@ fn a_chain_that_proves_nothing_is_not_believed_and_the_reason_is_told() {
         return;
     };
     let plain = seven();
-    let Some(authority) = Authority::new(P256) else {
+    let Some(authority) = Authority::new("authority", P256) else {
         return;
     };
-    let Some(stranger) = Authority::new(P256) else {
+    let Some(stranger) = Authority::new("stranger", P256) else {
         return;
     };
     let good = "DNS:localhost,IP:127.0.0.1";
