@@ -197,16 +197,15 @@ impl Tab {
             return;
         };
         let verdicts = self.book.verdicts();
-        let verdict = self
-            .book
-            .rules()
-            .judge(ticket, self.device, clock, &*verdicts);
-        if let Err(refusal) = verdict {
-            log::info!(
-                "tickets: the one of {} holds no more: {refusal}",
-                self.device
-            );
-            entry.account.revoke();
+        let rules = self.book.rules();
+        match rules.judge(ticket, self.device, clock, &*verdicts) {
+            // Remembered for as long as the device is here.
+            Ok(()) => verdicts.remember(&ticket.node_digest(&rules.node), self.device),
+            Err(refusal) => {
+                let device = self.device;
+                log::info!("tickets: the one of {device} holds no more: {refusal}");
+                entry.account.revoke();
+            }
         }
     }
 }
