@@ -87,8 +87,8 @@ pub struct Report {
     pub earned: Option<Tokens>,
     /// What was earned in all, the running one included.
     pub total: Option<Tokens>,
-    /// Until when that holds, in seconds since 1970.
-    pub seen: u64,
+    /// Milliseconds of the running period that are over.
+    pub passed_ms: u64,
     /// What is to be expected.
     pub projection: Projection,
     /// The rates.
@@ -224,6 +224,9 @@ impl Tracker {
         let earned = period.as_ref().and_then(|period| rates.earned(period));
         let before = period.as_ref().and_then(|period| period.total).map(Tokens);
         let seen = self.settled / 1000;
+        let began = period
+            .as_ref()
+            .map_or(0, |row| row.start.saturating_mul(1000));
         let known = period.iter().chain(&self.history);
         let projection = Projection::of(known, &rates, seen);
         Report {
@@ -231,7 +234,7 @@ impl Tracker {
             total: before.map_or(earned, |before| {
                 Some(before.plus(earned.unwrap_or_default()))
             }),
-            seen,
+            passed_ms: self.settled.saturating_sub(began),
             projection,
             rates,
             period,
@@ -260,7 +263,8 @@ impl Tracker {
     fn begin(&mut self, stretches: &[Stretch], now: u64) {
         let base = self.base.take().unwrap_or_default();
         let row = base.running.unwrap_or_else(|| {
-            let start = stretches.first().map_or(now, |(from, _)| *from) / 1000;
+            let first = stretches.first().map_or(now, |(from, _)| *from);
+            let start = first.div_ceil(1000);
             RewardRow {
                 start,
                 end: self.boundary(start),
