@@ -155,6 +155,7 @@ fn words(source: &Source) -> (&'static str, Option<String>) {
         Source::File(path, line) => ("file", Some(format!("{}:{line}", path.display()))),
         Source::Environment(name) => ("environment", Some(name.clone())),
         Source::CommandLine(option) => ("command line", Some((*option).to_owned())),
+        Source::Call(way) => ("call", Some((*way).to_owned())),
     }
 }
 

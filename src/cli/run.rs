@@ -2,7 +2,7 @@
 
 use super::args::{RunArgs, Verbosity};
 use super::{enough_files, logging, Failure, FILES};
-use crate::config::{Loaded, Request};
+use crate::config::{Loaded, Request, Settings};
 use crate::node::program::Reload;
 use crate::node::{self, IdentityChoice, NodePlan};
 use std::ffi::OsString;
@@ -59,18 +59,19 @@ pub fn execute(args: &RunArgs) -> Result<(), Failure> {
         log::warn!("{warning}");
     }
     let node = NodePlan {
-        settings: plan.loaded.settings.clone(),
+        loaded: plan.loaded,
         identity: plan.identity,
     };
-    let reload = reload(plan.request, plan.loaded, plan.verbosity);
-    let served = node::run(node, reload);
+    let verbosity = plan.verbosity;
+    let adopted = Box::new(move |settings: &Settings| logging::change(&settings.log, verbosity));
+    let served = node::run(node, reload(plan.request), adopted);
     logging::finish();
     served.map_err(|e| Failure::Failed(e.to_string()))
 }
 
 /// Reads all sources again and says what has changed.
-fn reload(request: Request, mut loaded: Loaded, verbosity: Verbosity) -> Reload {
-    Box::new(move || {
+fn reload(request: Request) -> Reload {
+    Box::new(move |loaded: &Loaded| {
         let newer = request.load().map_err(|e| e.to_string())?;
         for change in loaded.changes(&newer) {
             if change.live {
@@ -82,9 +83,7 @@ fn reload(request: Request, mut loaded: Loaded, verbosity: Verbosity) -> Reload 
         for warning in &newer.warnings {
             log::warn!("{warning}");
         }
-        loaded = loaded.adopt(&newer);
-        logging::change(&loaded.settings.log, verbosity);
-        Ok(loaded.settings.clone())
+        Ok(loaded.adopt(&newer))
     })
 }
 

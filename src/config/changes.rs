@@ -1,6 +1,7 @@
 //! What has become another when settings are loaded anew.
 
-use super::{Loaded, KEYS};
+use super::sources::{find, judge};
+use super::{ConfigError, Loaded, Source, KEYS};
 use std::fmt;
 
 /// A setting that has another value now.
@@ -40,6 +41,42 @@ impl Loaded {
             })
             .filter(|change| change.before != change.after)
             .collect()
+    }
+
+    /// What holds when somebody has changed values of a running node, `source` being the way
+    /// by which he did: all of them, or none.
+    ///
+    /// # Errors
+    /// The first that cannot be: no such key, no such value, one that needs a restart, or one
+    /// that the environment or the command line has set.
+    pub fn amend(
+        &self,
+        values: &[(String, String)],
+        source: &'static str,
+    ) -> Result<Loaded, ConfigError> {
+        let source = Source::Call(source);
+        let mut amended = self.clone();
+        amended.warnings.clear();
+        for (name, value) in values {
+            let key = find(name, &source)?;
+            if !key.live {
+                return Err(ConfigError::Restart {
+                    key: key.name,
+                    source,
+                });
+            }
+            let by = self.origin(key.name);
+            if matches!(by, Source::Environment(_) | Source::CommandLine(_)) {
+                return Err(ConfigError::Held {
+                    key: key.name,
+                    source,
+                    by: by.clone(),
+                });
+            }
+            amended.assign(key, value.clone(), source.clone())?;
+        }
+        judge(&mut amended);
+        Ok(amended)
     }
 
     /// What holds when a running node has taken `newer` over: its live values,

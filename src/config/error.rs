@@ -50,6 +50,22 @@ pub enum ConfigError {
         /// What the key takes.
         allowed: &'static str,
     },
+    /// A value that a running node does not take over.
+    Restart {
+        /// The key.
+        key: &'static str,
+        /// Who wants to change it.
+        source: Source,
+    },
+    /// A value that somebody has set who stays above.
+    Held {
+        /// The key.
+        key: &'static str,
+        /// Who wants to change it.
+        source: Source,
+        /// Who has set it.
+        by: Source,
+    },
     /// A file that cannot be read or understood.
     File {
         /// Which.
@@ -104,6 +120,14 @@ impl fmt::Display for ConfigError {
                 f,
                 "{key} = \"{}\" ({source}): {problem}; allowed: {allowed}",
                 shown(value)
+            ),
+            ConfigError::Restart { key, source } => write!(
+                f,
+                "{key} ({source}) cannot change while the node runs; set it in the settings file and restart the node"
+            ),
+            ConfigError::Held { key, source, by } => write!(
+                f,
+                "{key} ({source}) is set by {by}, which goes before; change it there and restart the node"
             ),
             ConfigError::File {
                 path,

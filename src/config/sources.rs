@@ -42,6 +42,8 @@ pub enum Source {
     Environment(String),
     /// An option of this name.
     CommandLine(&'static str),
+    /// Somebody who changed a running node, by this way.
+    Call(&'static str),
 }
 
 impl fmt::Display for Source {
@@ -52,6 +54,7 @@ impl fmt::Display for Source {
             Source::File(path, line) => write!(f, "{}:{line}", path.display()),
             Source::Environment(name) => write!(f, "environment variable {}", shown(name)),
             Source::CommandLine(option) => write!(f, "command line, {option}"),
+            Source::Call(way) => f.write_str(way),
         }
     }
 }
@@ -99,6 +102,15 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Settings that nobody was asked for.
+    #[must_use]
+    pub fn of(settings: Settings) -> Loaded {
+        Loaded {
+            settings,
+            ..Loaded::default()
+        }
+    }
+
     /// Where the value of a key came from.
     #[must_use]
     pub fn origin(&self, key: &str) -> &Source {
@@ -113,7 +125,7 @@ impl Loaded {
         }
     }
 
-    fn assign(
+    pub(super) fn assign(
         &mut self,
         key: &'static Key,
         value: String,
@@ -186,7 +198,7 @@ impl Loaded {
 }
 
 /// The row of a key, or who is meant instead.
-fn find(key: &str, source: &Source) -> Result<&'static Key, ConfigError> {
+pub(super) fn find(key: &str, source: &Source) -> Result<&'static Key, ConfigError> {
     Key::find(key).ok_or_else(|| ConfigError::UnknownKey {
         similar: similar(key),
         key: key.to_owned(),
@@ -360,7 +372,7 @@ fn unknown_variable(name: &str) -> ConfigError {
 }
 
 /// Values that are possible, but seldom meant.
-fn judge(loaded: &mut Loaded) {
+pub(super) fn judge(loaded: &mut Loaded) {
     let idle = loaded.settings.performance.idle_timeout;
     if idle < SAFE_IDLE {
         loaded.warnings.push(format!(

@@ -4,6 +4,7 @@
 mod logs;
 pub mod peers;
 pub mod rewards;
+pub mod web;
 
 pub use logs::{format, level, levels, Format, Levels, ROOMS};
 pub use peers::{FleetNode, PeerPlace, Serve, SubnetLimits};
@@ -368,6 +369,24 @@ pub fn show_tls_versions(versions: TlsVersions) -> String {
         .map(|(_, name)| *name)
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+/// A value for those who may see the settings but not what opens doors elsewhere: of an
+/// address with a scheme only the host is left, for keys stand in its path or before its host.
+#[must_use]
+pub fn masked(value: &str) -> String {
+    let Some((scheme, rest)) = value.split_once("://") else {
+        return value.to_owned();
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (place, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    let host = place.rsplit('@').next().unwrap_or_default();
+    let mark = |hidden: bool| if hidden { "…" } else { "" };
+    format!(
+        "{scheme}://{}{host}{}",
+        mark(host.len() < place.len()),
+        mark(path.len() > 1)
+    )
 }
 
 /// Text that was typed by someone, fit for one line: control characters

@@ -25,8 +25,10 @@
 
 mod disk;
 mod error;
+mod secret;
 
 pub use error::KeyFileError;
+pub use secret::{read_secret, write_secret};
 
 use super::{hex, Address, SecretKey};
 use disk::{Landed, Lock};

@@ -4,6 +4,7 @@
 //! A restart of a service must not cost the node its port numbers or its key's
 //! lock, so those are taken once, before the first service, and kept here.
 
+use super::configuration::Configuration;
 use super::earnings::Earnings;
 use super::error::NodeError;
 use super::network::Network;
@@ -14,6 +15,8 @@ use super::supervisor::Record;
 use super::surroundings::Surroundings;
 use super::watch::Watch;
 use super::{IdentityChoice, NodePlan};
+use crate::cache::Cache;
+use crate::chain::Chain;
 use crate::config::Settings;
 use crate::edge::server::{Announce, Server, Terms};
 use crate::edge::ALPN;
@@ -162,7 +165,8 @@ pub struct House {
     /// The node's address.
     pub node: Address,
     identity: Identity,
-    settings: Mutex<Arc<Settings>>,
+    /// The settings in force.
+    pub configuration: Configuration,
     /// The clock of everything in the node.
     pub clock: Arc<BootClock>,
     /// When the node began.
@@ -171,6 +175,8 @@ pub struct House {
     descriptors: u64,
     /// Memory that the node may use, in bytes.
     memory: u64,
+    /// What of it is not for answers that may be given again.
+    for_traffic: u64,
     /// Memory for grown windows.
     pub budget: Arc<Budget>,
     /// TLS of the device ports.
@@ -196,6 +202,10 @@ pub struct House {
     pub book: Place<Book>,
     /// Left by the edge.
     pub server: Place<Arc<Server>>,
+    /// Answers that may be given again.
+    pub cache: Cache,
+    /// Left by the follower of the chain; empty without `chain.url`.
+    pub chain: Place<Chain>,
     /// Left by the HTTP service.
     pub door: Place<Arc<Door>>,
     /// Tells what happens to those who listen. It outlives the HTTP service.
@@ -235,12 +245,14 @@ impl House {
     /// # Errors
     /// What is missing, and what to do.
     pub fn open(plan: NodePlan, executor: &Arc<Executor<'static>>) -> Result<House, NodeError> {
-        let settings = plan.settings;
+        let settings = plan.loaded.settings.clone();
         let descriptors = raise_descriptors();
         let memory = settings.memory_budget(&Memory::read());
+        let for_answers = settings.cache_memory(memory);
         let wanted = settings.performance.max_connections;
         let links = peer_links(&settings, descriptors.now);
-        let cap = connection_cap(wanted, descriptors.now - links, memory);
+        let for_traffic = memory - for_answers;
+        let cap = connection_cap(wanted, descriptors.now - links, for_traffic);
         if cap.connections < wanted {
             log::warn!(
                 "at most {} connections: {} allows no more",
@@ -258,7 +270,7 @@ impl House {
         );
         let clock = Arc::new(BootClock::new());
         let started = clock.now();
-        let budget = Budget::new(usize::try_from(memory / 4).unwrap_or(usize::MAX));
+        let budget = Budget::new(usize::try_from(for_traffic / 4).unwrap_or(usize::MAX));
         set_windows(&budget, &settings);
         Ok(House {
             node: key.address(),
@@ -268,14 +280,17 @@ impl House {
             network: Network::open(&settings, clock.clone())?,
             started,
             hub: Arc::new(Hub::new(clock.clone())),
+            cache: Cache::new(for_answers, clock.clone(), executor),
+            chain: Place::default(),
             clock,
             descriptors: descriptors.now,
             memory,
+            for_traffic,
             budget,
             board: Switchboard::new(),
             executor: executor.clone(),
             earnings: Earnings::new(started, &settings),
-            settings: Mutex::new(Arc::new(settings)),
+            configuration: Configuration::new(plan.loaded),
             identity,
             ready: AtomicBool::new(false),
             store: Place::default(),
@@ -297,14 +312,6 @@ impl House {
     /// The node's signature of a digest.
     pub fn sign(&self, digest: &[u8; 32]) -> Signature {
         self.identity.key().sign(digest)
-    }
-
-    /// The settings in force.
-    pub fn settings(&self) -> Arc<Settings> {
-        self.settings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
     }
 
     /// Whether nothing may be written.
@@ -350,7 +357,7 @@ impl House {
         let wanted = settings.performance.max_connections;
         let files = self.descriptors - peer_links(&settings, self.descriptors);
         AdmissionLimits {
-            sessions: connection_cap(wanted, files, self.memory).connections,
+            sessions: connection_cap(wanted, files, self.for_traffic).connections,
             sessions_per_address: security.max_sessions_per_address as usize,
             half_open: security.max_handshakes as usize,
             half_open_per_address: security.max_handshakes_per_address as usize,
@@ -435,34 +442,6 @@ impl House {
         let node = nodes.find(|node| node.place.address.as_ref() == Some(&text))?;
         Some(node.name.clone())
     }
-
-    /// Puts settings that can change in a running node in force. Sessions that
-    /// stand keep what they were told.
-    ///
-    /// # Errors
-    /// A setting that cannot be; then nothing has changed.
-    pub fn change(&self, settings: Settings) -> Result<(), NodeError> {
-        let (terms, rules) = (terms(&settings, self.node)?, rules(&settings, self.node)?);
-        set_windows(&self.budget, &settings);
-        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
-        if let Some(book) = self.book.get() {
-            book.change(rules, self.policy(), terms.fleet);
-        }
-        if let Some(server) = self.server.get() {
-            server.services.terms.change(terms);
-            server.admission.change(self.admission());
-        }
-        let settings = self.settings();
-        self.earnings.change(&settings);
-        self.network.change(&settings);
-        if let Some(links) = self.network.links.get() {
-            links.change(self.peer_terms());
-        }
-        if let Some(door) = self.door.get() {
-            door.change_hosts(self.settings().network.rpc_hosts.clone());
-        }
-        Ok(())
-    }
 }
 
 /// Links to other nodes that the settings and the descriptors allow: devices have
@@ -478,12 +457,12 @@ fn agent() -> String {
     concat!("chr-node/", env!("CARGO_PKG_VERSION")).to_owned()
 }
 
-fn set_windows(budget: &Budget, settings: &Settings) {
+pub(super) fn set_windows(budget: &Budget, settings: &Settings) {
     let performance = &settings.performance;
     budget.set_windows(performance.max_window, performance.session_buffer);
 }
 
-fn terms(settings: &Settings, node: Address) -> Result<Terms, NodeError> {
+pub(super) fn terms(settings: &Settings, node: Address) -> Result<Terms, NodeError> {
     Ok(Terms {
         node,
         agent: agent(),
@@ -502,7 +481,7 @@ fn terms(settings: &Settings, node: Address) -> Result<Terms, NodeError> {
     })
 }
 
-fn rules(settings: &Settings, node: Address) -> Result<Rules, NodeError> {
+pub(super) fn rules(settings: &Settings, node: Address) -> Result<Rules, NodeError> {
     let allowed = settings
         .security
         .fleet_allowlist

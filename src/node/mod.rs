@@ -4,6 +4,8 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`house`] | identity, sockets, settings: what outlives the services, and where they leave things for each other |
+//! | [`configuration`] | the settings in force, and changing them |
+//! | [`token`] | the operator's token and its file |
 //! | [`network`] | the node among others: what `peer` and `dht` share |
 //! | [`services`] | one file a service |
 //! | [`supervisor`] | restarts services that fail, and those after them |
@@ -21,6 +23,7 @@
 //! The order is: descriptors, identity, sockets, store, tickets, edge, links to
 //! other nodes, DHT, HTTP, cron, `run.json`.
 
+pub mod configuration;
 pub mod earnings;
 pub mod error;
 pub mod health;
@@ -34,13 +37,14 @@ pub mod services;
 pub mod statistics;
 pub mod supervisor;
 pub mod surroundings;
+pub mod token;
 pub mod view;
 pub mod watch;
 
 pub use error::NodeError;
 pub use program::run;
 
-use crate::config::Settings;
+use crate::config::Loaded;
 use crate::identity::Address;
 use crate::platform::notify;
 use crate::ticket::Balance;
@@ -68,8 +72,8 @@ pub enum IdentityChoice {
 /// A node as it was asked for.
 #[derive(Clone, Debug)]
 pub struct NodePlan {
-    /// The settings.
-    pub settings: Settings,
+    /// The settings, and where they came from.
+    pub loaded: Loaded,
     /// Who the node is.
     pub identity: IdentityChoice,
 }
@@ -135,12 +139,10 @@ impl Node {
         self.house.book.get()?.balance(&device)
     }
 
-    /// Puts settings that can change while it runs in force.
-    ///
-    /// # Errors
-    /// A setting that cannot be; then nothing has changed.
-    pub fn change(&self, settings: Settings) -> Result<(), NodeError> {
-        self.house.change(settings)
+    /// What the node is made of.
+    #[must_use]
+    pub fn house(&self) -> &Arc<House> {
+        &self.house
     }
 
     /// Restarts services that fail; resolves when they fail too often. May be

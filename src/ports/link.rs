@@ -19,13 +19,16 @@
 //! | `flow.rs` | bytes in, bytes out, credit |
 //! | `ending.rs` | how ports go |
 //! | `frames.rs` | the frames for all that |
+//! | `guest.rs` | who is at the other end, for those who watch |
 
 mod ending;
 mod flow;
 mod frames;
+mod guest;
 mod opening;
 mod state;
 
+pub use guest::Guest;
 pub use state::Publication;
 pub(super) use state::{Declined, Ending, Far, Port, Stage, State};
 
@@ -110,6 +113,7 @@ pub struct Link {
     options: LinkOptions,
     /// The other side is a node, with many devices behind it.
     between_nodes: bool,
+    register: guest::Register,
     state: Mutex<State>,
 }
 
@@ -131,6 +135,7 @@ impl Link {
         Arc::new(Link {
             options,
             between_nodes,
+            register: guest::Register::default(),
             state: Mutex::new(State {
                 control: Vec::new(),
                 ports: Map::new(),

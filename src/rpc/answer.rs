@@ -35,7 +35,7 @@ impl Ask {
                 return Outcome::Now(Answer::json(if ready { 200 } else { 503 }, body));
             }
             Question::Health => health(view, fault),
-            Question::Config => config::show(view),
+            Question::Config => config::show(view, self.asker),
             Question::ChangeConfig => config::change(view, self.asker, &self.body),
             Question::Metrics => return Outcome::Now(metrics::render(view)),
             // It shortens what it shows by itself: its style and script are to stay as they are.

@@ -43,6 +43,19 @@ impl Asker {
         self.loopback || self.authorised
     }
 
+    /// Whether it may see what concerns the operator alone.
+    ///
+    /// # Errors
+    /// What is missing, and what to do.
+    pub(super) fn may_look(&self) -> Result<(), Refusal> {
+        if self.sees_all() {
+            return Ok(());
+        }
+        Err(Refusal::unauthorised(
+            "from elsewhere this needs the operator's token, over HTTPS: Authorization: Bearer with the text of DATA_DIR/operator.token",
+        ))
+    }
+
     /// Whether it may change something.
     ///
     /// # Errors

@@ -10,12 +10,13 @@
 
 use super::asker::Asker;
 use super::call::{Call, Id, Posted};
+use super::config;
 use super::fault::{Asked, RpcFault};
 use super::limits::MAX_RESULTS;
 use super::methods::{self, params, Run};
 use super::pending::{Pending, Reply, Waiting};
 use super::redact;
-use super::reply::{error_body, Answer, FORBIDDEN, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
+use super::reply::{error_body, Answer, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
 use super::view::NodeView;
 use serde::Serialize;
 use serde_json::Value;
@@ -149,15 +150,17 @@ impl Session<'_> {
             return Err(too_long());
         }
         if method.writes {
-            let allowed = self.asker.may_write();
-            allowed.map_err(|refusal| RpcFault::new(FORBIDDEN, refusal.text))?;
+            self.asker.may_write().map_err(config::forbidden)?;
+        }
+        if matches!(method.run, Run::Operator(_)) {
+            self.asker.may_look().map_err(config::forbidden)?;
         }
         let params = params::read(method, params, &mut self.params)?;
         let shortened = !self.asker.sees_all() && !method.public;
         let names = shortened.then(|| self.view.names());
         let run = match method.run {
             Run::Later => return Ok(Answered::Later(self.view.ask(method.name, params), names)),
-            Run::Now(run) => run,
+            Run::Now(run) | Run::Operator(run) => run,
         };
         let always_same = method.params.is_empty() && !method.writes;
         let seen = self.seen.iter().find(|(seen, _)| *seen == method.name);

@@ -12,7 +12,7 @@ pub const SESSIONS_MAX: usize = 256;
 pub struct SessionInfo {
     /// The device's address, `0x` and 40 lower-case digits.
     pub device: String,
-    /// Where it connects from, `ip:port`.
+    /// The IP address that it connects from.
     pub address: Option<String>,
     /// Since when, in seconds since 1970; `None` while the clock cannot be believed.
     pub since: Option<u64>,

@@ -108,8 +108,8 @@ pub fn calls() -> Vec<Case> {
             -32601,
         ),
         member(
-            "method of a later version",
-            r#""method":"fleet_status","id":1"#,
+            "method of another program",
+            r#""method":"dio_getObject","id":1"#,
             -32601,
         ),
         member(

@@ -2,7 +2,7 @@
 
 use super::report::{Paid, Parties};
 use super::Progress;
-use crate::config::Settings;
+use crate::config::{Loaded, Settings};
 use crate::edge::device::forwarder::{self, Forward, Listener};
 use crate::edge::device::publisher::{self, Access, Publication};
 use crate::edge::device::{Device, DeviceEvent, DeviceOptions, NodeAddress};
@@ -146,7 +146,7 @@ fn plan() -> NodePlan {
     settings.network.peer_port = None;
     settings.network.rpc_port = None;
     NodePlan {
-        settings,
+        loaded: Loaded::of(settings),
         identity: IdentityChoice::Ephemeral,
     }
 }

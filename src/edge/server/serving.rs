@@ -76,6 +76,7 @@ impl Serving {
             let board = self.registration.board();
             board.bytes_in.fetch_add(received, Ordering::Relaxed);
             board.bytes_out.fetch_add(sent, Ordering::Relaxed);
+            self.registration.link().carried(received, sent);
         }
         let ports = std::mem::take(&mut self.ports);
         (bytes > 0 || ports > 0) && self.tab.charge(bytes, ports)

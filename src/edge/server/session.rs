@@ -9,6 +9,7 @@ use super::services::{Services, Terms};
 use super::serving::{refuse_ticket, Serving, Storing, ANSWERS_MAX, DISK_TIME, RETRY_MS};
 use crate::edge::ALPN;
 use crate::identity::Address;
+use crate::ports::link::Guest;
 use crate::ports::{Link, LinkOptions};
 use crate::session::Slot;
 use crate::session::{Protocol, Stop};
@@ -195,6 +196,11 @@ impl Core {
             chooses_even: true,
             max_ports: terms.max_ports,
             budget: services.budget.clone(),
+        });
+        link.introduce(Guest {
+            from: self.slot.address(),
+            since: now,
+            agent: hello.agent.as_str().into(),
         });
         let trusted = services.clock.trusted();
         let presence = hello.capabilities & CAPABILITY != 0;

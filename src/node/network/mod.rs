@@ -6,11 +6,13 @@
 //! | [`sockets`] | TCP and UDP on the peer port |
 //! | [`seeds`] | where to begin: names of the settings become addresses |
 //! | [`peers`] | other nodes: remembered, listed |
+//! | [`fleet`] | how links to the operator's other nodes went |
 //! | [`presence`] | the devices that are here, told to the network |
 //! | [`record`] | this node's own record |
 //! | [`locate`] | where a device is that is not here |
 //! | [`standing`] | whether this node takes part, in one line each time |
 
+pub mod fleet;
 pub mod locate;
 pub mod peers;
 pub mod presence;
@@ -25,6 +27,7 @@ use crate::config::Settings;
 use crate::dht::service::Handle;
 use crate::peer::{Links, Wanted};
 use crate::time::Clock;
+use fleet::FleetLog;
 use peers::PeerBook;
 use presence::Presences;
 use record::OwnRecord;
@@ -54,6 +57,8 @@ pub struct Network {
     own: Mutex<OwnRecord>,
     /// Dials in vain since the start.
     pub failed_dials: AtomicU64,
+    /// How links to the fleet went.
+    pub fleet: FleetLog,
 }
 
 impl Network {
@@ -73,6 +78,7 @@ impl Network {
             standing: Mutex::default(),
             own: Mutex::default(),
             failed_dials: AtomicU64::new(0),
+            fleet: FleetLog::default(),
         })
     }
 
@@ -89,8 +95,10 @@ impl Network {
     /// Puts settings that can change in a running node in force.
     pub fn change(&self, settings: &Settings) {
         self.seeds.change(settings);
+        let wanted = wanted(settings);
+        self.fleet.retain(|id| wanted.iter().any(|w| w.id == *id));
         if let Some(links) = self.links.get() {
-            links.keep(wanted(settings));
+            links.keep(wanted);
         }
     }
 }

@@ -98,14 +98,18 @@ async fn watch(house: &House, events: &Receiver<PeerEvent>) {
                 network.peers.connected(id, at, dialled, unix);
                 if let Some(name) = house.fleet_name(&id) {
                     log::info!("fleet node {name} is connected, at {place}");
+                    network.fleet.note(id, unix, None);
                 }
             }
             PeerEvent::Ended {
                 id, lost, reason, ..
             } => {
                 log::debug!("link to node {id} ended: {reason}");
-                if let Some(name) = house.fleet_name(&id).filter(|_| lost) {
-                    log::warn!("fleet node {name} was lost: {reason}; it is dialled again");
+                if let Some(name) = house.fleet_name(&id) {
+                    if lost {
+                        log::warn!("fleet node {name} was lost: {reason}; it is dialled again");
+                    }
+                    network.fleet.note(id, house.clock.best(), Some(reason));
                 }
             }
             PeerEvent::Failed { id, reason, .. } => {
@@ -114,6 +118,7 @@ async fn watch(house: &House, events: &Receiver<PeerEvent>) {
                 network.peers.failed(id);
                 if let Some(name) = house.fleet_name(&id) {
                     log::warn!("fleet node {name} cannot be reached: {reason}");
+                    network.fleet.failed(id, reason);
                 }
             }
         }

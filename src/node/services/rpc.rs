@@ -3,7 +3,7 @@
 use crate::node::error::NodeError;
 use crate::node::house::House;
 use crate::node::supervisor::{Beats, End, Later, Restart, Running, Service};
-use crate::rpc::{runtime_dirs, Door, DoorOptions, Limits, TokenState};
+use crate::rpc::{runtime_dirs, Door, DoorOptions, Limits};
 use crate::task;
 use smol::future::FutureExt;
 use smol::Task;
@@ -43,12 +43,13 @@ impl Service for Rpc {
             if listeners.is_empty() {
                 return Ok(std::future::ready(End::Done).boxed());
             }
+            let token = house.read_token().await;
             let door = Arc::new(Door::new(
                 DoorOptions {
                     hosts: house.settings().network.rpc_hosts.clone(),
                     runtime_dirs: self.folders(),
                     limits: Limits::default(),
-                    token: TokenState::default(),
+                    token,
                 },
                 house.clone(),
                 house.executor.clone(),
@@ -60,7 +61,7 @@ impl Service for Rpc {
             let accepting: Vec<Task<()>> = listeners
                 .into_iter()
                 .map(|listener| {
-                    let run = door.clone().run(listener, beats.one_more());
+                    let run = door.clone().run(listener, false, beats.one_more());
                     task::spawn(&house.executor, run)
                 })
                 .collect();
@@ -72,7 +73,7 @@ impl Service for Rpc {
     fn stop(&self) -> Later<'_, ()> {
         async move {
             if let Some(door) = self.0.door.clear() {
-                door.stop();
+                door.leave().await;
             }
         }
         .boxed()

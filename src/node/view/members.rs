@@ -1,7 +1,10 @@
 //! Who is connected, and who belongs to the fleet.
 
 use super::super::house::House;
+use crate::identity::Address;
+use crate::ports::Link;
 use crate::rpc::{FleetNode, FleetStatus, SessionInfo, SESSIONS_MAX};
+use crate::time::{Clock, Moment};
 use std::time::Duration;
 
 /// Milliseconds, rounded up, so that no round trip that was measured is 0.
@@ -12,18 +15,11 @@ fn millis(rtt: Duration) -> u64 {
 impl House {
     /// What `session_list` returns.
     pub(super) fn device_sessions(&self) -> Vec<SessionInfo> {
-        let links = self.board.links();
-        let told = links.iter().take(SESSIONS_MAX).map(|link| SessionInfo {
-            device: link.remote().to_string(),
-            address: None,
-            since: None,
-            ports: link.port_count() as u64,
-            bytes_in: 0,
-            bytes_out: 0,
-            rtt_ms: Some(link.rtt()).filter(|rtt| !rtt.is_zero()).map(millis),
-            agent: None,
-        });
-        told.collect()
+        let now = self.clock.now();
+        let unix = self.clock.trusted().then(|| self.clock.unix());
+        let mut links = self.board.links();
+        links.truncate(SESSIONS_MAX);
+        links.iter().map(|link| session(link, now, unix)).collect()
     }
 
     /// What `fleet_status` returns.
@@ -32,15 +28,17 @@ impl House {
         let links = self.network.links.get().map(|links| links.list());
         let links = links.unwrap_or_default();
         let nodes = settings.fleet.nodes.iter().map(|node| {
-            let mut links = links.iter();
-            let link = links.find(|link| Some(link.id.to_string()) == node.place.address);
+            let id: Option<Address> = node.place.address.as_ref().and_then(|id| id.parse().ok());
+            let link = links.iter().find(|link| Some(link.id) == id);
+            let news = id.map(|id| self.network.fleet.of(&id)).unwrap_or_default();
+            let now = self.clock.trusted().then(|| self.clock.unix());
             FleetNode {
                 name: node.name.clone(),
                 address: node.place.to_string(),
                 reachable: link.is_some(),
                 rtt_ms: link.and_then(|link| link.rtt).map(millis),
-                last_ok: None,
-                error: None,
+                last_ok: link.and(now).or(news.last_ok),
+                error: news.error.filter(|_| link.is_none()),
             }
         });
         FleetStatus {
@@ -48,5 +46,22 @@ impl House {
             fleet_contract: None,
             allowlist: settings.security.fleet_allowlist.clone(),
         }
+    }
+}
+
+/// One session; `unix` is the wall clock's `now`, where it can be believed.
+fn session(link: &Link, now: Moment, unix: Option<u64>) -> SessionInfo {
+    let guest = link.guest();
+    let age = guest.map(|guest| now.since(guest.since).as_secs());
+    let (bytes_in, bytes_out) = link.payload();
+    SessionInfo {
+        device: link.remote().to_string(),
+        address: guest.map(|guest| guest.from.to_canonical().to_string()),
+        since: unix.zip(age).map(|(unix, age)| unix.saturating_sub(age)),
+        ports: link.port_count() as u64,
+        bytes_in,
+        bytes_out,
+        rtt_ms: Some(link.rtt()).filter(|rtt| !rtt.is_zero()).map(millis),
+        agent: guest.map(|guest| guest.agent.to_string()),
     }
 }

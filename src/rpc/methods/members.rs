@@ -1,6 +1,7 @@
 //! Who is connected, who belongs to the fleet, and what is set.
 
 use super::{json, Method, Run};
+use crate::rpc::config;
 
 /// The rows.
 pub(super) const METHODS: &[Method] = &[
@@ -10,7 +11,7 @@ pub(super) const METHODS: &[Method] = &[
         params: "",
         result: "[{
             device: address
-            address: string? -- where it connects from, ip:port
+            address: string? -- the IP address that it connects from
             since: integer? -- unix seconds
             ports: integer -- that are open
             bytes_in: integer -- of ports, from it
@@ -44,7 +45,7 @@ pub(super) const METHODS: &[Method] = &[
     },
     Method {
         name: "config_show",
-        summary: "Every setting that is in force.",
+        summary: "Every setting that is in force. From elsewhere it needs the operator's token.",
         params: "",
         result: "[{
             key: string -- section.key
@@ -54,6 +55,18 @@ pub(super) const METHODS: &[Method] = &[
         }]",
         writes: false,
         public: false,
-        run: Run::Now(|view, _| json(&view.settings())),
+        run: Run::Operator(|view, _| json(&view.settings())),
+    },
+    Method {
+        name: "config_set",
+        summary: "Puts other settings in force, all or none, as POST /config does.",
+        params: "settings: {*: string | number | boolean | [string | number]} -- by their keys, such as {\"log.level\": \"debug\"}",
+        result: "{
+            changed: [{key: string, old: string, new: string}] -- what has another value now
+            holds: string -- until when
+        }",
+        writes: true,
+        public: false,
+        run: Run::Now(|view, params| json(&config::set(view, params.value(0))?)),
     },
 ];

@@ -5,10 +5,12 @@
 //! [`types`].
 
 mod discover;
+mod eth;
 mod members;
 mod node;
 pub(super) mod params;
 mod rewards;
+mod status;
 pub(super) mod types;
 
 pub use params::Params;
@@ -37,11 +39,16 @@ pub(super) struct Method {
     pub run: Run,
 }
 
+/// Answers a method on the spot.
+pub(super) type Answering = fn(&dyn NodeView, &Params) -> Result<Vec<u8>, RpcFault>;
+
 /// How a method is answered.
 #[derive(Clone, Copy)]
 pub(super) enum Run {
     /// From memory, at once: the JSON text of the result.
-    Now(fn(&dyn NodeView, &Params) -> Result<Vec<u8>, RpcFault>),
+    Now(Answering),
+    /// The same, for those alone who see everything.
+    Operator(Answering),
     /// By [`NodeView::ask`], which takes time.
     Later,
 }
@@ -50,8 +57,10 @@ pub(super) enum Run {
 pub(super) const TABLES: &[&[Method]] = &[
     node::METHODS,
     members::METHODS,
+    eth::METHODS,
     rewards::METHODS,
     discover::METHODS,
+    status::METHODS,
 ];
 
 /// All methods in the order of the tables.

@@ -49,6 +49,12 @@ impl House {
                 "report it with the log; everybody else is served",
             );
         }
+        if let Some(fault) = self.configuration.token_fault() {
+            found.degraded(
+                fault,
+                "mend or remove that file and send SIGHUP; until then settings cannot be changed by calls",
+            );
+        }
         if let Some(fault) = self.door.get().and_then(|door| door.fault()) {
             found.degraded(
                 fault,
