@@ -180,8 +180,9 @@ impl Tracker {
             return steps;
         };
         let (stretches, now) = self.places.place(unix);
+        let mut anew = false;
         if self.running.is_none() {
-            self.begin(&stretches, now);
+            anew = self.begin(&stretches, now);
         }
         for (from, until) in stretches {
             self.settle(from, &mut steps.durable);
@@ -193,7 +194,7 @@ impl Tracker {
         let due = self
             .kept
             .is_none_or(|at| boot >= at.saturating_add(KEEP_EVERY_MS));
-        if !steps.durable.is_empty() {
+        if anew || !steps.durable.is_empty() {
             steps.durable.extend(self.running_row());
             self.kept = Some(boot);
         } else if due {
@@ -259,9 +260,11 @@ impl Tracker {
     }
 
     /// The first period: the one in which the node was seen last, else one that
-    /// begins when the node was started.
-    fn begin(&mut self, stretches: &[Stretch], now: u64) {
+    /// begins when the node was started. Whether it is that: its row says from
+    /// where tickets count, and must not be lost.
+    fn begin(&mut self, stretches: &[Stretch], now: u64) -> bool {
         let base = self.base.take().unwrap_or_default();
+        let anew = base.running.is_none();
         let row = base.running.unwrap_or_else(|| {
             let first = stretches.first().map_or(now, |(from, _)| *from);
             let start = first.div_ceil(1000);
@@ -275,6 +278,7 @@ impl Tracker {
         });
         self.settled = row.seen.saturating_mul(1000);
         self.running = Some(row);
+        anew
     }
 
     /// Counts tickets that are new.

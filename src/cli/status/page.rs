@@ -151,7 +151,7 @@ impl Page {
         let own = pace.seen.back();
         let rate = |own: Option<f64>, path: &str| match own {
             Some(rate) => format!("{}/s", amount(rate.max(0.0) as u64)),
-            None => format!("{}/s", bytes(status, path)),
+            None => number(status, path).map_or(UNKNOWN.to_owned(), |n| format!("{}/s", amount(n))),
         };
         let ports = list(status, "info.edge_ports").iter();
         let ports: Vec<String> = ports.map(Value::to_string).collect();
@@ -186,7 +186,7 @@ impl Page {
             }
         }
         self.plain(format!(
-            "carries  {} devices  {} nodes  {} ports open  round trips {} / {} / {} (p50, p90, p99)",
+            "carries  devices {}  nodes {}  ports {}  round trips {} / {} / {} (p50, p90, p99)",
             text(status, "network.devices"),
             text(status, "network.peers"),
             text(status, "network.ports_open"),

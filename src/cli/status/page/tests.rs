@@ -61,7 +61,7 @@ fn what_a_person_looks_for_is_on_the_page() {
         "-> free space",
         "in 1.5 MB/s (5.0 MB in all)",
         "in   ▅█  at most 2.0 MB/s",
-        "3 devices  1 nodes  4 ports open  round trips 12 ms / 30 ms / 31 ms",
+        "devices 3  nodes 1  ports 4  round trips 12 ms / 30 ms / 31 ms",
         "devices 41046, 41047  nodes 51055",
         "cpu 3.2 %  memory 9.0 MB of 64.0 MB  load 0.25  51.5 °C  battery 80 %, charging  files 30/1024",
         "store    70.0 kB  12 rows  4 commits",
