@@ -11,8 +11,8 @@ mod common;
 use chr_node::reward::{RewardRow, RUNNING};
 use chr_node::store::{Store, StoreOptions};
 use chr_node::tokens::{Tokens, ONE};
-use common::tools::until;
-use common::{Device, Node, SOON};
+use common::tools::{run, until};
+use common::{chr_node, Device, Node, SOON};
 use serde_json::Value;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -88,6 +88,24 @@ fn a_node_that_was_off_for_three_hours_has_three_periods_of_nothing() {
         assert!(rows.contains(row), "{row} in {later}");
     }
     assert!(tokens(&later["pending"]) >= Tokens(7 * ONE));
+    drop(again);
+    // And in a backup that a person can read.
+    let data = home.path().to_str().unwrap();
+    let mut export = chr_node();
+    let exported = run(export.args(["store", "export", "--data-dir", data]), SOON);
+    let rows = exported
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    let rows: Vec<Value> = rows.collect();
+    let start = hour - 4 * HOUR;
+    let mut found = rows.iter();
+    let full = found.find(|row| row["table"] == "reward_tracking" && row["row"]["start"] == start);
+    let full = &full.unwrap_or_else(|| panic!("{rows:?}"))["row"];
+    assert_eq!(
+        (&full["over"], &full["earned"]),
+        (&true.into(), &"2".into())
+    );
 }
 
 /// Value of all periods, and score of all tickets.
@@ -158,7 +176,7 @@ fn rates_take_effect_when_the_settings_are_loaded_anew() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("node.toml");
     std::fs::write(&file, "[rewards]\n").unwrap();
-    let mut command = common::chr_node();
+    let mut command = chr_node();
     command.arg("run").arg("--config").arg(&file);
     let node = Node::start_command(command, &home.path().join("data"), &[]);
     assert_eq!(status(&node)["rates"], Value::Null);

@@ -12,6 +12,7 @@
 //! | type | in postcard | in JSON |
 //! | --- | --- | --- |
 //! | `uint` | varint | number |
+//! | `tokens` | varint of up to 128 bits, 10^-18 tokens | decimal text |
 //! | `bool` | one byte | true, false |
 //! | `hex:N` | N bytes | text, hexadecimal |
 //! | `bytes` | varint length, bytes | text, hexadecimal |
@@ -21,6 +22,7 @@
 
 use crate::store::transfer::RawRow;
 use crate::store::Table;
+use crate::tokens::Tokens;
 use serde_json::{Map, Value};
 
 /// A layout: table, version, what the key is (all, or one of the rows that have a
@@ -28,7 +30,7 @@ use serde_json::{Map, Value};
 type Shape = (Table, u8, Option<&'static [u8]>, &'static str);
 
 /// The layouts that this program writes.
-pub const SHAPES: [Shape; 6] = [
+pub const SHAPES: [Shape; 7] = [
     (Table::Meta, 1, Some(b"clock-floor"), "unix=uint"),
     (Table::Meta, 1, Some(b"node-record"), "number=uint"),
     (
@@ -51,6 +53,15 @@ pub const SHAPES: [Shape; 6] = [
         None,
         "id=hex:20 ip=hex:16 port=uint first_seen=uint last_seen=uint answers=uint \
          silences=uint links=uint dialled=uint failed=uint rtt_micros=uint in_table=bool",
+    ),
+    // The running period has marks, and goes as bytes.
+    (
+        Table::RewardTracking,
+        1,
+        None,
+        "over=bool start=uint end=uint seen=uint up_ms=uint latency=uint looks=uint good=uint \
+         bad=uint sent=uint waiting=uint count=uint bytes=uint value=uint earned=?tokens \
+         total=?tokens marks=uint",
     ),
     (
         Table::DhtValues,
@@ -163,7 +174,8 @@ fn take(kind: &str, rest: &mut &[u8]) -> Option<Value> {
         return Some(words.split('|').nth(number)?.into());
     }
     match kind {
-        "uint" => Some(take_uint(rest)?.into()),
+        "uint" => Some(u64::try_from(take_uint(rest)?).ok()?.into()),
+        "tokens" => Some(Tokens(take_uint(rest)?).to_string().into()),
         "bool" => match take_bytes(1, rest)? {
             [0] => Some(false.into()),
             [1] => Some(true.into()),
@@ -198,11 +210,12 @@ fn put(kind: &str, value: &Value, body: &mut Vec<u8>) -> Option<()> {
     if let Some(words) = kind.strip_prefix("one:") {
         let word = value.as_str()?;
         let number = words.split('|').position(|known| known == word)?;
-        put_uint(number as u64, body);
+        put_uint(number as u128, body);
         return Some(());
     }
     match kind {
-        "uint" => put_uint(value.as_u64()?, body),
+        "uint" => put_uint(value.as_u64()?.into(), body),
+        "tokens" => put_uint(Tokens::parse(value.as_str()?).ok()?.0, body),
         "bool" => body.push(u8::from(value.as_bool()?)),
         "bytes" | "text" => {
             let text = value.as_str()?;
@@ -210,7 +223,7 @@ fn put(kind: &str, value: &Value, body: &mut Vec<u8>) -> Option<()> {
                 "bytes" => unhex(text)?,
                 _ => text.as_bytes().to_vec(),
             };
-            put_uint(bytes.len() as u64, body);
+            put_uint(bytes.len() as u128, body);
             body.extend(bytes);
         }
         _ => return None,
@@ -225,13 +238,13 @@ fn take_bytes<'b>(length: usize, rest: &mut &'b [u8]) -> Option<&'b [u8]> {
 }
 
 /// A varint of postcard: seven bits a byte, the lowest first.
-fn take_uint(rest: &mut &[u8]) -> Option<u64> {
-    let mut number = 0u64;
-    for shift in (0..64).step_by(7) {
+fn take_uint(rest: &mut &[u8]) -> Option<u128> {
+    let mut number = 0u128;
+    for shift in (0..128).step_by(7) {
         let [byte] = *take_bytes(1, rest)? else {
             return None;
         };
-        number |= u64::from(byte & 0x7f).checked_shl(shift)?;
+        number |= u128::from(byte & 0x7f).checked_shl(shift)?;
         if byte & 0x80 == 0 {
             return Some(number);
         }
@@ -239,7 +252,7 @@ fn take_uint(rest: &mut &[u8]) -> Option<u64> {
     None
 }
 
-fn put_uint(mut number: u64, body: &mut Vec<u8>) {
+fn put_uint(mut number: u128, body: &mut Vec<u8>) {
     while number >= 0x80 {
         body.push(number as u8 | 0x80);
         number >>= 7;
