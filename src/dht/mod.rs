@@ -37,7 +37,7 @@ pub use cookie::Cookies;
 pub use engine::{Action, Config, Cost, Engine, Event, Known, Op, Outcome, Serve, Stats};
 pub use record::{Kind, Record, Refusal, ValidRecord};
 pub use seal::{Curve, Seal, Verify, Wall};
-pub use storage::{Source, Storage};
+pub use storage::{Kept, KeptRow, Source, Storage, ToSave};
 
 #[cfg(test)]
 mod tests;

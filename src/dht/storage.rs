@@ -16,12 +16,15 @@
 //! of STORED. [`Storage::get`] for FIND_VALUE. [`Storage::expire`] when
 //! [`Storage::due`]. [`Storage::cache`] for what a lookup left at the node
 //! closest to the key that did not have it. `sync.rs` has what SYNC and SYNCED
-//! need, by which replicas keep their sets alike. No I/O, no randomness; order
+//! need, by which replicas keep their sets alike. [`Storage::to_save`] and
+//! [`Storage::restore`] are for the disk (`disk.rs`). No I/O, no randomness; order
 //! depends on the calls alone.
 
+mod disk;
 mod room;
 mod sync;
 
+pub use disk::{Kept, KeptRow, ToSave, HOURLY_PAGES};
 pub use sync::{Comparison, SyncStep, PUSH_MAX};
 
 use super::merkle;
@@ -31,6 +34,7 @@ use crate::identity::Address;
 use crate::sorted;
 use crate::time::Moment;
 use crate::wire::presence::{AHEAD_MAX, UNTIL_MAX};
+use disk::OnDisk;
 use room::Pool;
 use std::time::Duration;
 
@@ -74,6 +78,8 @@ struct Stored {
     source: Option<Source>,
     /// A copy from a lookup: not ours to keep.
     cached: bool,
+    /// What the disk has of it.
+    disk: OnDisk,
 }
 
 impl Stored {
@@ -99,6 +105,8 @@ pub struct Storage {
     values: Pool,
     /// Nothing ends before that.
     due: Option<Moment>,
+    /// Where writing to the disk goes on: pool and place.
+    saved_up_to: Option<(usize, Place)>,
 }
 
 impl Storage {
@@ -111,6 +119,7 @@ impl Storage {
             found: Pool::new(bytes.saturating_sub(values)),
             values: Pool::new(values),
             due: None,
+            saved_up_to: None,
         }
     }
 
@@ -339,6 +348,7 @@ impl Storage {
             expires,
             source,
             cached,
+            disk: OnDisk::default(),
         };
         let pool = self.pool_mut(stored.record.kind());
         if !pool.insert(place, stored) {

@@ -41,7 +41,7 @@ use super::cookie::Cookies;
 use super::record::ValidRecord;
 use super::rtt::NetworkEstimate;
 use super::seal::{Seal, Wall};
-use super::storage::Storage;
+use super::storage::{Kept, Storage, ToSave};
 use super::subnet::is_private;
 use super::table::Table;
 use crate::identity::Address;
@@ -315,6 +315,16 @@ impl Engine {
     pub fn stored(&self, now: Moment, wall: Wall, key: Address) -> Vec<ValidRecord> {
         let found = self.storage.get(now, wall, &key);
         found.into_iter().cloned().collect()
+    }
+
+    /// What is to be written of what is kept for others; see [`Storage::to_save`].
+    pub fn to_save(&mut self, now: Moment, wall: Wall, ending: bool) -> ToSave {
+        self.storage.to_save(now, wall, ending)
+    }
+
+    /// Takes back what an earlier run has kept; see [`Storage::restore`].
+    pub fn restore(&mut self, now: Moment, wall: Wall, kept: Kept) -> bool {
+        self.storage.restore(now, wall, kept)
     }
 
     /// Whether private addresses are exempt from limits a subnet.

@@ -16,7 +16,8 @@ mod turn;
 pub use turn::run;
 
 use super::{
-    Action, Config, Engine, Event, Known, Op, Outcome, Seal, Serve, Stats, ValidRecord, Wall,
+    Action, Config, Engine, Event, Kept, Known, Op, Outcome, Seal, Serve, Stats, ToSave,
+    ValidRecord, Wall,
 };
 use crate::identity::Address;
 use crate::platform::udp::Datagrams;
@@ -259,6 +260,34 @@ impl Handle {
     pub fn stored(&self, key: Address) -> Vec<ValidRecord> {
         let (now, wall) = (self.0.clock.now(), self.0.wall());
         self.0.lock().engine.stored(now, wall, key)
+    }
+
+    /// What is to be written of what is kept for others; see
+    /// [`super::Storage::to_save`].
+    #[must_use]
+    pub fn to_save(&self, ending: bool) -> ToSave {
+        let (now, wall) = (self.0.clock.now(), self.0.wall());
+        self.0.lock().engine.to_save(now, wall, ending)
+    }
+
+    /// Takes back what an earlier run has kept, each unless there is something
+    /// newer; which of them are kept.
+    pub fn restore(&self, rows: Vec<Kept>) -> Vec<bool> {
+        let (now, wall) = (self.0.clock.now(), self.0.wall());
+        let mut core = self.0.lock();
+        let rows = rows.into_iter();
+        let kept = rows
+            .map(|row| core.engine.restore(now, wall, row))
+            .collect();
+        drop(core);
+        self.0.wake();
+        kept
+    }
+
+    /// What the service knows of the time of day.
+    #[must_use]
+    pub fn wall(&self) -> Wall {
+        self.0.wall()
     }
 
     /// Nodes worth remembering, the best first.

@@ -1,7 +1,8 @@
 //! Who has to go when a pool is full.
 
+use super::disk::OnDisk;
 use super::{cost, Place, Source, Stored, RECORD_OVERHEAD};
-use crate::dht::record::{Record, SLOTS};
+use crate::dht::record::{Kind, Record, SLOTS};
 use crate::identity::Address;
 use crate::sorted::Map;
 use crate::wire::dht::{Entry, RECORD_MAX};
@@ -25,6 +26,8 @@ pub(super) struct Pool {
     /// needs to be looked for among thousands.
     heavy: usize,
     stored: BTreeMap<Place, Stored>,
+    /// What the disk has and this pool has no more.
+    gone: Vec<(Kind, Place)>,
 }
 
 impl Pool {
@@ -36,6 +39,7 @@ impl Pool {
             sources: Map::new(),
             heavy: 0,
             stored: BTreeMap::new(),
+            gone: Vec::new(),
         }
     }
 
@@ -49,6 +53,16 @@ impl Pool {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Stored> {
         self.stored.values()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&Place, &mut Stored)> {
+        self.stored.iter_mut()
+    }
+
+    /// What lies on the disk and is kept no more: at most so many, each once.
+    pub(super) fn take_gone(&mut self, most: usize) -> Vec<(Kind, Place)> {
+        let first = self.gone.len().saturating_sub(most);
+        self.gone.split_off(first)
     }
 
     /// What is kept under the key at `distance`.
@@ -107,12 +121,20 @@ impl Pool {
 
     /// Keeps `stored` in place of what was there, and drops what is worse until
     /// there is room. False: it is the worst itself, and nothing has changed.
-    pub(super) fn insert(&mut self, place: Place, stored: Stored) -> bool {
+    pub(super) fn insert(&mut self, place: Place, mut stored: Stored) -> bool {
         let Some(gone) = self.plan(place, stored.cost(), stored.source, stored.cached) else {
             return false;
         };
-        for place in gone {
-            self.remove(&place);
+        for other in gone {
+            if other == place {
+                // Its row will be written over; until then it says something older.
+                if let Some(old) = self.stored.get_mut(&place) {
+                    if std::mem::take(&mut old.disk) != OnDisk::Nothing {
+                        stored.disk = OnDisk::Older;
+                    }
+                }
+            }
+            self.remove(&other);
         }
         self.bytes += stored.cost();
         if stored.cached {
@@ -156,6 +178,9 @@ impl Pool {
         let Some(stored) = self.stored.remove(place) else {
             return;
         };
+        if stored.disk != OnDisk::Nothing {
+            self.gone.push((stored.record.kind(), *place));
+        }
         self.bytes -= stored.cost();
         if stored.cached {
             self.cached -= stored.cost();

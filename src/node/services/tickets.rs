@@ -7,9 +7,15 @@ use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
 use crate::task;
 use crate::ticket::{epoch_of, Book};
 use crate::time::Clock;
-use smol::future::FutureExt;
+use async_io::Timer;
+use smol::future::{self, FutureExt};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a stop waits for the disk: a bad SD card takes a second or two. The
+/// store's own stop waits for the rest.
+const DISK_TIME: Duration = Duration::from_secs(2);
 
 /// See the module's text.
 pub struct Tickets(pub Arc<House>);
@@ -53,8 +59,17 @@ impl Service for Tickets {
     fn stop(&self) -> Later<'_, ()> {
         async move {
             if let Some(book) = self.0.book.clear() {
-                // The store's own stop waits for the commits.
-                drop(book.flush(self.0.clock.now()));
+                // The next book adds up what is in the store by then.
+                let receipts = book.flush(self.0.clock.now());
+                let saved = async {
+                    for receipt in receipts {
+                        let _ = receipt.await;
+                    }
+                };
+                let late = async {
+                    Timer::after(DISK_TIME).await;
+                };
+                future::or(saved, late).await;
             }
         }
         .boxed()

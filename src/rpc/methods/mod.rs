@@ -5,10 +5,14 @@
 //! [`types`].
 
 mod discover;
+mod eth;
 mod members;
 mod node;
 pub(super) mod params;
+#[cfg(test)]
+mod reference;
 mod rewards;
+mod status;
 pub(super) mod types;
 
 pub use params::Params;
@@ -55,8 +59,10 @@ pub(super) enum Run {
 pub(super) const TABLES: &[&[Method]] = &[
     node::METHODS,
     members::METHODS,
+    eth::METHODS,
     rewards::METHODS,
     discover::METHODS,
+    status::METHODS,
 ];
 
 /// All methods in the order of the tables.

@@ -2,6 +2,7 @@
 //! network, this node's own record, what is remembered for the next start.
 
 mod keeper;
+mod kept;
 mod tell;
 
 use super::{first_end, missing, turn};
@@ -97,6 +98,15 @@ impl Service for Dht {
             let mut tasks: Vec<Task<()>> = Vec::new();
             let mut spawn = |work| tasks.push(task::spawn_boxed(&house.executor, work));
             let keeper = Keeper::new(house.clone(), handle.clone());
+            let restoring = kept::load(house.clone(), handle.clone());
+            let beat = beats.one_more();
+            spawn(Box::pin(async move {
+                let restored = async {
+                    restoring.await;
+                    future::pending().await
+                };
+                future::or(restored, turn(beat)).await
+            }));
             spawn(Box::pin(service::run(handle.clone(), beats.one_more())));
             spawn(Box::pin(keeper.keep(beats.one_more())));
             spawn(Box::pin(tell(
@@ -145,10 +155,11 @@ fn addresses(house: &House) -> Vec<IpAddr> {
     found
 }
 
-/// Writes down whom this node knows.
+/// Writes down whom this node knows, and what it keeps for others.
 fn remember(house: &House, handle: &Handle, ending: bool) {
     house.network.peers.merge(&handle.contacts(PEERS_MAX));
     if let Some(store) = house.store.get() {
         house.network.peers.flush(&store, ending);
     }
+    kept::save(house, handle, ending);
 }

@@ -1,0 +1,65 @@
+//! All of the node at once.
+
+use super::{json, Method, Run};
+
+/// The rows.
+pub(super) const METHODS: &[Method] = &[Method {
+    name: "node_status",
+    summary: "All that the status page shows, of one moment; lists have at most 50 items.",
+    params: "",
+    result: "{
+        time: integer -- milliseconds since 1970 by the device's clock
+        info: object -- chr_node_info
+        health: {
+            status: \"ok\" | \"degraded\" | \"failing\" -- the worst of the layers
+            layers: [{
+                layer: \"process\" | \"network\" | \"storage\" | \"performance\" | \"integration\"
+                state: \"ok\" | \"degraded\" | \"failing\"
+                since: integer? -- unix seconds; null while the clock is not trusted
+                seconds: integer -- how long it is so
+                reason: string? -- the worst thing that is wrong
+                remedy: string? -- what to do about it
+            }] -- always all five
+            reasons: [{
+                layer: string
+                state: \"degraded\" | \"failing\"
+                reason: string
+                remedy: string
+            }]
+        } -- as /health
+        network: object -- network_stats
+        device: {
+            os: string? -- the system's name
+            arch: string -- of the processor
+            kernel: string? -- its version
+            cores: integer -- that the node may use
+            uptime_seconds: integer? -- of the device
+            load: [number]? -- over 1, 5 and 15 minutes
+            cpu_percent: number? -- that the node takes, of one core, over ten seconds
+            memory_total: integer? -- bytes
+            memory_available: integer?
+            memory_limit: integer? -- of the service or container
+            memory_budget: integer -- node.memory_limit
+            memory_resident: integer? -- that the node has in RAM
+            temperature_celsius: number? -- the hottest sensor of the processor
+            battery: {percent: integer, charging: boolean}?
+            descriptors: integer? -- that the node has open
+            descriptors_limit: integer
+        }
+        rewards: object -- reward_status
+        tickets: object -- ticket_list
+        store: object -- how the store is doing
+        fleet: object -- fleet_status
+        sessions: [object] -- the first of session_list
+        peers: [object] -- the first of peer_list
+        events: [{
+            id: integer
+            topic: string
+            time: integer -- unix seconds
+            data: object -- as /events tells it
+        }] -- the newest first
+    }",
+    writes: false,
+    public: false,
+    run: Run::Now(|view, _| json(&view.status())),
+}];
