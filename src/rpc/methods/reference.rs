@@ -18,15 +18,16 @@ fn dedent(text: &str) -> String {
         let code = line.split("--").next().unwrap_or_default();
         let count = |marks: [char; 2]| code.matches(marks).count();
         let (opened, closed) = (count(['{', '[']), count(['}', ']']));
-        let leading = line.chars().take_while(|c| "}]?".contains(*c)).count();
-        depth = depth.saturating_sub(if leading > 0 { 1 } else { 0 });
+        // Brackets that open or close together count once: `[{` is one step.
+        let closes = line.starts_with(['}', ']']);
+        if closes {
+            depth = depth.saturating_sub(1);
+        }
         let _ = writeln!(out, "{}{line}", "  ".repeat(depth));
-        let net = opened as isize - closed as isize + if leading > 0 { 1 } else { 0 };
-        // Brackets that open together count once: `[{` is one step.
-        match net {
-            n if n > 0 => depth += 1,
-            n if n < 0 => depth = depth.saturating_sub(1),
-            _ => {}
+        if opened > closed {
+            depth += 1;
+        } else if opened < closed && !closes {
+            depth = depth.saturating_sub(1);
         }
     }
     out
