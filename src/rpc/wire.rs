@@ -49,6 +49,15 @@ impl Wire {
         }
     }
 
+    /// A refusal as bytes, signed if it answers a POST.
+    pub fn refusal(&self, refusal: &Refusal, framing: Framing, house: &House) -> Vec<u8> {
+        let (answer, mut lines) = refusal.parts();
+        if self.post {
+            lines.push_str(&house.seals.lines(&answer.body));
+        }
+        answer.encode(framing, &lines)
+    }
+
     /// Says no to a request whose body was not read. The connection goes on if there is none.
     pub async fn refuse(
         &mut self,
@@ -64,22 +73,9 @@ impl Wire {
             keep_alive: head.keep_alive,
         };
         house.dispatch.calls().answered(refusal.status);
-        self.tell(&refusal, framing, house).await?;
+        let bytes = self.refusal(&refusal, framing, house);
+        self.send(&bytes, house).await?;
         Ok(head.keep_alive)
-    }
-
-    /// Says no; signed if the request was a POST.
-    pub async fn tell(
-        &mut self,
-        refusal: &Refusal,
-        framing: Framing,
-        house: &House,
-    ) -> Result<(), End> {
-        let (answer, mut lines) = refusal.parts();
-        if self.post {
-            lines.push_str(&house.seals.lines(&answer.body));
-        }
-        self.send(&answer.encode(framing, &lines), house).await
     }
 
     /// The next request's head, good or not.
