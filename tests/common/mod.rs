@@ -7,6 +7,7 @@
     clippy::indexing_slicing
 )]
 
+pub mod chain;
 pub mod mounts;
 pub mod network;
 pub mod programs;
