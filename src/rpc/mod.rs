@@ -102,6 +102,7 @@ pub use rewards::{
     FleetTickets, RewardPeriod, RewardProjection, RewardRates, RewardStatus, TicketInfo,
     TicketList, TicketSums, FLEETS_MAX, HISTORY_MAX, LATEST_MAX,
 };
+pub use seal::reply_digest;
 pub use settings::{Changed, ChangedSetting, SettingInfo};
 pub use status::{EventInfo, Status};
 pub use stored::{StoreInfo, TableInfo};
