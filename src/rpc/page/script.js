@@ -143,21 +143,26 @@ const legend = () => {
   let pair = rate, when = '';
   if (picked !== null && shown) {
     pair = [shown.bandwidth_in[picked] ?? null, shown.bandwidth_out[picked] ?? null];
-    when = date(shown.from + picked * shown.step_seconds);
+    const there = shown.connections?.[picked] ?? null;
+    when = date(now - (shown.bandwidth_in.length - 1 - picked) * shown.step_seconds) + (there === null ? '' : `, devices: ${there}`);
   }
   put(one('at'), when);
   if (!pair) return;
   put(one('now-in'), form(pair[0], 'r'));
   put(one('now-out'), form(pair[1], 'r'));
 };
+// The ten minutes end with what is carried now: their latest step may be ten seconds old.
+const recent = () => {
+  const h = latest.network.history || {}, [come, go] = rate;
+  return { from: now - 600, step_seconds: 10, ...h, bandwidth_in: [...h.bandwidth_in || [], come].slice(-60), bandwidth_out: [...h.bandwidth_out || [], go].slice(-60) };
+};
 const draw = h => {
-  if (!h) return;
   shown = h;
   const c = chart(h);
   for (const name of ['i', 'il', 'o', 'ol']) set(one('c-' + name), 'd', c[name]);
   put(one('top'), c.top);
   put(one('chart-text'), c.sum);
-  put(one('from'), span === '10min' ? '10 min ago' : date(h.from));
+  put(one('from'), span === '10min' ? '10 min ago' : form(h.from, 't'));
   pick(picked);
 };
 const pick = n => {
@@ -197,7 +202,7 @@ for (const button of all(document, '.spans button')) button.addEventListener('cl
   span = button.value;
   picked = null;
   for (const other of all(document, '.spans button')) set(other, 'aria-pressed', String(other === button));
-  if (span === '10min') draw(latest?.network.history); else past();
+  if (span === '10min') latest && draw(recent()); else past();
 });
 setInterval(() => { if (span !== '10min' && live) past(); }, 30000);
 
@@ -221,7 +226,7 @@ const hear = s => {
   if (!live) { live = true; one('lost').hidden = true; document.documentElement.classList.remove('lost'); }
   one('pulse').className = 'ok';
   put(one('live'), 'live');
-  if (span === '10min') draw(s.network.history); else legend();
+  if (span === '10min') draw(recent()); else legend();
 };
 const look = () => {
   const t = performance.now();
