@@ -52,10 +52,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "node",
         &[
-            "config", "dht", "edge", "identity", "peer", "platform", "ports", "reward", "rpc",
-            "session", "store", "ticket", "tls", "wire", "cache", "chain", "config", "dht", "edge",
-            "identity", "peer", "platform", "ports", "rpc", "session", "store", "ticket", "tls",
-            "wire",
+            "cache", "chain", "config", "dht", "edge", "identity", "peer", "platform", "ports",
+            "reward", "rpc", "session", "store", "ticket", "tls", "wire",
         ],
     ),
 ];

@@ -8,9 +8,11 @@
 use crate::time::Moment;
 use std::time::Duration;
 
-/// Between two looks while somebody wants to know, and how long a number is taken
-/// for the newest.
+/// Between two looks while somebody wants to know.
 pub const WATCHED: Duration = Duration::from_secs(15);
+/// How long a number is taken for the newest when somebody asks: chains make a
+/// block each 1 to 15 s, and the question is fifty bytes.
+pub const FRESH: Duration = Duration::from_secs(5);
 /// Between two looks while nobody does.
 pub const IDLE: Duration = Duration::from_secs(60);
 /// How long one question is interest.
@@ -75,7 +77,7 @@ impl Head {
     /// The newest number, if it can be taken for that.
     pub fn fresh(&self, now: Moment) -> Option<u64> {
         let answered = self.answered?;
-        self.number.filter(|_| now.since(answered) < WATCHED)
+        self.number.filter(|_| now.since(answered) < FRESH)
     }
 
     /// The newest known number and how old that knowledge is, while it will do.
@@ -268,8 +270,8 @@ mod tests {
         let now = Moment(1_000_000_000);
         assert_eq!((head.fresh(now), head.last(now)), (None, None));
         head.answered(7, now);
-        assert_eq!(head.fresh(now + (WATCHED - SECOND)), Some(7));
-        assert_eq!(head.fresh(now + WATCHED), None);
+        assert_eq!(head.fresh(now + (FRESH - SECOND)), Some(7));
+        assert_eq!(head.fresh(now + FRESH), None);
         assert_eq!(head.last(now + WATCHED), Some((7, WATCHED)));
         assert_eq!(head.last(now + STALE), None);
     }

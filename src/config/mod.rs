@@ -30,6 +30,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 use value::rewards::Rates;
+use value::web::HttpUrl;
 use value::{FleetNode, Format, Levels, PeerPlace, Serve, SubnetLimits, TlsVersions};
 
 /// Every setting, valid as it stands.
@@ -51,6 +52,8 @@ pub struct Settings {
     pub rewards: Rewards,
     /// `[fleet]`
     pub fleet: Fleet,
+    /// `[chain]`
+    pub chain: Chain,
     /// `[runtime]`
     pub runtime: Runtime,
     /// `[log]`
@@ -63,6 +66,15 @@ impl Settings {
     #[must_use]
     pub fn memory_budget(&self, machine: &Memory) -> u64 {
         self.node.memory_limit.unwrap_or_else(|| machine.budget())
+    }
+
+    /// The memory that answers may take which are given again, in bytes; it is part
+    /// of `budget`.
+    #[must_use]
+    pub fn cache_memory(&self, budget: u64) -> u64 {
+        // A 64th: 1 MiB of 64, and a small device's connections do not feel it.
+        let usual = (budget / 64).clamp(64 << 10, 4 << 20);
+        self.storage.cache_size.unwrap_or(usual).min(budget / 2)
     }
 }
 
@@ -142,6 +154,15 @@ pub struct Fleet {
     pub nodes: Vec<FleetNode>,
 }
 
+/// `[chain]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    /// JSON-RPC of the chain that is asked; `None` is off.
+    pub url: Option<HttpUrl>,
+    /// Certificates of authorities for it; `None` are the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
 /// `[storage]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Storage {
@@ -149,6 +170,9 @@ pub struct Storage {
     pub data_dir: PathBuf,
     /// First size of the store's map in bytes; `None` fits it to the device.
     pub map_size: Option<u64>,
+    /// Memory for answers that may be given again, in bytes; `None` fits it to the
+    /// memory limit.
+    pub cache_size: Option<u64>,
     /// How long rows that can wait stay in memory.
     pub flush_interval: Duration,
     /// How long statistics by the minute are kept.
@@ -162,6 +186,7 @@ impl Default for Storage {
         Self {
             data_dir: PathBuf::from("./data"),
             map_size: None,
+            cache_size: None,
             flush_interval: Duration::from_secs(3600),
             keep_minutes: Duration::from_secs(7 * 86_400),
             keep_hours: Duration::from_secs(366 * 86_400),

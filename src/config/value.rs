@@ -4,6 +4,7 @@
 mod logs;
 pub mod peers;
 pub mod rewards;
+pub mod web;
 
 pub use logs::{format, level, levels, Format, Levels, ROOMS};
 pub use peers::{FleetNode, PeerPlace, Serve, SubnetLimits};

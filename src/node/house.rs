@@ -15,6 +15,8 @@ use super::supervisor::Record;
 use super::surroundings::Surroundings;
 use super::watch::Watch;
 use super::{IdentityChoice, NodePlan};
+use crate::cache::Cache;
+use crate::chain::Chain;
 use crate::config::Settings;
 use crate::edge::server::{Announce, Server, Terms};
 use crate::edge::ALPN;
@@ -173,6 +175,8 @@ pub struct House {
     descriptors: u64,
     /// Memory that the node may use, in bytes.
     memory: u64,
+    /// What of it is not for answers that may be given again.
+    for_traffic: u64,
     /// Memory for grown windows.
     pub budget: Arc<Budget>,
     /// TLS of the device ports.
@@ -198,6 +202,10 @@ pub struct House {
     pub book: Place<Book>,
     /// Left by the edge.
     pub server: Place<Arc<Server>>,
+    /// Answers that may be given again.
+    pub cache: Cache,
+    /// Left by the follower of the chain; empty without `chain.url`.
+    pub chain: Place<Chain>,
     /// Left by the HTTP service.
     pub door: Place<Arc<Door>>,
     /// Tells what happens to those who listen. It outlives the HTTP service.
@@ -240,9 +248,11 @@ impl House {
         let settings = plan.loaded.settings.clone();
         let descriptors = raise_descriptors();
         let memory = settings.memory_budget(&Memory::read());
+        let for_answers = settings.cache_memory(memory);
         let wanted = settings.performance.max_connections;
         let links = peer_links(&settings, descriptors.now);
-        let cap = connection_cap(wanted, descriptors.now - links, memory);
+        let for_traffic = memory - for_answers;
+        let cap = connection_cap(wanted, descriptors.now - links, for_traffic);
         if cap.connections < wanted {
             log::warn!(
                 "at most {} connections: {} allows no more",
@@ -260,7 +270,7 @@ impl House {
         );
         let clock = Arc::new(BootClock::new());
         let started = clock.now();
-        let budget = Budget::new(usize::try_from(memory / 4).unwrap_or(usize::MAX));
+        let budget = Budget::new(usize::try_from(for_traffic / 4).unwrap_or(usize::MAX));
         set_windows(&budget, &settings);
         Ok(House {
             node: key.address(),
@@ -270,9 +280,12 @@ impl House {
             network: Network::open(&settings, clock.clone())?,
             started,
             hub: Arc::new(Hub::new(clock.clone())),
+            cache: Cache::new(for_answers, clock.clone(), executor),
+            chain: Place::default(),
             clock,
             descriptors: descriptors.now,
             memory,
+            for_traffic,
             budget,
             board: Switchboard::new(),
             executor: executor.clone(),
@@ -344,7 +357,7 @@ impl House {
         let wanted = settings.performance.max_connections;
         let files = self.descriptors - peer_links(&settings, self.descriptors);
         AdmissionLimits {
-            sessions: connection_cap(wanted, files, self.memory).connections,
+            sessions: connection_cap(wanted, files, self.for_traffic).connections,
             sessions_per_address: security.max_sessions_per_address as usize,
             half_open: security.max_handshakes as usize,
             half_open_per_address: security.max_handshakes_per_address as usize,

@@ -8,12 +8,14 @@ use crate::meter::Histogram;
 use crate::sorted;
 use crate::task;
 use crate::time::{Clock, Moment};
-use smol::Executor;
+use smol::{future, Executor};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Time between two questions at least.
 const PACE: Duration = Duration::from_millis(400);
+/// An answer that is worth another question at once.
+const LATE: Duration = Duration::from_millis(100);
 /// Answers that are looked at together: a hiccup is one of them.
 const LATEST: usize = 4;
 
@@ -25,6 +27,8 @@ struct State {
     last: Option<Moment>,
     latest: [Duration; LATEST],
     next: usize,
+    /// The latest answer was [`LATE`].
+    late: bool,
 }
 
 /// See the module's text.
@@ -47,13 +51,19 @@ impl Lag {
             return;
         }
         let lag = self.clone();
-        let answer = async move { lag.end(clock.now()) };
+        let answer = async move {
+            // While answers are late, one question follows the other: nobody may be
+            // able to ask.
+            while lag.end(clock.now()) && lag.begin(clock.now()) {
+                future::yield_now().await;
+            }
+        };
         task::spawn(executor, answer).detach();
     }
 
     fn begin(&self, now: Moment) -> bool {
         let mut state = self.lock();
-        let soon = state.last.is_some_and(|last| now.since(last) < PACE);
+        let soon = state.last.is_some_and(|last| now.since(last) < PACE) && !state.late;
         if soon || state.asked.is_some() {
             return false;
         }
@@ -61,12 +71,15 @@ impl Lag {
         true
     }
 
-    fn end(&self, now: Moment) {
+    /// Takes an answer; whether it was late.
+    fn end(&self, now: Moment) -> bool {
         let mut state = self.lock();
         let Some(asked) = state.asked.take() else {
-            return;
+            return false;
         };
         let waited = now.since(asked);
+        let late = waited >= LATE;
+        state.late = late;
         let place = state.next;
         if let Some(latest) = state.latest.get_mut(place) {
             *latest = waited;
@@ -74,6 +87,7 @@ impl Lag {
         state.next = (place + 1) % LATEST;
         drop(state);
         self.waits.took(waited);
+        late
     }
 
     /// How long tasks wait at present: the second longest of the latest answers
@@ -103,14 +117,14 @@ mod tests {
         let answered = |asked: u64, waited: u64| {
             assert!(lag.begin(at(asked)));
             assert!(!lag.begin(at(asked)), "one question at a time");
-            lag.end(at(asked + waited));
+            assert_eq!(lag.end(at(asked + waited)), waited >= 100);
         };
         answered(1_000, 2_000);
         assert_eq!(lag.at_present(at(3_000)), Duration::ZERO);
         // A second one waits, and is not answered at all.
         assert!(lag.begin(at(4_000)));
         assert_eq!(lag.at_present(at(4_700)), Duration::from_millis(700));
-        lag.end(at(4_900));
+        assert!(lag.end(at(4_900)));
         assert_eq!(lag.at_present(at(4_900)), Duration::from_millis(900));
         // It is over when two answers of four came in time.
         for n in 0..3 {

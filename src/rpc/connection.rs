@@ -87,7 +87,8 @@ pub(super) async fn converse(house: &House, slot: &Slot, stream: Box<dyn Stream>
                 keep_alive: false,
             };
             house.dispatch.calls().answered(refusal.status);
-            if wire.send(&refusal.encode(framing, ""), house).await.is_ok() {
+            let bytes = wire.refusal(&refusal, framing, house);
+            if wire.send(&bytes, house).await.is_ok() {
                 Box::pin(wire.linger()).await;
             }
         }
@@ -141,7 +142,8 @@ async fn one_request(
                 keep_alive: true,
             };
             house.dispatch.calls().answered(refusal.status);
-            wire.send(&refusal.encode(framing, ""), house).await?;
+            let bytes = wire.refusal(&refusal, framing, house);
+            wire.send(&bytes, house).await?;
             return Ok(After::Next);
         }
         Err(Rejected { refusal, .. }) => return Err(End::Refused(refusal)),
@@ -207,7 +209,7 @@ async fn answer(
     };
     house.dispatch.calls().took(asked.elapsed());
     house.dispatch.calls().answered(answer.status);
-    if head.is_post() {
+    if wire.post {
         lines.push_str(&house.seals.lines(&answer.body));
     }
     wire.send(&answer.encode(framing, &lines), house).await?;

@@ -8,7 +8,26 @@ use std::pin::Pin;
 
 /// What a method that takes time gives back at once. It must end by itself: who
 /// waits for it gives up after [`super::limits::ASYNC_LIMIT`].
-pub type Asked = Pin<Box<dyn Future<Output = Result<Value, RpcFault>> + Send>>;
+pub type Asked = Pin<Box<dyn Future<Output = Result<Told, RpcFault>> + Send>>;
+
+/// A result that took time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// The result.
+    pub value: Value,
+    /// How old it is, if it has outlived its time and was given because its source
+    /// does not answer: a member of the answer, beside `result`.
+    pub stale_seconds: Option<u64>,
+}
+
+impl From<Value> for Told {
+    fn from(value: Value) -> Told {
+        Told {
+            value,
+            stale_seconds: None,
+        }
+    }
+}
 
 /// An error object of JSON-RPC.
 #[derive(Clone, Debug, PartialEq)]

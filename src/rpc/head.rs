@@ -66,13 +66,6 @@ pub(super) struct Head {
     pub forwarded: bool,
 }
 
-impl Head {
-    /// Whether the answer is signed.
-    pub fn is_post(&self) -> bool {
-        matches!(self.question, Question::Rpc | Question::ChangeConfig)
-    }
-}
-
 /// Why a connection stays after its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stay {

@@ -45,6 +45,7 @@ mod answer;
 mod asker;
 mod call;
 mod calls;
+mod chain;
 mod config;
 mod connection;
 mod device;
@@ -85,10 +86,11 @@ mod worker;
 
 pub use asker::{Asker, Origin};
 pub use calls::Calls;
+pub use chain::{CacheStats, CacheTier, ChainInfo};
 pub use device::{Battery, DeviceInfo};
 pub use door::{Door, DoorOptions};
 pub use error::RpcError;
-pub use fault::{Asked, RpcFault};
+pub use fault::{Asked, RpcFault, Told};
 pub use folder::runtime_dirs;
 pub use history::{History, HistoryReply, HistorySpan, Series};
 pub use limits::Limits;
@@ -100,6 +102,7 @@ pub use rewards::{
     FleetTickets, RewardPeriod, RewardProjection, RewardRates, RewardStatus, TicketInfo,
     TicketList, TicketSums, FLEETS_MAX, HISTORY_MAX, LATEST_MAX,
 };
+pub use seal::reply_digest;
 pub use settings::{Changed, ChangedSetting, SettingInfo};
 pub use status::{EventInfo, Status};
 pub use stored::{StoreInfo, TableInfo};

@@ -2,6 +2,7 @@
 //! field is always there, `null` where the node does not know; bytes and times are
 //! whole numbers, scores go from 0 to 1.
 
+use super::chain::CacheStats;
 use super::history::History;
 use crate::sorted::{self, Map};
 use serde::Serialize;
@@ -60,8 +61,8 @@ pub struct NetworkStats {
     pub memory_bytes: Option<u64>,
     /// Share of one core in the latest ten seconds.
     pub cpu_percent: Option<f64>,
-    /// There is no cache yet.
-    pub cache: Option<()>,
+    /// Answers that were given again.
+    pub cache: Option<CacheStats>,
     /// The part in Kademlia; `None` without a peer port.
     pub dht: Option<DhtStats>,
     /// The latest ten minutes.

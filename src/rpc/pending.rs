@@ -1,13 +1,12 @@
 //! The answers to the calls of one POST, of which some may still be to come.
 
 use super::call::Id;
-use super::fault::{Asked, RpcFault};
+use super::fault::{Asked, RpcFault, Told};
 use super::jsonrpc::{failure, success, too_long, Outcome};
 use super::limits::MAX_RESULTS;
 use super::methods;
 use super::redact;
 use super::reply::Answer;
-use serde_json::Value;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -32,13 +31,26 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// The answer, after `before` bytes of others.
-    fn answer(&self, result: Result<Value, RpcFault>, before: usize) -> Vec<u8> {
-        match result.and_then(|value| methods::json(&value)) {
+    fn answer(&self, result: Result<Told, RpcFault>, before: usize) -> Vec<u8> {
+        let stale = result.as_ref().ok().and_then(|told| told.stale_seconds);
+        match result.and_then(|told| methods::json(&told.value)) {
             Ok(_) if before > MAX_RESULTS => failure(&self.id, &too_long()),
-            Ok(text) => success(&self.id, &redact::shorten(text, self.names.as_deref())),
+            Ok(text) => {
+                let text = redact::shorten(text, self.names.as_deref());
+                marked(success(&self.id, &text), stale)
+            }
             Err(fault) => failure(&self.id, &fault),
         }
     }
+}
+
+/// The answer, with the age of what is stale in it.
+fn marked(mut answer: Vec<u8>, stale: Option<u64>) -> Vec<u8> {
+    if let Some(seconds) = stale {
+        answer.pop();
+        answer.extend_from_slice(format!(",\"stale_seconds\":{seconds}}}").as_bytes());
+    }
+    answer
 }
 
 /// The answers of one POST, in the order of its calls.

@@ -5,6 +5,7 @@
 //! the same, and its lists are bounded: it is made once a second while somebody
 //! looks.
 
+use super::chain::ChainInfo;
 use super::device::DeviceInfo;
 use super::members::{FleetStatus, SessionInfo};
 use super::network::{NetworkStats, PeerInfo};
@@ -39,6 +40,8 @@ pub struct Status {
     pub store: StoreInfo,
     /// `fleet_status`.
     pub fleet: FleetStatus,
+    /// The chain that is asked; `None` without one.
+    pub chain: Option<ChainInfo>,
     /// The first of `session_list`.
     pub sessions: Vec<SessionInfo>,
     /// The first of `peer_list`: connected ones first.
@@ -98,6 +101,7 @@ impl Status {
             tickets: view.tickets(),
             store: view.store(),
             fleet: view.fleet(),
+            chain: view.chain(),
             sessions,
             peers,
             events: latest(view),

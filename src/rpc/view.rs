@@ -4,6 +4,7 @@
 //! always there, `null` where the node does not know.
 
 use super::calls::Calls;
+use super::chain::ChainInfo;
 use super::device::DeviceInfo;
 use super::events::Hub;
 use super::fault::{Asked, RpcFault};
@@ -76,6 +77,10 @@ pub trait NodeView: Send + Sync {
     }
     /// How the store is doing.
     fn store(&self) -> StoreInfo;
+    /// How the node stands with the chain that it asks; `None` if it asks none.
+    fn chain(&self) -> Option<ChainInfo> {
+        None
+    }
     /// What `stats_history` returns; it may have to be read from the disk.
     fn history(&self, span: HistorySpan) -> HistoryReply;
 }

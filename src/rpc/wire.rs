@@ -32,6 +32,8 @@ pub(super) struct Wire {
     stream: Box<dyn Stream>,
     /// Where it comes from.
     pub origin: Origin,
+    /// The request is a POST, so its reply is signed.
+    pub post: bool,
     /// Read, not yet taken.
     inbox: Vec<u8>,
 }
@@ -42,8 +44,18 @@ impl Wire {
         Wire {
             stream,
             origin,
+            post: false,
             inbox: Vec::new(),
         }
+    }
+
+    /// A refusal as bytes, signed if it answers a POST.
+    pub fn refusal(&self, refusal: &Refusal, framing: Framing, house: &House) -> Vec<u8> {
+        let (answer, mut lines) = refusal.parts();
+        if self.post {
+            lines.push_str(&house.seals.lines(&answer.body));
+        }
+        answer.encode(framing, &lines)
     }
 
     /// Says no to a request whose body was not read. The connection goes on if there is none.
@@ -61,7 +73,8 @@ impl Wire {
             keep_alive: head.keep_alive,
         };
         house.dispatch.calls().answered(refusal.status);
-        self.send(&refusal.encode(framing, ""), house).await?;
+        let bytes = self.refusal(&refusal, framing, house);
+        self.send(&bytes, house).await?;
         Ok(head.keep_alive)
     }
 
@@ -72,6 +85,7 @@ impl Wire {
         fresh: bool,
     ) -> Result<Result<Head, Rejected>, End> {
         let limits = &house.limits;
+        self.post = false;
         let mut idle = !fresh && self.inbox.is_empty();
         let patience = if idle { limits.idle } else { limits.head };
         let mut deadline = Instant::now() + patience;
@@ -80,6 +94,7 @@ impl Wire {
             match scanner.scan(&self.inbox) {
                 Scan::Complete { start, end } => {
                     let bytes = self.inbox.get(start..end).unwrap_or_default();
+                    self.post = bytes.starts_with(b"POST ");
                     let head = head::parse(bytes, &house.hosts());
                     self.inbox.drain(..end);
                     if self.inbox.is_empty() {

@@ -138,7 +138,7 @@ impl Channel {
     }
 
     /// The side that connects to a server that has a name.
-    pub(super) fn client_of(
+    pub(in crate::tls) fn client_of(
         config: &Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> Result<Channel, TlsError> {

@@ -3,10 +3,7 @@
 //! ring does the bulk work and x25519; k256 does what ring cannot: secp256k1.
 
 use super::group::Secp256k1;
-use rustls::crypto::ring::{
-    cipher_suite as suite,
-    kx_group::{SECP256R1, X25519},
-};
+use rustls::crypto::ring::{cipher_suite as suite, kx_group::X25519};
 use rustls::crypto::{
     CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, SupportedKxGroup,
     WebPkiSupportedAlgorithms,
@@ -45,9 +42,6 @@ pub(super) const GROUPS_12: &[&dyn SupportedKxGroup] = &[&Secp256k1];
 /// Both, for a client that offers both. x25519 first: rustls sends a key share
 /// of the first group, and another one would cost a round trip.
 pub(super) const GROUPS_BOTH: &[&dyn SupportedKxGroup] = &[X25519, &Secp256k1];
-
-/// Key exchange with web servers.
-pub(super) const WEB_GROUPS: &[&dyn SupportedKxGroup] = &[X25519, SECP256R1];
 
 /// Which cipher a client likes best. Every one of them is offered in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -283,6 +283,16 @@ pub(super) const PLACES: &[Key] = &[
         get: |s| auto_or(s.storage.map_size),
     },
     Key {
+        name: "storage.cache_size",
+        takes: Takes::Number,
+        live: false,
+        env: None,
+        doc: "Memory for answers that may be given again (of the chain, of other nodes); part of node.memory_limit. auto is a 64th of that, 4M at most.",
+        allowed: "auto, or a size from 64K to 256M",
+        set: set!(storage.cache_size, text => auto(text, |t| bytes(t, 64 << 10, 256 << 20))),
+        get: |s| auto_or(s.storage.cache_size),
+    },
+    Key {
         name: "storage.flush_interval",
         takes: Takes::Number,
         live: false,

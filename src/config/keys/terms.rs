@@ -1,14 +1,16 @@
-//! The rows of `[security]`, `[tickets]`, `[rewards]`, `[fleet]`, `[runtime]` and
-//! `[log]`.
+//! The rows of `[security]`, `[tickets]`, `[rewards]`, `[fleet]`, `[chain]`,
+//! `[runtime]` and `[log]`.
 
 use super::table::{bytes, joined};
 use super::{Key, Takes};
 use crate::config::value::peers::fleet;
 use crate::config::value::rewards::{period, rates, tokens_or_none};
+use crate::config::value::web::http_url;
 use crate::config::value::{
     self, boolean, fleet_rule, format, levels, list_of, number, show_duration, show_size,
     show_tls_versions, tls_versions,
 };
+use std::path::PathBuf;
 
 /// What devices are held to, what is earned, and how the program runs.
 pub(super) const TERMS: &[Key] = &[
@@ -181,6 +183,26 @@ pub(super) const TERMS: &[Key] = &[
         allowed: "NAME=0xADDR@HOST:PORT, separated by commas or spaces",
         set: set!(fleet.nodes, text => fleet(text)),
         get: |s| joined(&s.fleet.nodes),
+    },
+    Key {
+        name: "chain.url",
+        takes: Takes::Text,
+        live: false,
+        env: None,
+        doc: "JSON-RPC of the chain that eth_ methods are asked of. Its path may be a secret, and is shown to nobody.",
+        allowed: "http://HOST:PORT/PATH or https://HOST/PATH; empty for none",
+        set: set!(chain.url, text => http_url(text)),
+        get: |s| s.chain.url.as_ref().map_or_else(String::new, ToString::to_string),
+    },
+    Key {
+        name: "chain.ca_file",
+        takes: Takes::Text,
+        live: false,
+        env: None,
+        doc: "Certificates of the authorities that an https chain.url is checked with (PEM).",
+        allowed: "the path of a file; empty for the system's",
+        set: set!(chain.ca_file, text => Ok::<_, String>((!text.is_empty()).then(|| PathBuf::from(text)))),
+        get: |s| s.chain.ca_file.as_ref().map_or_else(String::new, |file| file.display().to_string()),
     },
     Key {
         name: "runtime.threads",

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// How often what was carried is sampled: every tick, but for a clock's jitter.
 const SAMPLE_EVERY: Duration = Duration::from_millis(9_500);
+/// How often answers of no use any more are dropped: those of blocks live a minute.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How often the time is written down: a commit costs flash 20 KB.
 const REMEMBER_EVERY: Duration = Duration::from_secs(24 * 3600);
 
@@ -111,6 +113,7 @@ struct Chores {
     sampled: Moment,
     sleep: SleepWatch,
     remembered: Moment,
+    swept: Moment,
     /// None: with the next tick.
     pruned: Option<Moment>,
     tidying: Tidying,
@@ -122,6 +125,7 @@ impl Chores {
             sampled: now,
             sleep: SleepWatch::default(),
             remembered: now,
+            swept: now,
             pruned: None,
             tidying: Tidying::default(),
         }
@@ -166,6 +170,10 @@ impl Chores {
                     store.give_back();
                 }
             });
+        }
+        if now.since(self.swept) >= SWEEP_EVERY {
+            house.cache.sweep();
+            self.swept = now;
         }
         // So that a state is not younger than it is for whoever asks first.
         drop(house.examine());

@@ -9,11 +9,13 @@
 //! | [`peer`] | links to other nodes | transient |
 //! | [`dht`] | this node's part in Kademlia; finds devices that are elsewhere | transient |
 //! | [`rpc`] | HTTP | transient |
+//! | [`chain`] | follows the chain that `chain.url` names | transient |
 //! | [`cron`] | statistics, memory given back, the remembered time | permanent |
 //! | [`rewards`] | reward periods | permanent |
 //! | [`announce`] | writes `run.json` and tells init that the node serves | temporary |
 
 mod announce;
+mod chain;
 mod cron;
 mod dht;
 mod edge;
@@ -42,6 +44,7 @@ pub fn all(house: &Arc<House>) -> Vec<Box<dyn Service>> {
         Box::new(peer::Peer(house.clone())),
         Box::new(dht::Dht(house.clone())),
         Box::new(rpc::Rpc(house.clone())),
+        Box::new(chain::Follower(house.clone())),
         Box::new(cron::Cron(house.clone())),
         Box::new(rewards::Rewards(house.clone())),
         Box::new(announce::Announce(house.clone())),

@@ -61,6 +61,7 @@ impl StoreService {
             Ok(None) => {}
             Err(e) => log::warn!("the remembered time cannot be read: {e}"),
         }
+        self.house.cache.set_store(Some(store.clone()));
         self.house.store.put(store);
     }
 }
@@ -136,6 +137,7 @@ impl Service for StoreService {
 
     fn stop(&self) -> Later<'_, ()> {
         async move {
+            self.house.cache.set_store(None);
             if let Some(store) = self.house.store.clear() {
                 remember_time(&store, &*self.house.clock);
                 // Waits for the last commits.

@@ -2,7 +2,8 @@
 //! panics, hangs or does not start is restarted.
 //!
 //! `TEST_FAULT=SERVICE:KIND[:TIMES]`, where KIND is `panic`, `hang`, `start`,
-//! `block` (the executor's thread stands still) or `pool` (the pool for blocking
+//! `block` (the executor's thread stands still), `busy` (it has more to do than
+//! it can for a while) or `pool` (the pool for blocking
 //! work has more to do than it has threads) and TIMES is how often (1). A
 //! running service meets its fault [`SOON`] after its start, so that what it does
 //! until then is real. `store:writer` is a panic of the store's own thread.
@@ -19,6 +20,10 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_millis(400);
 /// How long a blocked executor stands still.
 const STANDSTILL: Duration = Duration::from_secs(6);
+
+/// One piece of work of a busy executor, and how many there are.
+const PIECE: Duration = Duration::from_millis(300);
+const PIECES: u32 = 24;
 
 /// More jobs than any pool of a test has threads.
 const POOL_JOBS: usize = 64;
@@ -80,6 +85,13 @@ pub fn while_running(service: &'static str, mut running: Running) -> Running {
             "start" => Some(End::Failed("an end that a test asked for".to_owned())),
             "block" => {
                 std::thread::sleep(STANDSTILL);
+                future::pending().await
+            }
+            "busy" => {
+                for _ in 0..PIECES {
+                    std::thread::sleep(PIECE);
+                    future::yield_now().await;
+                }
                 future::pending().await
             }
             "pool" => {

@@ -1,6 +1,7 @@
 //! What the status interfaces see of the node: a file a subject, each with what
 //! a [`House`] knows of it, all from memory.
 
+mod chain;
 mod config;
 mod device;
 mod health;
@@ -15,9 +16,9 @@ mod store;
 use super::house::House;
 use crate::rpc::events::Hub;
 use crate::rpc::{
-    Calls, Changed, DeviceInfo, Exposition, FleetStatus, Health, HistoryReply, HistorySpan,
-    NetworkStats, NodeInfo, NodeView, PeerInfo, RewardStatus, SessionInfo, SettingInfo, StoreInfo,
-    TicketList,
+    Asked, Calls, ChainInfo, Changed, DeviceInfo, Exposition, FleetStatus, Health, HistoryReply,
+    HistorySpan, NetworkStats, NodeInfo, NodeView, Params, PeerInfo, RewardStatus, SessionInfo,
+    SettingInfo, StoreInfo, TicketList,
 };
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -85,6 +86,14 @@ impl NodeView for House {
     }
     fn store(&self) -> StoreInfo {
         self.stored()
+    }
+
+    fn chain(&self) -> Option<ChainInfo> {
+        self.chain_info()
+    }
+
+    fn ask(&self, method: &'static str, params: Params) -> Asked {
+        self.ask_chain(method, &params)
     }
 
     fn history(&self, span: HistorySpan) -> HistoryReply {

@@ -42,7 +42,7 @@ impl House {
             errors: self.errors(),
             memory_bytes: memory::resident(),
             cpu_percent: rate.map(|rate| rate.cpu),
-            cache: None,
+            cache: Some(self.cache_stats()),
             dht: dht.map(|stats| DhtStats {
                 nodes: stats.nodes as u64,
                 values: stats.values as u64,

@@ -5,6 +5,7 @@
 //! [`types`].
 
 mod discover;
+mod eth;
 mod members;
 mod node;
 pub(super) mod params;
@@ -56,6 +57,7 @@ pub(super) enum Run {
 pub(super) const TABLES: &[&[Method]] = &[
     node::METHODS,
     members::METHODS,
+    eth::METHODS,
     rewards::METHODS,
     discover::METHODS,
     status::METHODS,

@@ -65,7 +65,7 @@ pub(super) const METHODS: &[Method] = &[
             errors: {*: integer} -- since the start, by category
             memory_bytes: integer? -- resident
             cpu_percent: number? -- of one core, over ten seconds
-            cache: any -- of the caches
+            cache: any -- l1, l2 and source with hits, misses and ratio; joined, stale, ahead; entries, bytes, capacity, disk_rows, disk_bytes
             dht: {nodes: integer, values: integer, lookups: integer, success_ratio: number?}? -- the part in Kademlia
             history: any -- of the last minutes
         }",

@@ -1,4 +1,4 @@
-//! Whether what the node needs of others is there: its fleet, the time.
+//! Whether what the node needs of others is there: its fleet, the time, the chain.
 
 use super::Findings;
 use crate::node::house::House;
@@ -21,6 +21,19 @@ impl House {
             );
         }
         self.fleet(notes, now, found);
+        self.chain_troubles(found);
+    }
+
+    fn chain_troubles(&self, found: &mut Findings) {
+        let Some(chain) = self.chain_info() else {
+            return;
+        };
+        if let Some(why) = chain.error {
+            found.degraded(
+                format!("the chain is not to be had: {why}"),
+                "check chain.url and the way there; devices are served, eth_ methods answer from the cache",
+            );
+        }
     }
 
     fn fleet(&self, notes: &mut Notes, now: Moment, found: &mut Findings) {
