@@ -11,7 +11,7 @@
 use super::house::House;
 use crate::config::Settings;
 use crate::identity::keyfile::write_secret;
-use crate::platform::udp::own_addresses;
+use crate::platform::udp::interfaces;
 use crate::rpc::HttpsInfo;
 use crate::task;
 use crate::tls::{WebConfig, WebPair};
@@ -20,6 +20,7 @@ use std::io::Read;
 use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Our own certificate and its key, in the data folder.
@@ -163,9 +164,8 @@ fn load(source: &Source, subject: &Subject) -> Result<WebPair, String> {
                 ));
             }
             let bytes = zeroize::Zeroizing::new(read(path)?);
-            WebPair::from_pem(&bytes, &bytes).map_err(|e| {
-                format!("{}: {e}; remove it, and a new one is made", path.display())
-            })
+            WebPair::from_pem(&bytes, &bytes)
+                .map_err(|e| format!("{}: {e}; remove it, and a new one is made", path.display()))
         }
     }
 }
@@ -182,24 +182,24 @@ impl Subject {
         let network = &settings.network;
         let mut names = vec!["localhost".to_owned()];
         let mut ips: Vec<IpAddr> = vec![[127, 0, 0, 1].into(), IpAddr::V6(1.into())];
-        let wild = network.rpc_bind.iter().any(IpAddr::is_unspecified);
-        let bound = network.rpc_bind.iter().filter(|ip| !ip.is_unspecified());
-        ips.extend(bound);
-        if wild {
-            ips.extend(own_addresses());
-        }
+        let mut add = |ip: IpAddr| {
+            if !ip.is_unspecified() && ips.len() < ADDRESSES_MAX && !ips.contains(&ip) {
+                ips.push(ip);
+            }
+        };
+        network.rpc_bind.iter().copied().for_each(&mut add);
         let told = network.host.iter().chain(&network.rpc_hosts);
         for name in told.chain([&settings.node.name]) {
             match name.parse() {
-                Ok(ip) => ips.push(ip),
+                Ok(ip) => add(ip),
                 Err(_) if is_host(name) => names.push(name.to_ascii_lowercase()),
                 // A name for people.
                 Err(_) => {}
             }
         }
-        let mut seen = Vec::new();
-        ips.retain(|ip| !std::mem::replace(&mut seen, [&seen[..], &[*ip]].concat()).contains(ip));
-        ips.truncate(ADDRESSES_MAX);
+        if network.rpc_bind.iter().any(IpAddr::is_unspecified) {
+            interfaces().into_iter().for_each(add);
+        }
         names.dedup();
         Subject {
             name: format!("chr-node {node}"),
@@ -218,7 +218,9 @@ fn is_host(name: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     name.len() <= 253 && name.split('.').all(label)
 }
@@ -280,7 +282,10 @@ impl House {
             }
             Err(why) => Some(why),
         };
-        if let Some(why) = fault.as_ref().filter(|why| state.fault.as_ref() != Some(*why)) {
+        if let Some(why) = fault
+            .as_ref()
+            .filter(|why| state.fault.as_ref() != Some(*why))
+        {
             let meanwhile = match state.pair {
                 Some(_) => "the certificate from before stays in force",
                 None => "HTTPS is not served until then",
@@ -294,7 +299,13 @@ impl House {
         if let Some(door) = self.door.get() {
             door.change_https(pair.config.clone());
         }
-        log::info!("HTTPS: certificate with SHA-256 {}", pair.fingerprint);
+        // At the start the greeting tells.
+        if self.ready.load(Ordering::Relaxed) {
+            log::info!(
+                "HTTPS: now the certificate with SHA-256 {}",
+                pair.fingerprint
+            );
+        }
     }
 
     /// Gives a door that is new what is in force.
