@@ -84,7 +84,8 @@ fn tell(method: &'static Method) -> Value {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::super::find;
     use super::*;
     use std::collections::HashSet;
 
@@ -96,6 +97,18 @@ mod tests {
             assert!(!method.summary.is_empty(), "{}", method.name);
             let params = types::fields(method.params).unwrap_or_else(|| panic!("{}", method.name));
             assert!(types::parse(method.result).is_some(), "{}", method.name);
+            for name in method.result.split('@').skip(1) {
+                let end = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                let name = name.split_at(end.unwrap_or(name.len())).0;
+                let found = find(name).unwrap_or_else(|| panic!("{}: @{name}", method.name));
+                // Two steps are enough, so no circle can be made.
+                let deep = found.result.split('@').skip(1).count();
+                assert!(
+                    deep == 0 || method.name == "node_status",
+                    "{}: @{name}",
+                    method.name
+                );
+            }
             // By position, nothing that must be there can follow what may be left out.
             let first = params.iter().position(|field| field.optional);
             let first = first.unwrap_or(params.len());

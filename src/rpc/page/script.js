@@ -130,7 +130,7 @@ const page = s => {
 };
 
 // Throughput: the latest seconds by the counters, or what the pointer is at.
-let span = '10min', shown = null, rate = null, picked = null;
+let span = '10min', shown = null, rate = null, picked = null, note = '';
 const counts = [];
 const count = (time, n) => {
   if (counts.length && n.bytes_in < counts[0].bytes_in) counts.length = 0;
@@ -140,7 +140,7 @@ const count = (time, n) => {
   rate = s > 0 ? [(n.bytes_in - was.bytes_in) / s, (n.bytes_out - was.bytes_out) / s] : [n.bandwidth_in, n.bandwidth_out];
 };
 const legend = () => {
-  let pair = rate, when = '';
+  let pair = rate, when = note;
   if (picked !== null && shown) {
     pair = [shown.bandwidth_in[picked] ?? null, shown.bandwidth_out[picked] ?? null];
     const there = shown.connections?.[picked] ?? null;
@@ -189,18 +189,21 @@ svg.addEventListener('keydown', e => {
 const call = async (method, params) => {
   const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method, params });
   const answer = await fetch('rpc', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
-  return (await answer.json()).result;
+  return answer.json();
 };
 const past = async () => {
   const asked = span;
   try {
-    const h = await call('stats_history', { span: asked });
-    if (h && asked === span) draw(h);
+    const { result, error } = await call('stats_history', { span: asked });
+    if (asked !== span) return;
+    note = error ? error.message : '';
+    draw(result || { bandwidth_in: [], bandwidth_out: [], from: null });
   } catch { /* the connection's own state says it */ }
 };
 for (const button of all(document, '.spans button')) button.addEventListener('click', () => {
   span = button.value;
   picked = null;
+  note = '';
   for (const other of all(document, '.spans button')) set(other, 'aria-pressed', String(other === button));
   if (span === '10min') latest && draw(recent()); else past();
 });
