@@ -104,7 +104,7 @@ pub fn calls() -> Vec<Case> {
         ),
         member(
             "unknown method",
-            r#""method":"eth_accounts","id":1"#,
+            r#""method":"chr_nonsense","id":1"#,
             -32601,
         ),
         member(
