@@ -109,11 +109,12 @@ fn sessions_and_tickets_are_told_with_addresses_for_those_who_may_see_them() {
         &[&format!("{}:public", echo_server())],
     );
     let id = ready["device"].as_str().unwrap();
-    let opened = all.event("session", |data| data["state"] == "opened");
-    assert_eq!(opened["device"], id);
+    // In the order in which it happened: the ticket opens the session.
     let paid = all.event("ticket", |_| true);
     assert_eq!(paid["device"], id);
     assert!(paid["total_bytes"].as_u64().unwrap() > 0 && paid["epoch"].as_u64().unwrap() > 0);
+    let opened = all.event("session", |data| data["state"] == "opened");
+    assert_eq!(opened["device"], id);
     drop(device);
     let closed = all.event("session", |data| data["state"] == "closed");
     assert_eq!(closed["device"], id);
