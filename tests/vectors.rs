@@ -145,6 +145,7 @@ fn check(category: &str) -> fn(&Vector) {
         "dht.record" => dht::record,
         "dht.refused" => dht::refused,
         "dht.tree" => dht::tree,
+        "rpc" => reply,
         other => panic!("nothing reads vectors of category {other}"),
     }
 }
@@ -160,6 +161,20 @@ fn hash(v: &Vector) {
     } else {
         v.expect_bytes("hash", keccak256(&[&data]));
     }
+}
+
+/// The headers of a reply to a POST.
+fn reply(v: &Vector) {
+    let digest = chr_node::rpc::reply_digest(v.text("body_utf8").as_bytes());
+    let key = v.key("private_key");
+    let signature = key.sign(&digest);
+    v.expect_bytes("digest", digest);
+    v.expect(
+        "x-diode-signature",
+        format!("0x{}", hex::encode(&signature.0)),
+    );
+    v.expect("x-diode-sender", key.address().to_string());
+    assert_eq!(signature.recover(&digest).unwrap(), key.address());
 }
 
 fn identity(v: &Vector) {

@@ -212,9 +212,32 @@ pub struct DemoArgs {
     pub verbosity: Verbosity,
 }
 
-/// `chr-node store check`
+/// What to do with the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreAction {
+    /// Say what is in it and whether it is sound.
+    Check,
+    /// Make its file shorter.
+    Compact,
+    /// Write its rows as lines of JSON.
+    Export {
+        /// `--output FILE`; `None` is standard output.
+        output: Option<PathBuf>,
+    },
+    /// Read such lines into it.
+    Import {
+        /// The file.
+        file: PathBuf,
+        /// `--replace`: its rows win over those of the store.
+        replace: bool,
+    },
+}
+
+/// `chr-node store`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreArgs {
+    /// What to do.
+    pub action: StoreAction,
     /// `--data-dir DIR`, whose store is meant.
     pub data_dir: Option<Assignment>,
     /// The answer as JSON.

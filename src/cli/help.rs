@@ -79,7 +79,7 @@ Commands:
   identity   show or make a key
   config     check a node's settings, or show where each comes from
   demo       a node and two devices in one process, with a measured download
-  store      check the file that a node keeps tickets in
+  store      check, shorten, back up the file that a node keeps all in
   peers      list the nodes that a running node knows
   help       this text, or the one of a command: chr-node help publish
 
@@ -307,26 +307,40 @@ disk. Settings of a node, in the environment or elsewhere, do not count here.
 ";
 
 const STORE: &str = "\
-Look at the store: the file that a node keeps tickets and statistics in.
+Look after the store: the file that a node keeps everything in (tickets,
+statistics, other nodes, what it keeps for others). The node's key is not in it.
 
-Usage: chr-node store check [--data-dir DIR] [--json]
+Usage: chr-node store check        [--data-dir DIR] [--json]
+       chr-node store compact      [--data-dir DIR] [--json]
+       chr-node store export       [--data-dir DIR] [--output FILE]
+       chr-node store import FILE  [--data-dir DIR] [--replace] [--json]
 
   check   walk the file and say what is in it and whether it is sound. Nothing
           is written, and a damaged file can be looked at, too. Not while the
           node runs: its file changes then
+  compact make the file as short as its rows are, by a copy that takes its place.
+          Not while the node runs; the disk needs room for the copy
+  export  write all rows as lines of JSON, one object a row. While the node runs,
+          too: a backup of one moment, without a pause
+  import  read such lines, into an empty store or into one with rows: all of them
+          or, if a line is bad, none. Rows that the store has stay as they are.
+          Not while the node runs
 
 Options:
   --data-dir DIR     the node's folder [./data, or DATA_DIR]
-  --json             one object: file, sound, written_by, schema, bytes,
+  --output FILE      export to this file (mode 0600) [standard output]
+  --replace          rows of the file win over those of the store
+  --json             one object. check: file, sound, written_by, schema, bytes,
                      page_size, free_pages, tables (name, rows, bytes,
-                     damaged), flaws (page, text), flaw_count
+                     damaged), flaws (page, text), flaw_count. compact: before,
+                     after (bytes). import: added, replaced, same, left (rows)
   -h, --help         this text
   -V, --version      name and version
 
-Exit code 0: it is sound. 1: it is damaged, missing or in use.
+Exit code 0: it is sound, or done. 1: it is damaged, missing or in use.
 
 Example:
-  chr-node store check --data-dir /var/lib/chr-node
+  chr-node store export --data-dir /var/lib/chr-node --output backup.jsonl
 ";
 
 const PEERS: &str = "\

@@ -56,6 +56,18 @@ pub(super) enum Id {
     Text(String),
 }
 
+impl Id {
+    /// The id in a call that was read whole; `None`: it cannot be one.
+    pub fn of(value: &serde_json::Value) -> Option<Id> {
+        match value {
+            serde_json::Value::Null => Some(Id::Null),
+            serde_json::Value::Number(number) => Some(Id::Number(number.clone())),
+            serde_json::Value::String(text) if text.len() <= MAX_ID => Some(Id::Text(text.clone())),
+            _ => None,
+        }
+    }
+}
+
 /// Any JSON value, told apart as far as a call needs it.
 #[derive(Debug)]
 enum Shape {

@@ -4,30 +4,27 @@
 //! kernel, apart from one read. Bytes are read into a buffer on the stack of the
 //! poll, so a connection without a request holds no memory for one.
 
-use std::future::Future;
-use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use async_io::Timer;
-use smol::future;
-use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use smol::{channel, future};
 
 use super::answer::Ask;
-use super::asker::Origin;
+use super::asker::{Asker, Origin};
 use super::dispatch::Dispatch;
-use super::head::{self, Head, Rejected};
+use super::events;
+use super::head::{Head, Rejected, Stay};
 use super::jsonrpc::Outcome;
-use super::limits::{
-    Limits, BODY_BUDGET, BODY_STEP, CHUNK, LINGER_BYTES, LINGER_LIMIT, SMALL_BODY,
-};
+use super::limits::{Limits, BODY_BUDGET, SMALL_BODY};
 use super::reply::{Framing, Refusal};
-use super::scan::{Scan, Scanner};
 use super::seal::Seals;
 use super::slots::Slot;
+use super::stream::Stream;
 use super::token::Guard;
+use super::view::NodeView;
+use super::websocket;
+use super::wire::{End, Wire};
 
 /// What all connections share.
 pub(super) struct House {
@@ -36,26 +33,20 @@ pub(super) struct House {
     pub limits: Limits,
     pub bodies: AtomicUsize,
     pub guard: Guard,
+    pub view: Arc<dyn NodeView>,
+    /// Closed when the door stops.
+    pub stopping: channel::Receiver<()>,
     pub seals: Seals,
 }
 
 impl House {
-    fn hosts(&self) -> Arc<Vec<String>> {
+    /// Names under which this service may be asked.
+    pub fn hosts(&self) -> Arc<Vec<String>> {
         self.hosts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
-}
-
-/// Why a conversation ends without another word.
-enum End {
-    /// The client is gone, or has been quiet for too long.
-    Gone,
-    /// The time was up.
-    Late,
-    /// With a last word.
-    Refused(Refusal),
 }
 
 /// A share of [`BODY_BUDGET`], given back when dropped.
@@ -71,50 +62,74 @@ impl Drop for Share<'_> {
 }
 
 /// Serves a client until one of the two has enough.
-pub(super) async fn converse<S>(house: &House, slot: &Slot, stream: S, origin: Origin)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut wire = Wire {
-        stream,
-        origin,
-        inbox: Vec::new(),
-    };
+pub(super) async fn converse(house: &House, slot: &Slot, stream: Box<dyn Stream>, origin: Origin) {
+    let mut wire = Wire::new(stream, origin);
     let mut fresh = true;
-    loop {
+    let end = loop {
         slot.waiting(Instant::now());
         match one_request(house, slot, &mut wire, fresh).await {
-            Ok(true) => fresh = false,
-            Ok(false) => break,
-            Err(End::Refused(refusal)) => {
-                let framing = Framing {
-                    head_only: false,
-                    keep_alive: false,
-                };
-                house.dispatch.calls().answered(refusal.status);
-                if wire.send(&refusal.encode(framing, ""), house).await.is_ok() {
-                    wire.linger().await;
-                }
-                return;
+            Ok(After::Next) => fresh = false,
+            Ok(After::End) => break Ok(()),
+            // On the heap: nearly all connections are without.
+            Ok(After::Stay(stay, asker)) => {
+                break Box::pin(remain(house, &mut wire, *stay, asker)).await
             }
-            Err(End::Gone | End::Late) => return,
+            Err(end) => break Err(end),
         }
         // A client that sends ahead must not keep the executor to itself.
         future::yield_now().await;
+    };
+    match end {
+        Ok(()) => wire.close(house).await,
+        Err(End::Refused(refusal)) => {
+            let framing = Framing {
+                head_only: false,
+                keep_alive: false,
+            };
+            house.dispatch.calls().answered(refusal.status);
+            let bytes = wire.refusal(&refusal, framing, house);
+            if wire.send(&bytes, house).await.is_ok() {
+                Box::pin(wire.linger()).await;
+            }
+        }
+        Err(End::Gone | End::Late) => {}
     }
-    let _ = within(Instant::now() + house.limits.write, wire.stream.close()).await;
 }
 
-/// Takes a request and answers it; says whether the connection stays.
-async fn one_request<S>(
+/// The other kinds of conversation.
+async fn remain(house: &House, wire: &mut Wire, stay: Stay, asker: Asker) -> Result<(), End> {
+    match stay {
+        Stay::Events(wish) => events::stream::serve(house, wire, wish, asker).await,
+        Stay::WebSocket(key) => websocket::serve(house, wire, key, asker).await,
+    }
+}
+
+/// What comes after a request.
+enum After {
+    /// The next one.
+    Next,
+    /// The end.
+    End,
+    /// Another kind of conversation.
+    Stay(Box<Stay>, Asker),
+}
+
+impl After {
+    fn keeping(keep_alive: bool) -> After {
+        match keep_alive {
+            true => After::Next,
+            false => After::End,
+        }
+    }
+}
+
+/// Takes a request and answers it.
+async fn one_request(
     house: &House,
     slot: &Slot,
-    wire: &mut Wire<S>,
+    wire: &mut Wire,
     fresh: bool,
-) -> Result<bool, End>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+) -> Result<After, End> {
     let head = match wire.read_head(house, fresh).await? {
         Ok(head) => head,
         Err(Rejected {
@@ -127,16 +142,40 @@ where
                 keep_alive: true,
             };
             house.dispatch.calls().answered(refusal.status);
-            wire.send(&refusal.encode(framing, ""), house).await?;
-            return Ok(true);
+            let bytes = wire.refusal(&refusal, framing, house);
+            wire.send(&bytes, house).await?;
+            return Ok(After::Next);
         }
         Err(Rejected { refusal, .. }) => return Err(End::Refused(refusal)),
     };
     house.dispatch.calls().asked(head.question);
     let asker = match house.guard.judge(wire.origin, &head, Instant::now()) {
         Ok(asker) => asker,
-        Err(refusal) => return wire.refuse(house, refusal, &head).await,
+        Err(refusal) => {
+            let keep_alive = Box::pin(wire.refuse(house, refusal, &head)).await?;
+            return Ok(After::keeping(keep_alive));
+        }
     };
+    if let Some(stay) = head.stay {
+        if !slot.stay(asker.sees_all()) {
+            return Err(End::Refused(Refusal::unavailable(
+                "all places for event streams and WebSockets are taken; ask again",
+            )));
+        }
+        return Ok(After::Stay(stay, asker));
+    }
+    // On the heap, as most connections wait and do not ask.
+    Box::pin(answer(house, slot, wire, head, asker)).await
+}
+
+/// Takes the body that belongs to a head and answers.
+async fn answer(
+    house: &House,
+    slot: &Slot,
+    wire: &mut Wire,
+    head: Head,
+    asker: Asker,
+) -> Result<After, End> {
     let share = reserve(&house.bodies, head.body)?;
     let body = wire.read_body(&head, house).await?;
     // Whoever waits for a seat can still be ended to make room; whoever has one cannot.
@@ -170,11 +209,11 @@ where
     };
     house.dispatch.calls().took(asked.elapsed());
     house.dispatch.calls().answered(answer.status);
-    if head.is_post() {
+    if wire.post {
         lines.push_str(&house.seals.lines(&answer.body));
     }
     wire.send(&answer.encode(framing, &lines), house).await?;
-    Ok(head.keep_alive)
+    Ok(After::keeping(head.keep_alive))
 }
 
 /// A share for a body of that length.
@@ -189,167 +228,15 @@ fn reserve(used: &AtomicUsize, length: usize) -> Result<Share<'_>, End> {
     Ok(share)
 }
 
-struct Wire<S> {
-    stream: S,
-    origin: Origin,
-    /// Read, not yet taken.
-    inbox: Vec<u8>,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// Says no to a request whose body was not read. The connection goes on if there is none.
-    async fn refuse(&mut self, house: &House, refusal: Refusal, head: &Head) -> Result<bool, End> {
-        if head.body > 0 {
-            return Err(End::Refused(refusal));
-        }
-        let framing = Framing {
-            head_only: head.head_only,
-            keep_alive: head.keep_alive,
-        };
-        house.dispatch.calls().answered(refusal.status);
-        self.send(&refusal.encode(framing, ""), house).await?;
-        Ok(head.keep_alive)
-    }
-
-    async fn read_head(
-        &mut self,
-        house: &House,
-        fresh: bool,
-    ) -> Result<Result<Head, Rejected>, End> {
-        let limits = &house.limits;
-        let mut idle = !fresh && self.inbox.is_empty();
-        let patience = if idle { limits.idle } else { limits.head };
-        let mut deadline = Instant::now() + patience;
-        let mut scanner = Scanner::default();
-        loop {
-            match scanner.scan(&self.inbox) {
-                Scan::Complete { start, end } => {
-                    let bytes = self.inbox.get(start..end).unwrap_or_default();
-                    let head = head::parse(bytes, &house.hosts());
-                    self.inbox.drain(..end);
-                    if self.inbox.is_empty() {
-                        self.inbox = Vec::new();
-                    }
-                    return Ok(head);
-                }
-                Scan::Refused(refusal) => return Err(End::Refused(refusal)),
-                Scan::More => {}
-            }
-            match within(deadline, fill(&mut self.stream, &mut self.inbox, CHUNK)).await {
-                Ok(0) => return Err(End::Gone),
-                Ok(_) if idle => {
-                    idle = false;
-                    deadline = Instant::now() + limits.head;
-                }
-                Ok(_) => {}
-                // Nothing was asked, so nothing is said.
-                Err(End::Late) if self.inbox.is_empty() => return Err(End::Gone),
-                Err(End::Late) => {
-                    return Err(End::Refused(Refusal::new(
-                        408,
-                        format!("the head took longer than {} s", limits.head.as_secs_f32()),
-                    )))
-                }
-                Err(end) => return Err(end),
-            }
-        }
-    }
-
-    async fn read_body(&mut self, head: &Head, house: &House) -> Result<Vec<u8>, End> {
-        let deadline = Instant::now() + house.limits.body;
-        let here = head.body.min(self.inbox.len());
-        let mut body: Vec<u8> = self.inbox.drain(..here).collect();
-        if self.inbox.is_empty() {
-            self.inbox = Vec::new();
-        }
-        if head.expects_continue && body.len() < head.body {
-            self.send(b"HTTP/1.1 100 Continue\r\n\r\n", house).await?;
-        }
-        while body.len() < head.body {
-            let missing = head.body - body.len();
-            if body.capacity() == body.len() {
-                body.reserve_exact(missing.min(BODY_STEP));
-            }
-            match within(deadline, fill(&mut self.stream, &mut body, missing)).await {
-                Ok(0) => return Err(End::Gone),
-                Ok(_) => {}
-                Err(End::Late) => {
-                    return Err(End::Refused(Refusal::new(
-                        408,
-                        format!(
-                            "{missing} bytes of the body did not come within {} s",
-                            house.limits.body.as_secs_f32()
-                        ),
-                    )))
-                }
-                Err(end) => return Err(end),
-            }
-        }
-        Ok(body)
-    }
-
-    async fn send(&mut self, bytes: &[u8], house: &House) -> Result<(), End> {
-        let deadline = Instant::now() + house.limits.write;
-        within(deadline, async {
-            self.stream.write_all(bytes).await?;
-            self.stream.flush().await
-        })
-        .await
-    }
-
-    /// Says that we are done and lets the client finish. Closing with unread bytes would send
-    /// a reset, which can overtake the refusal.
-    async fn linger(&mut self) {
-        let deadline = Instant::now() + LINGER_LIMIT;
-        if within(deadline, self.stream.close()).await.is_err() {
-            return;
-        }
-        let mut seen = 0;
-        while seen < LINGER_BYTES {
-            self.inbox.clear();
-            match within(deadline, fill(&mut self.stream, &mut self.inbox, CHUNK)).await {
-                Ok(0) | Err(_) => return,
-                Ok(count) => seen += count,
-            }
-        }
-    }
-}
-
-/// Appends what one read returns, at most `limit` bytes; 0 at the end of the stream.
-async fn fill<S: AsyncRead + Unpin>(
-    stream: &mut S,
-    into: &mut Vec<u8>,
-    limit: usize,
-) -> io::Result<usize> {
-    future::poll_fn(|context| {
-        let mut chunk = [0; CHUNK];
-        let room = chunk.get_mut(..limit.min(CHUNK)).unwrap_or_default();
-        let read = Pin::new(&mut *stream).poll_read(context, room);
-        read.map_ok(|count| {
-            into.extend_from_slice(room.get(..count).unwrap_or_default());
-            count
-        })
-    })
-    .await
-}
-
-async fn within<T>(deadline: Instant, work: impl Future<Output = io::Result<T>>) -> Result<T, End> {
-    future::or(async { work.await.map_err(|_| End::Gone) }, async {
-        Timer::at(deadline).await;
-        Err(End::Late)
-    })
-    .await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpStream;
+    use std::future::Future;
 
     #[test]
     fn a_connection_costs_little_memory() {
         fn size<F: Future>(
-            _: impl FnOnce(&'static House, &'static Slot, async_io::Async<TcpStream>, Origin) -> F,
+            _: impl FnOnce(&'static House, &'static Slot, Box<dyn Stream>, Origin) -> F,
         ) -> usize {
             size_of::<F>()
         }

@@ -17,14 +17,17 @@ use super::asker::Origin;
 use super::connection::{converse, House};
 use super::dispatch::Dispatch;
 use super::error::RpcError;
-use super::limits::{Limits, ACCEPT_PAUSE, COMPLAINT_PAUSE, ROOM_LIMIT, ROOM_PAUSE};
+use super::https::{Purse, TlsStream, PURSE_PAUSE};
+use super::limits::{Limits, ACCEPT_PAUSE, COMPLAINT_PAUSE, FAREWELL, ROOM_LIMIT, ROOM_PAUSE};
 use super::reply::{Framing, Refusal};
 use super::seal::Seals;
 use super::slots::{Slot, Slots};
+use super::stream::Stream;
 use super::token::{Guard, TokenState};
 use super::view::NodeView;
 use crate::liveness::Beat;
 use crate::task;
+use crate::tls::WebConfig;
 
 /// What a [`Door`] is told.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +52,8 @@ pub struct Door {
     slots: Arc<Slots>,
     executor: Arc<Executor<'static>>,
     stop: (channel::Sender<()>, channel::Receiver<()>),
+    https: Mutex<Option<WebConfig>>,
+    purse: Arc<Purse>,
     _jobs: Task<()>,
 }
 
@@ -68,11 +73,14 @@ impl Door {
             token,
         } = options;
         let seals = Seals::new(view.clone());
-        let dispatch = Arc::new(Dispatch::new(runtime_dirs, limits.requests, view));
+        let stop = channel::bounded(1);
+        let dispatch = Arc::new(Dispatch::new(runtime_dirs, limits.requests, view.clone()));
         let jobs = task::spawn(&executor, dispatch.clone().serve_jobs());
         Door {
             slots: Slots::new(limits.connections),
             house: Arc::new(House {
+                view,
+                stopping: stop.1.clone(),
                 dispatch,
                 hosts: Mutex::new(Arc::new(hosts)),
                 limits,
@@ -81,7 +89,9 @@ impl Door {
                 seals,
             }),
             executor,
-            stop: channel::bounded(1),
+            stop,
+            https: Mutex::new(None),
+            purse: Arc::new(Purse::new(Instant::now())),
             _jobs: jobs,
         }
     }
@@ -104,10 +114,10 @@ impl Door {
         self.house.dispatch.fault()
     }
 
-    /// Accepts from `listener` until [`Door::stop`]. An accept error, such as the end of the
-    /// descriptors, is waited out.
+    /// Accepts from `listener` until [`Door::stop`]; `secure`: it is the HTTPS port. An accept
+    /// error, such as the end of the descriptors, is waited out.
     /// Answers when `beat` asks.
-    pub async fn run(self: Arc<Self>, listener: Async<TcpListener>, beat: Beat) {
+    pub async fn run(self: Arc<Self>, listener: Async<TcpListener>, secure: bool, beat: Beat) {
         let mut complained: Option<Instant> = None;
         loop {
             let stopped = async {
@@ -118,7 +128,12 @@ impl Door {
                 beat.asked().await;
                 Next::Again
             };
-            let accepted = async { Next::Came(listener.accept().await) };
+            let accepted = async {
+                while secure && !self.purse.has_time(Instant::now()) {
+                    Timer::after(PURSE_PAUSE).await;
+                }
+                Next::Came(listener.accept().await)
+            };
             match future::or(accepted, future::or(stopped, asked)).await {
                 Next::Stop => return,
                 Next::Again => {}
@@ -127,9 +142,9 @@ impl Door {
                     let _ = stream.get_ref().set_nodelay(true);
                     let origin = Origin {
                         ip: Some(from.ip()),
-                        tls: false,
+                        tls: secure,
                     };
-                    self.admit(stream, origin).await;
+                    self.take(Box::new(stream), origin).await;
                 }
                 // The client gave up in the queue: nothing is wrong here.
                 Next::Came(Err(error)) if error.kind() == ErrorKind::ConnectionAborted => {}
@@ -142,6 +157,17 @@ impl Door {
                 }
             }
         }
+    }
+
+    /// Puts another certificate in force for connections that come from now on.
+    pub fn change_https(&self, config: WebConfig) {
+        *self.https.lock().unwrap_or_else(PoisonError::into_inner) = Some(config);
+    }
+
+    /// Event streams and WebSockets that stand.
+    #[must_use]
+    pub fn staying(&self) -> usize {
+        self.slots.staying()
     }
 
     /// Puts other names in force under which this service may be asked.
@@ -158,15 +184,33 @@ impl Door {
         self.house.guard.change(token);
     }
 
-    /// Serves a stream that was accepted elsewhere, under the same bounds.
-    /// Returns once it has its place, or was turned away with 503.
+    /// Serves a stream that was accepted elsewhere, under the same bounds. Over TLS, if its
+    /// origin says so. Returns once it has its place, or was turned away with 503.
     pub async fn admit<S>(&self, stream: S, origin: Origin)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        self.take(Box::new(stream), origin).await;
+    }
+
+    async fn take(&self, mut stream: Box<dyn Stream>, origin: Origin) {
         let Some(slot) = self.find_place().await else {
-            return turn_away(stream);
+            // Over TLS nothing can be said before the handshake.
+            if !origin.tls {
+                turn_away(&mut stream);
+            }
+            return;
         };
+        if origin.tls {
+            let config = self.https.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(config) = config.clone() else {
+                return;
+            };
+            match TlsStream::new(stream, &config, &self.purse) {
+                Ok(secure) => stream = Box::new(secure),
+                Err(error) => return log::warn!("rpc: {error}"),
+            }
+        }
         let id = slot.id();
         let house = self.house.clone();
         let task = task::spawn(&self.executor, async move {
@@ -186,6 +230,17 @@ impl Door {
             }
             Timer::after(ROOM_PAUSE).await;
         }
+    }
+
+    /// Ends every [`Door::run`] and tells those who listen, who get [`FAREWELL`] to hear it;
+    /// then as [`Door::stop`].
+    pub async fn leave(&self) {
+        self.stop.0.close();
+        let end = Instant::now() + FAREWELL;
+        while self.slots.staying() > 0 && Instant::now() < end {
+            Timer::after(ROOM_PAUSE).await;
+        }
+        self.stop();
     }
 
     /// Ends every [`Door::run`], all connections and the worker.
@@ -210,13 +265,13 @@ enum Next {
 }
 
 /// Says 503, as far as that is possible without waiting, and hangs up.
-fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+fn turn_away(stream: &mut Box<dyn Stream>) {
     let framing = Framing {
         head_only: false,
         keep_alive: false,
     };
     let refusal = Refusal::unavailable("all connections are busy; ask again");
     let mut context = Context::from_waker(Waker::noop());
-    let _ = Pin::new(&mut stream).poll_write(&mut context, &refusal.encode(framing, ""));
-    let _ = Pin::new(&mut stream).poll_close(&mut context);
+    let _ = Pin::new(&mut *stream).poll_write(&mut context, &refusal.encode(framing, ""));
+    let _ = Pin::new(&mut *stream).poll_close(&mut context);
 }

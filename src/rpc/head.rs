@@ -4,10 +4,12 @@
 //! ways (RFC 9112, section 11.2) is refused and the connection closed: it has no
 //! honest use here.
 
+use super::events::sse;
 use super::host::{self, HostCheck};
 use super::limits::{MAX_BODY, MAX_HEADERS};
 use super::reply::Refusal;
 use super::token;
+use super::websocket::handshake;
 
 /// What is asked, by path and method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub(super) enum Credential {
 }
 
 /// A head that passed every check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     /// What is asked.
     pub question: Question,
@@ -58,15 +60,19 @@ pub(super) struct Head {
     pub expects_continue: bool,
     /// Its right to ask.
     pub credential: Credential,
+    /// What it wants to hear, or how it wants to talk, if the connection is to stay.
+    pub stay: Option<Box<Stay>>,
     /// A proxy has passed it on for somebody else, so where the connection comes from says nothing.
     pub forwarded: bool,
 }
 
-impl Head {
-    /// Whether the answer is signed.
-    pub fn is_post(&self) -> bool {
-        matches!(self.question, Question::Rpc | Question::ChangeConfig)
-    }
+/// Why a connection stays after its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stay {
+    /// For events.
+    Events(sse::Wish),
+    /// As a WebSocket.
+    WebSocket(handshake::Key),
 }
 
 /// A head that is refused.
@@ -105,8 +111,9 @@ pub(super) fn parse(bytes: &[u8], hosts: &[String]) -> Result<Head, Rejected> {
     let keep_alive = !fields.close && (is_11 || fields.keep_alive);
     let head_only = request.method == Some("HEAD");
     judge(&request, &fields, body, is_11, hosts)
-        .map(|question| Head {
+        .map(|(question, stay)| Head {
             question,
+            stay,
             head_only,
             body: usize::try_from(body).unwrap_or(usize::MAX),
             keep_alive,
@@ -128,13 +135,13 @@ fn judge(
     body: u64,
     is_11: bool,
     hosts: &[String],
-) -> Result<Question, Refusal> {
+) -> Result<(Question, Option<Box<Stay>>), Refusal> {
     check_host(fields.host, is_11, hosts)?;
     let target = request.path.unwrap_or_default();
     if !target.starts_with('/') {
         return Err(bad("the target must be a path; this is no proxy"));
     }
-    let path = target.split('?').next().unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let question = route(request.method.unwrap_or_default(), path)?;
     if matches!(question, Question::Rpc | Question::ChangeConfig) {
         if fields.length.is_none() {
@@ -157,7 +164,15 @@ fn judge(
             ));
         }
     }
-    Ok(question)
+    let stay = match question {
+        Question::Events => Some(Stay::Events(sse::wish(query, fields.last_event_id)?)),
+        Question::WebSocket => {
+            let key = handshake::judge(&fields.opening(), is_11)?;
+            Some(Stay::WebSocket(key))
+        }
+        _ => None,
+    };
+    Ok((question, stay.map(Box::new)))
 }
 
 /// What a method and a path ask.
@@ -252,6 +267,13 @@ struct Fields<'a> {
     content_type: Option<&'a [u8]>,
     expect: Option<&'a [u8]>,
     authorization: Option<&'a [u8]>,
+    last_event_id: Option<&'a [u8]>,
+    origin: Option<&'a [u8]>,
+    upgrade: Option<&'a [u8]>,
+    websocket_key: Option<&'a [u8]>,
+    websocket_version: Option<&'a [u8]>,
+    /// `Connection: Upgrade`
+    upgrades: bool,
     /// What proxies add when they speak for somebody else.
     forwarded: bool,
     encoding: bool,
@@ -274,6 +296,16 @@ impl<'a> Fields<'a> {
                 &mut fields.expect
             } else if is("authorization") {
                 &mut fields.authorization
+            } else if is("last-event-id") {
+                &mut fields.last_event_id
+            } else if is("origin") {
+                &mut fields.origin
+            } else if is("upgrade") {
+                &mut fields.upgrade
+            } else if is("sec-websocket-key") {
+                &mut fields.websocket_key
+            } else if is("sec-websocket-version") {
+                &mut fields.websocket_version
             } else {
                 fields.forwarded |= ["forwarded", "via", "x-forwarded-for", "x-real-ip"]
                     .iter()
@@ -284,6 +316,7 @@ impl<'a> Fields<'a> {
                         let token = token.trim_ascii();
                         fields.close |= token.eq_ignore_ascii_case(b"close");
                         fields.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                        fields.upgrades |= token.eq_ignore_ascii_case(b"upgrade");
                     }
                 }
                 continue;
@@ -296,6 +329,18 @@ impl<'a> Fields<'a> {
             }
         }
         Ok(fields)
+    }
+
+    /// The opening handshake of a WebSocket.
+    fn opening(&self) -> handshake::Fields<'a> {
+        handshake::Fields {
+            upgrade: self.upgrade,
+            connection: self.upgrades,
+            version: self.websocket_version,
+            key: self.websocket_key,
+            origin: self.origin,
+            host: self.host,
+        }
     }
 
     /// What it says of its right to ask.

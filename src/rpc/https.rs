@@ -12,7 +12,7 @@ use crate::tls::{Channel, TlsError, WebConfig, MAX_PLAIN};
 use smol::io::{AsyncRead, AsyncWrite};
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{ready, Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -32,29 +32,44 @@ const AT_ONCE: Duration = Duration::from_millis(150);
 pub(super) const PURSE_PAUSE: Duration = Duration::from_millis(20);
 
 /// The processor's time for handshakes: fills with time, is emptied by work.
-pub(super) struct Purse(Mutex<(Duration, Instant)>);
+pub(super) struct Purse(Mutex<Account>);
+
+struct Account {
+    /// May be below nothing: a handshake is not stopped half way.
+    nanos: i64,
+    since: Instant,
+}
+
+fn nanos(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
 
 impl Purse {
     /// A full one.
     pub fn new(now: Instant) -> Purse {
-        Purse(Mutex::new((AT_ONCE, now)))
+        Purse(Mutex::new(Account {
+            nanos: nanos(AT_ONCE),
+            since: now,
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Account> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether there is time for a handshake.
     pub fn has_time(&self, now: Instant) -> bool {
-        let mut purse = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (left, since) = &mut *purse;
-        let earned = now.saturating_duration_since(*since) / SHARE;
-        *left = left.saturating_add(earned).min(AT_ONCE);
-        *since = now;
-        !left.is_zero()
+        let mut account = self.lock();
+        let earned = nanos(now.saturating_duration_since(account.since) / SHARE);
+        account.nanos = account.nanos.saturating_add(earned).min(nanos(AT_ONCE));
+        account.since = now;
+        account.nanos > 0
     }
 
-    /// Takes what a handshake needed. What is not there is owed by nobody: one
-    /// handshake is short.
+    /// Takes what a handshake needed.
     pub fn take(&self, spent: Duration) {
-        let mut purse = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        purse.0 = purse.0.saturating_sub(spent);
+        let mut account = self.lock();
+        account.nanos = account.nanos.saturating_sub(nanos(spent));
     }
 }
 
@@ -161,7 +176,7 @@ impl TlsStream {
                 head_only: false,
                 keep_alive: false,
             };
-            self.sealed = refusal.encode(framing);
+            self.sealed = refusal.encode(framing, "");
         }
         io::Error::new(ErrorKind::InvalidData, "not TLS")
     }

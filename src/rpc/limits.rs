@@ -75,6 +75,25 @@ pub(super) const LINGER_LIMIT: Duration = Duration::from_secs(2);
 /// How much a refused client may go on sending, in bytes.
 pub(super) const LINGER_BYTES: usize = MAX_BODY;
 
+/// Event streams and WebSockets at once. They are counted apart from the connections above, so
+/// that those who watch keep nobody out who asks; each may hold 128 events of 2 KiB and a message of 64 KiB.
+pub(super) const LONG: usize = 32;
+/// How many of these strangers may take (neither on this machine nor with the operator's token):
+/// the operator can always look.
+pub(super) const LONG_STRANGERS: usize = 24;
+/// Between two signs of life of an event stream, when nothing happens.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
+/// For a listener to take what was written: far longer than a phone's radio sleeps.
+pub(super) const LISTENER_WRITE: Duration = Duration::from_secs(30);
+/// Events are written together up to here, in bytes.
+pub(super) const EVENTS_STEP: usize = 32 * 1024;
+/// Between two pings of a WebSocket. Two without an answer: it is dead.
+pub(super) const PING: Duration = Duration::from_secs(60);
+/// A WebSocket over which neither a message came nor an event went for so long is closed.
+pub(super) const WEBSOCKET_IDLE: Duration = Duration::from_secs(3_600);
+/// How long streams get to hear that the node stops.
+pub(super) const FAREWELL: Duration = Duration::from_millis(500);
+
 /// The bounds that depend on the device, and the time limits.
 #[derive(Clone, Debug)]
 pub struct Limits {

@@ -24,6 +24,8 @@
 //! | --- | --- |
 //! | `door.rs` | accepting, and the public face |
 //! | `slots.rs` | who is connected, and who has to go |
+//! | `https.rs`, `stream.rs` | TLS between the socket and the conversation |
+//! | `wire.rs` | one connection, each step within its time |
 //! | `connection.rs` | the conversation with one client, with its time limits |
 //! | `scan.rs`, `head.rs`, `host.rs` | the request head: where it ends, what it asks, without I/O |
 //! | `asker.rs`, `token.rs`, `redact.rs` | who asks, and what he may see and do |
@@ -36,6 +38,7 @@
 //! | `dispatch.rs` | the way to the worker: seats, replacement, the reason when there is none |
 //! | `worker.rs`, `link.rs`, `folder.rs` | tiny_http's thread, the connections to it, the folder of its socket |
 //! | `events/` | what happens, told to those who listen |
+//! | `websocket/` | calls and events over a WebSocket |
 //! | `limits.rs` | every bound, with its reason |
 
 mod answer;
@@ -55,6 +58,7 @@ mod folder;
 mod head;
 mod history;
 mod host;
+mod https;
 mod jsonrpc;
 mod limits;
 mod link;
@@ -73,8 +77,11 @@ mod settings;
 mod slots;
 mod status;
 mod stored;
+mod stream;
 mod token;
 mod view;
+mod websocket;
+mod wire;
 mod worker;
 
 pub use asker::{Asker, Origin};
@@ -95,6 +102,7 @@ pub use rewards::{
     FleetTickets, RewardPeriod, RewardProjection, RewardRates, RewardStatus, TicketInfo,
     TicketList, TicketSums, FLEETS_MAX, HISTORY_MAX, LATEST_MAX,
 };
+pub use seal::reply_digest;
 pub use settings::{Changed, ChangedSetting, SettingInfo};
 pub use status::{EventInfo, Status};
 pub use stored::{StoreInfo, TableInfo};

@@ -116,6 +116,11 @@ impl Refusal {
         }
     }
 
+    /// The path is a WebSocket, and the request does not ask for one.
+    pub fn upgrade(text: &'static str) -> Refusal {
+        Refusal::new(426, text)
+    }
+
     /// The path is known, the method is not its own.
     pub fn method(allow: &'static str) -> Refusal {
         Refusal {
@@ -179,6 +184,11 @@ impl Refusal {
         if let Some(seconds) = self.retry_after {
             lines.push_str(&format!("Retry-After: {seconds}\r\n"));
         }
+        if self.status == 426 {
+            lines.push_str(
+                "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n",
+            );
+        }
         (Answer::json(self.status, self.body()), lines)
     }
 
@@ -234,6 +244,7 @@ fn reason_phrase(status: u16) -> &'static str {
         413 => "Content Too Large",
         415 => "Unsupported Media Type",
         417 => "Expectation Failed",
+        426 => "Upgrade Required",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",

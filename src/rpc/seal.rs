@@ -17,6 +17,15 @@ const CONTEXT: &[u8] = b"DiodeNodeReply";
 /// Signatures that are remembered: a few monitors with a few calls each. 250 bytes apiece.
 const REMEMBERED: usize = 16;
 
+/// What is signed of a reply with that body.
+#[must_use]
+pub fn reply_digest(body: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(CONTEXT);
+    hash.update(body);
+    hash.finalize().into()
+}
+
 /// Signs answers.
 pub(super) struct Seals {
     view: Arc<dyn NodeView>,
@@ -35,10 +44,7 @@ impl Seals {
 
     /// The header lines for a body, each with its end.
     pub fn lines(&self, body: &[u8]) -> String {
-        let mut hash = Sha256::new();
-        hash.update(CONTEXT);
-        hash.update(body);
-        let digest: [u8; 32] = hash.finalize().into();
+        let digest = reply_digest(body);
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, lines)) = recent.iter().find(|(seen, _)| *seen == digest) {
             return lines.clone();

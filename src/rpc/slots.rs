@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use smol::Task;
 
-use super::limits::GRACE;
+use super::limits::{GRACE, LONG, LONG_STRANGERS};
 
 /// The table of connections.
 pub(super) struct Slots {
@@ -31,6 +31,8 @@ struct Row {
     id: u64,
     /// When it last got on; `None` while its request is being answered.
     waiting_since: Option<Instant>,
+    /// An event stream or a WebSocket; not counted among the others, and never ended for one.
+    long: bool,
     /// Dropping the task ends the connection.
     task: Option<Task<()>>,
 }
@@ -66,12 +68,12 @@ impl Slots {
             return None;
         }
         let mut evicted = None;
-        if table.rows.len() >= self.limit {
+        if table.rows.iter().filter(|row| !row.long).count() >= self.limit {
             let longest = table
                 .rows
                 .iter()
                 .enumerate()
-                .filter(|(_, row)| row.task.is_some())
+                .filter(|(_, row)| row.task.is_some() && !row.long)
                 .filter_map(|(at, row)| row.waiting_since.map(|since| (since, at)))
                 .min()
                 .filter(|(since, _)| now.saturating_duration_since(*since) >= GRACE)?;
@@ -82,6 +84,7 @@ impl Slots {
         table.rows.push(Row {
             id,
             waiting_since: Some(now),
+            long: false,
             task: None,
         });
         drop(table);
@@ -111,6 +114,11 @@ impl Slots {
         }
     }
 
+    /// Connections that stay long.
+    pub fn staying(&self) -> usize {
+        self.lock().rows.iter().filter(|row| row.long).count()
+    }
+
     /// Ends all connections and takes no more.
     pub fn close(&self) {
         let mut table = self.lock();
@@ -135,6 +143,20 @@ impl Slot {
     /// The client's request is being answered.
     pub fn busy(&self) {
         self.set(None);
+    }
+
+    /// Makes it a place of the other kind, for a connection that stays long. `false`: those
+    /// are taken; `known` askers have some to themselves.
+    pub fn stay(&self, known: bool) -> bool {
+        let most = if known { LONG } else { LONG_STRANGERS };
+        let mut table = self.slots.lock();
+        if table.rows.iter().filter(|row| row.long).count() >= most {
+            return false;
+        }
+        if let Some(row) = table.rows.iter_mut().find(|row| row.id == self.id) {
+            row.long = true;
+        }
+        true
     }
 
     fn set(&self, waiting_since: Option<Instant>) {
@@ -224,6 +246,33 @@ mod tests {
         let second = occupy(&executor, &slots, start);
         assert!(slots.claim(start + GRACE / 2).is_none());
         assert_eq!(ids(&slots), [first, second]);
+    }
+
+    #[test]
+    fn those_who_stay_keep_nobody_out_and_are_not_ended() {
+        let executor = Executor::new();
+        let slots = Slots::new(2);
+        let now = Instant::now();
+        let staying: Vec<Slot> = (0..LONG)
+            .map(|n| {
+                let slot = slots.claim(now).unwrap();
+                slots.attach(slot.id(), executor.spawn(future::pending()));
+                let known = n >= LONG_STRANGERS;
+                assert!(slot.stay(known), "{n}");
+                slot
+            })
+            .collect();
+        assert_eq!(slots.staying(), LONG);
+        for n in 1..10 {
+            let other = occupy(&executor, &slots, now + GRACE * n);
+            assert!(ids(&slots).contains(&other));
+            while executor.try_tick() {}
+        }
+        assert!(staying.iter().all(|slot| ids(&slots).contains(&slot.id())));
+        let late = slots.claim(now + GRACE * 20).unwrap();
+        assert!(!late.stay(true));
+        drop(staying);
+        assert!(late.stay(false));
     }
 
     #[test]

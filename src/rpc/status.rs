@@ -73,7 +73,7 @@ fn latest<V: NodeView + ?Sized>(view: &V) -> Vec<EventInfo> {
             topic: event.topic.word(),
             time: event.time,
             // What is published is JSON.
-            data: RawValue::from_string(event.data(true).to_owned()).ok()?,
+            data: RawValue::from_string(event.data().to_owned()).ok()?,
         })
     });
     told.collect()

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use heed::{EnvOpenOptions, MdbError, RoTxn, WithoutTls};
+use heed::{CompactionOption, EnvOpenOptions, MdbError, RoTxn, WithoutTls};
 
 use super::folder::Folder;
 use super::meta::{Schema, SCHEMA_VERSION};
@@ -184,14 +184,14 @@ impl Environment {
     /// Runs `job` in a write transaction and commits it, synced.
     pub(super) fn write(
         &self,
-        job: impl FnOnce(&mut Transaction<'_>) -> heed::Result<()>,
+        job: &mut dyn FnMut(&mut Transaction<'_>) -> heed::Result<()>,
     ) -> Result<(), CommitError> {
         self.used.fetch_add(1, Ordering::Relaxed);
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let Some(opened) = state.opened.as_ref() else {
             return Err(CommitError::Unusable(StoreError::Closed));
         };
-        let attempt = || {
+        let mut attempt = || {
             let mut txn = Transaction::begin(&opened.env, &opened.tables)?;
             job(&mut txn)?;
             txn.commit()
@@ -294,6 +294,20 @@ impl Environment {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.opened = None;
         self.folder.release();
+    }
+
+    /// Writes what is in use to `file`, side by side.
+    pub(super) fn copy(&self, file: &mut File) -> Result<(), StoreError> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let opened = state.opened.as_ref().ok_or(StoreError::Closed)?;
+        let copied = opened.env.copy_to_file(file, CompactionOption::Enabled);
+        copied.map_err(|error| self.named(&error))
+    }
+
+    /// Closes it; the folder stays claimed.
+    pub(super) fn shut(&self) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.opened = None;
     }
 
     /// Its folder.

@@ -220,7 +220,8 @@ impl StoreError {
     }
 
     /// Names an error of the operating system that happened at `path`.
-    pub(super) fn from_io(path: &Path, error: &io::Error) -> StoreError {
+    #[must_use]
+    pub fn from_io(path: &Path, error: &io::Error) -> StoreError {
         let path = path.to_path_buf();
         match error.kind() {
             io::ErrorKind::PermissionDenied => StoreError::Permission { path },

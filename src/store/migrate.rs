@@ -206,7 +206,7 @@ mod tests {
         let file = dir.path().join("data.mdb");
         let (before, old) = (std::fs::read(&file).unwrap(), rows(&env));
         // Everything was renewed, and the power went before the commit.
-        let attempt = env.write(|txn| {
+        let attempt = env.write(&mut |txn| {
             assert_eq!(run(txn, 1)?, ROWS);
             Err(heed::Error::Io(std::io::ErrorKind::Interrupted.into()))
         });

@@ -30,6 +30,8 @@
 //! | `receipt.rs` | the promise of a durable row |
 //! | `recover.rs` | a file that cannot be used: set aside, its rows carried over |
 //! | `check.rs` | what is in a file, counted without opening it for writing |
+//! | `compact.rs` | a file without its free pages |
+//! | `transfer.rs` | rows out of a file and into one, for backups |
 //! | `error.rs` | what can go wrong, and the remedy |
 //!
 //! LMDB trusts its pages and has no checksums. A bit that flips inside of a row
@@ -41,6 +43,7 @@
 mod bad;
 mod batch;
 pub mod check;
+pub mod compact;
 mod env;
 mod error;
 mod folder;
@@ -53,6 +56,7 @@ mod receipt;
 mod record;
 mod recover;
 mod tables;
+pub mod transfer;
 mod writer;
 mod written;
 

@@ -25,7 +25,7 @@ use super::{record, writer, Store, StoreError, Table};
 pub const ASIDE_MAX: u32 = 8;
 
 /// Where the new file is built.
-const WORKSHOP: &str = "rebuild";
+pub(super) const WORKSHOP: &str = "rebuild";
 
 /// Bytes of rows that are carried over in one transaction.
 const CARRIED: usize = 1 << 20;
@@ -97,7 +97,7 @@ impl Store {
 
 /// A power cut can have come when the old file had its new name already and the
 /// new one not yet.
-fn finish_interrupted(folder: &Folder) -> Result<(), StoreError> {
+pub(super) fn finish_interrupted(folder: &Folder) -> Result<(), StoreError> {
     let workshop = folder.path().join(WORKSHOP);
     if !workshop.exists() {
         return Ok(());
@@ -112,7 +112,7 @@ fn finish_interrupted(folder: &Folder) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn clear(workshop: &Path) {
+pub(super) fn clear(workshop: &Path) {
     if let Err(error) = fs::remove_dir_all(workshop) {
         if error.kind() != std::io::ErrorKind::NotFound {
             log::warn!("store: {}: {error}", workshop.display());

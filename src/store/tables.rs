@@ -133,6 +133,14 @@ impl<'e> Transaction<'e> {
         handle.put(&mut self.txn, key, value)
     }
 
+    /// A row's value, as this transaction sees it.
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> heed::Result<Option<Vec<u8>>> {
+        let Some(handle) = self.known(table) else {
+            return Ok(None);
+        };
+        Ok(handle.get(&self.txn, key)?.map(<[u8]>::to_vec))
+    }
+
     /// Removes a row; one that is missing is no error.
     pub(super) fn delete(&mut self, table: Table, key: &[u8]) -> heed::Result<()> {
         if let Some(handle) = self.known(table) {

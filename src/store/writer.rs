@@ -22,6 +22,7 @@ use super::batch::{Batch, Change, MAX_ROWS};
 use super::env::{CommitError, Environment};
 use super::lazy::Lazy;
 use super::meter::Meter;
+use super::tables::Transaction;
 use super::written::Written;
 use super::{Receipt, StoreError, Table};
 
@@ -480,20 +481,28 @@ impl Drop for Taken {
     }
 }
 
-/// Commits all of them in one transaction, in a larger map if it takes one.
+/// Commits all of them in one transaction.
 pub(super) fn commit(env: &Environment, batches: &[Batch]) -> Result<(), StoreError> {
+    transact(env, &mut |txn| {
+        for change in batches.iter().flat_map(|batch| &batch.changes) {
+            match &change.value {
+                Some(value) => txn.put(change.table, &change.key, value)?,
+                None => txn.delete(change.table, &change.key)?,
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Commits what `job` does, in a larger map if it takes one: then it is called
+/// again.
+pub(super) fn transact(
+    env: &Environment,
+    job: &mut dyn FnMut(&mut Transaction<'_>) -> heed::Result<()>,
+) -> Result<(), StoreError> {
     let mut reopened = false;
     loop {
-        let attempt = env.write(|txn| {
-            for change in batches.iter().flat_map(|batch| &batch.changes) {
-                match &change.value {
-                    Some(value) => txn.put(change.table, &change.key, value)?,
-                    None => txn.delete(change.table, &change.key)?,
-                }
-            }
-            Ok(())
-        });
-        match attempt {
+        match env.write(job) {
             Ok(()) => return Ok(()),
             // Ends: each turn doubles the map, up to its limit.
             Err(CommitError::MapFull) => env.grow()?,

@@ -217,7 +217,14 @@ impl Node {
 
     /// The result of a JSON-RPC method.
     pub fn ask(&self, method: &str) -> Value {
-        let body = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": method}).to_string();
+        self.ask_with(method, serde_json::json!([]))
+    }
+
+    /// As [`Node::ask`], with parameters.
+    pub fn ask_with(&self, method: &str, params: Value) -> Value {
+        let body =
+            serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+                .to_string();
         let answer = self.http(&format!(
             "POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len()

@@ -158,7 +158,7 @@ impl Service {
         let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).unwrap();
         let addr = listener.get_ref().local_addr().unwrap();
         executor
-            .spawn(door.clone().run(listener, Beat::unwatched()))
+            .spawn(door.clone().run(listener, false, Beat::unwatched()))
             .detach();
         let (quit, quitting) = channel::bounded::<()>(1);
         let thread = std::thread::spawn(move || {

@@ -198,6 +198,15 @@ def dht_tree(given, wanted):
     assert [f"{value:016x}" for value in hashes] == wanted["hashes"]
 
 
+def reply(given, wanted):
+    body = given["body_utf8"].encode()
+    digest = client.sha256(b"DiodeNodeReply" + body)
+    assert digest.hex() == wanted["digest"]
+    made = client.sign(bytes.fromhex(given["private_key"]), digest)
+    assert "0x" + made.hex() == wanted["x-diode-signature"]
+    assert "0x" + client.recover(made, digest).hex() == wanted["x-diode-sender"]
+
+
 def skip(*_):
     """Decisions that only a node takes."""
 
@@ -224,6 +233,7 @@ CHECKS = {
     "rlp": rlp,
     "ticket": ticket,
     "epoch": skip,
+    "rpc": reply,
 }
 NAMED = (hash_of, ticket)
 

@@ -2,9 +2,10 @@
 
 use super::config;
 use super::reader::{Reader, Word};
-use super::{Command, IdentityAction, IdentityArgs, RunArgs, StoreArgs};
+use super::{Command, IdentityAction, IdentityArgs, RunArgs, StoreAction, StoreArgs};
 use crate::cli::help::Topic;
 use crate::cli::Failure;
+use std::path::PathBuf;
 
 const RUN_OPTIONS: [&str; 11] = [
     "--config",
@@ -100,33 +101,85 @@ pub(super) fn identity(mut reader: Reader) -> Result<Command, Failure> {
     }))
 }
 
+/// What can be said after `store`.
+const STORE_ACTIONS: &str =
+    "say `store check`, `store compact`, `store export` or `store import FILE`";
+
 pub(super) fn store(mut reader: Reader) -> Result<Command, Failure> {
-    let mut check = false;
+    let mut action = None;
+    let mut file = None;
+    let mut output = None;
     let mut data_dir = None;
-    let mut json = false;
+    let (mut json, mut replace) = (false, false);
     while let Some(word) = reader.next()? {
         match word {
             Word::Help => return Ok(Command::Help(reader.topic)),
             Word::Version => return Ok(Command::Version),
-            Word::Value(text) if text == "check" && !check => check = true,
-            Word::Value(text) => return Err(reader.unexpected(&text, "say `store check`")),
+            Word::Value(text) => match (action.as_deref(), &file) {
+                (None, _) => action = Some(text),
+                (Some("import"), None) => file = Some(PathBuf::from(text)),
+                _ => return Err(reader.unexpected(&text, STORE_ACTIONS)),
+            },
             Word::Option(option) => match option.as_str() {
                 "--data-dir" => {
                     let folder = reader.data_dir()?;
                     reader.once(&mut data_dir, folder, "--data-dir")?;
                 }
+                "--output" => {
+                    let path = reader.path("--output")?;
+                    reader.once(&mut output, path, "--output")?;
+                }
+                "--replace" => replace = true,
                 "--json" => json = true,
                 other => {
-                    let known = ["--data-dir", "--json", "--help", "--version"];
+                    let known = [
+                        "--data-dir",
+                        "--output",
+                        "--replace",
+                        "--json",
+                        "--help",
+                        "--version",
+                    ];
                     return Err(reader.unknown_option(other, &known));
                 }
             },
         }
     }
-    if !check {
-        return Err(reader.error("what shall be done? Say `store check`"));
+    let only = |said: bool, option: &str, of: &str| match said {
+        true => Err(reader.error(&format!("{option} is for `store {of}` alone"))),
+        false => Ok(()),
+    };
+    if action.as_deref() != Some("export") {
+        only(output.is_some(), "--output", "export")?;
     }
-    Ok(Command::Store(StoreArgs { data_dir, json }))
+    if action.as_deref() != Some("import") {
+        only(replace, "--replace", "import")?;
+    }
+    let action = match (action.as_deref(), file) {
+        (Some("check"), _) => StoreAction::Check,
+        (Some("compact"), _) => StoreAction::Compact,
+        (Some("export"), _) if json => {
+            return Err(reader.error("an export is JSON anyway; leave --json out"))
+        }
+        (Some("export"), _) => StoreAction::Export { output },
+        (Some("import"), Some(file)) => StoreAction::Import { file, replace },
+        (Some("import"), None) => return Err(reader.error("which file? Say `store import FILE`")),
+        (Some(other), _) => return Err(reader.unexpected(other, STORE_ACTIONS)),
+        (None, _) => {
+            return Err(reader.error(&format!("what shall be done? {}", capital(STORE_ACTIONS))))
+        }
+    };
+    Ok(Command::Store(StoreArgs {
+        action,
+        data_dir,
+        json,
+    }))
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|c| c.to_ascii_uppercase());
+    first.into_iter().chain(chars).collect()
 }
 
 pub(super) fn help(mut reader: Reader) -> Result<Command, Failure> {

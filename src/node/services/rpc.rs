@@ -61,7 +61,7 @@ impl Service for Rpc {
             let accepting: Vec<Task<()>> = listeners
                 .into_iter()
                 .map(|listener| {
-                    let run = door.clone().run(listener, beats.one_more());
+                    let run = door.clone().run(listener, false, beats.one_more());
                     task::spawn(&house.executor, run)
                 })
                 .collect();
@@ -73,7 +73,7 @@ impl Service for Rpc {
     fn stop(&self) -> Later<'_, ()> {
         async move {
             if let Some(door) = self.0.door.clear() {
-                door.stop();
+                door.leave().await;
             }
         }
         .boxed()

@@ -1,11 +1,12 @@
 //! The hub between those who publish and those who listen.
 
+use super::super::redact::shorten_text;
 use super::{Topic, Topics};
 use crate::time::Clock;
 use smol::future;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// Listeners at once: some browsers and monitors. Each may hold [`QUEUE`] events.
@@ -29,18 +30,23 @@ pub struct Event {
     pub topic: Topic,
     /// When, in seconds since 1970 by the node's clock.
     pub time: u64,
-    full: String,
-    short: Option<String>,
+    data: String,
+    /// Made when the first asks for it, once for all.
+    short: OnceLock<String>,
 }
 
 impl Event {
-    /// What happened, as JSON text; `full` with whole addresses of devices and nodes.
+    /// What happened, as the text of a JSON object.
     #[must_use]
-    pub fn data(&self, full: bool) -> &str {
-        match &self.short {
-            Some(short) if !full => short,
-            _ => &self.full,
-        }
+    pub fn data(&self) -> &str {
+        &self.data
+    }
+
+    /// The same for those who may not see addresses of devices and nodes, but for
+    /// `names`, which are those of this node and the same in every call.
+    #[must_use]
+    pub fn shortened(&self, names: &[String]) -> &str {
+        self.short.get_or_init(|| shorten_text(&self.data, names))
     }
 }
 
@@ -94,20 +100,11 @@ impl Hub {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells everybody who listens. `data` is a JSON object without addresses of
-    /// devices or nodes; for one with them there is [`Hub::publish_private`].
+    /// Tells everybody who listens. `data` is the text of a JSON object on one line;
+    /// addresses of devices and nodes in it are shortened for those who may not see them.
     pub fn publish(&self, topic: Topic, data: String) {
-        self.put(topic, data, None);
-    }
-
-    /// As [`Hub::publish`]; those who may not see whole addresses get `short`.
-    pub fn publish_private(&self, topic: Topic, full: String, short: String) {
-        self.put(topic, full, Some(short));
-    }
-
-    fn put(&self, topic: Topic, full: String, short: Option<String>) {
         let status = topic == Topic::Status;
-        if (status && !self.wanted(topic)) || (!status && full.len() > EVENT_BYTES) {
+        if (status && !self.wanted(topic)) || (!status && data.len() > EVENT_BYTES) {
             return;
         }
         let time = self.clock.unix();
@@ -118,8 +115,8 @@ impl Hub {
             id: state.last,
             topic,
             time,
-            full,
-            short,
+            data,
+            short: OnceLock::new(),
         });
         if !status {
             if state.ring.len() >= RING {

@@ -6,6 +6,8 @@
 //! published last is kept for those who come back and for the status page.
 
 mod hub;
+pub(super) mod sse;
+pub(super) mod stream;
 mod topic;
 
 pub use hub::{Event, Hub, Next, Subscription};

@@ -52,11 +52,10 @@ pub fn no_topic(word: &str) -> Refusal {
     Refusal::new(400, format!("there is no topic {word:?}; there are {all}"))
 }
 
-/// An event as a browser's EventSource reads it; `full` with whole addresses.
-/// The time is put in front of what it says.
+/// An event as a browser's EventSource reads it. `data` is what it says, shortened
+/// or not; the time is put in front.
 #[must_use]
-pub fn encode(event: &Event, full: bool) -> String {
-    let data = event.data(full);
+pub fn encode(event: &Event, data: &str) -> String {
     let inner = data.strip_prefix('{').unwrap_or("}");
     let comma = if inner.starts_with('}') { "" } else { "," };
     let time = match event.topic {
@@ -102,7 +101,13 @@ mod tests {
         let refusal = wish("topics=peer,weather", None).unwrap_err();
         assert_eq!(refusal.status, 400);
         assert!(refusal.text.contains("weather") && refusal.text.contains("session"));
-        assert!(wish(&format!("topics={}", "a".repeat(5_000)), None).unwrap_err().text.len() < 200);
+        assert!(
+            wish(&format!("topics={}", "a".repeat(5_000)), None)
+                .unwrap_err()
+                .text
+                .len()
+                < 200
+        );
     }
 
     #[test]
@@ -111,7 +116,7 @@ mod tests {
         hub.publish(Topic::Peer, "{\"a\":\"b\"}".to_owned());
         hub.publish(Topic::Block, "{}".to_owned());
         hub.publish(Topic::Health, "{\n\"a\":1}".to_owned());
-        let texts: Vec<String> = hub.recent().iter().map(|e| encode(e, true)).collect();
+        let texts: Vec<String> = hub.recent().iter().map(|e| encode(e, e.data())).collect();
         assert_eq!(
             texts,
             [

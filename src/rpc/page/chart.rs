@@ -62,15 +62,13 @@ fn path(points: &[Option<f64>], height: f64, area: bool) -> String {
         let x = WIDTH - (points.len() - 1 - place) as f64 * step;
         match (point, last) {
             (Some(value), _) => {
-                if last.is_none() {
-                    path += &format!("M{x:.0} ");
-                    if area {
-                        path += &format!("{MIDDLE}L{x:.0} ");
-                    }
-                } else {
-                    path += &format!("L{x:.0} ");
-                }
-                path += &format!("{:.0}", MIDDLE + value * height);
+                let y = MIDDLE + value * height;
+                path += &match (last, area) {
+                    (Some(_), _) => format!("L{x:.0} {y:.0}"),
+                    (None, true) => format!("M{x:.0} {MIDDLE}L{x:.0} {y:.0}"),
+                    // A point alone is a dot.
+                    (None, false) => format!("M{x:.0} {y:.0}h0"),
+                };
                 last = Some(x);
             }
             (None, Some(x)) => {

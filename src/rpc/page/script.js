@@ -71,7 +71,8 @@ const chart = h => {
     points.forEach((v, n) => {
       if (v === null) { close(); last = null; return; }
       const x = fixed(1200 - (points.length - 1 - n) * step, 0);
-      d += (last !== null ? `L${x} ` : area ? `M${x} 200L${x} ` : `M${x} `) + fixed(200 + v * height, 0);
+      const y = fixed(200 + v * height, 0);
+      d += last !== null ? `L${x} ${y}` : area ? `M${x} 200L${x} ${y}` : `M${x} ${y}h0`;
       last = x;
     });
     close();

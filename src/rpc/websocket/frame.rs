@@ -206,25 +206,24 @@ impl Decoder {
 
     /// What a frame that is whole completes.
     fn end(&mut self, frame: Frame) -> Result<Option<Incoming>, Violation> {
-        let control = || std::mem::take(&mut self.control);
-        match frame.opcode {
-            PING => Ok(Some(Incoming::Ping(control()))),
-            PONG => {
-                drop(control());
-                Ok(Some(Incoming::Pong))
-            }
-            CLOSE => close_code(&control()).map(|code| Some(Incoming::Close(code))),
-            _ if !frame.last => Ok(None),
-            _ => {
-                self.begun = false;
-                match String::from_utf8(std::mem::take(&mut self.message)) {
-                    Ok(text) => Ok(Some(Incoming::Text(text))),
-                    Err(_) => Err(Violation {
-                        code: NOT_TEXT,
-                        text: "a text is UTF-8",
-                    }),
-                }
-            }
+        if frame.opcode >= CLOSE {
+            let payload = std::mem::take(&mut self.control);
+            return match frame.opcode {
+                PING => Ok(Some(Incoming::Ping(payload))),
+                CLOSE => close_code(&payload).map(|code| Some(Incoming::Close(code))),
+                _ => Ok(Some(Incoming::Pong)),
+            };
+        }
+        if !frame.last {
+            return Ok(None);
+        }
+        self.begun = false;
+        match String::from_utf8(std::mem::take(&mut self.message)) {
+            Ok(text) => Ok(Some(Incoming::Text(text))),
+            Err(_) => Err(Violation {
+                code: NOT_TEXT,
+                text: "a text is UTF-8",
+            }),
         }
     }
 }
@@ -283,7 +282,9 @@ fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     bytes.push(0x80 | opcode);
     let length = payload.len();
     match u16::try_from(length) {
-        Ok(short @ 0..=125) => bytes.extend_from_slice(short.to_be_bytes().get(1..).unwrap_or_default()),
+        Ok(short @ 0..=125) => {
+            bytes.extend_from_slice(short.to_be_bytes().get(1..).unwrap_or_default())
+        }
         Ok(middle) => {
             bytes.push(126);
             bytes.extend_from_slice(&middle.to_be_bytes());

@@ -78,6 +78,8 @@ pub struct Survey {
     pub page_size: usize,
     /// Bytes of the file.
     pub file_len: u64,
+    /// The transaction that has made the snapshot.
+    pub transaction: u64,
     /// Nothing was ever committed to it.
     pub unborn: bool,
     /// Pages that the file's list of free ones names.
@@ -134,6 +136,19 @@ pub fn survey(file: &File, mode: Mode, visit: Option<Visit<'_>>) -> Result<Surve
     }
 }
 
+/// The newest transaction that the meta pages tell; None: they cannot be read.
+#[must_use]
+pub fn newest_transaction(file: &File) -> Option<u64> {
+    let mut survey = Survey::default();
+    let mut reader = Surveyor {
+        file,
+        mode: Mode::Lenient,
+        survey: &mut survey,
+    };
+    let (_, metas) = reader.metas().ok()?;
+    metas.first().map(|meta| meta.transaction)
+}
+
 struct Surveyor<'a> {
     file: &'a File,
     mode: Mode,
@@ -148,6 +163,7 @@ impl Surveyor<'_> {
         for (turn, meta) in metas.into_iter().enumerate() {
             self.survey.outdated |= turn > 0;
             self.survey.page_size = meta.page_size;
+            self.survey.transaction = meta.transaction;
             self.walk(layout, &meta, &mut visit)?;
             if self.survey.tables.iter().any(|table| table.rows > 0) {
                 break;

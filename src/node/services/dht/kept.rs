@@ -8,7 +8,7 @@ use crate::store::{Batch, Record, Store, StoreError, MAX_ROWS};
 use crate::task;
 use async_io::Timer;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Rows that are read and checked in one piece of work: two signatures each, 20 ms
 /// on a slow core.

@@ -49,7 +49,9 @@ fn code(bytes: &[u8]) -> u16 {
 #[test]
 fn the_examples_of_the_standard_are_understood() {
     // Section 5.7: a masked "Hello", and a ping with it.
-    let hello = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+    let hello = [
+        0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58,
+    ];
     let mut ping = hello;
     ping[0] = 0x89;
     let (all, violation) = heard(&[hello, ping].concat(), 3);
@@ -84,7 +86,11 @@ fn a_message_in_pieces_is_one_and_control_frames_come_between() {
         sent(0x8a, b"late", [0; 4]),
         sent(0x80, b"", [0; 4]),
         sent(0x81, b"next", [1, 0, 0, 0]),
-        sent(0x88, &[&1000_u16.to_be_bytes()[..], b"bye"].concat(), [3; 4]),
+        sent(
+            0x88,
+            &[&1000_u16.to_be_bytes()[..], b"bye"].concat(),
+            [3; 4],
+        ),
     ]
     .concat();
     let (all, violation) = heard(&bytes, 1);
@@ -115,20 +121,76 @@ fn what_is_not_the_protocol_has_its_close_code() {
         ("a ping in pieces", sent(0x09, b"a", mask), PROTOCOL),
         ("a long ping", sent(0x89, &[0; 126], mask), PROTOCOL),
         ("a close of one byte", sent(0x88, &[3], mask), PROTOCOL),
-        ("close 1005", sent(0x88, &1005_u16.to_be_bytes(), mask), PROTOCOL),
-        ("close 1004", sent(0x88, &1004_u16.to_be_bytes(), mask), PROTOCOL),
-        ("close 999", sent(0x88, &999_u16.to_be_bytes(), mask), PROTOCOL),
-        ("close 5000", sent(0x88, &5000_u16.to_be_bytes(), mask), PROTOCOL),
-        ("close with bad UTF-8", sent(0x88, &[3, 232, 0xff], mask), NOT_TEXT),
+        (
+            "close 1005",
+            sent(0x88, &1005_u16.to_be_bytes(), mask),
+            PROTOCOL,
+        ),
+        (
+            "close 1004",
+            sent(0x88, &1004_u16.to_be_bytes(), mask),
+            PROTOCOL,
+        ),
+        (
+            "close 999",
+            sent(0x88, &999_u16.to_be_bytes(), mask),
+            PROTOCOL,
+        ),
+        (
+            "close 5000",
+            sent(0x88, &5000_u16.to_be_bytes(), mask),
+            PROTOCOL,
+        ),
+        (
+            "close with bad UTF-8",
+            sent(0x88, &[3, 232, 0xff], mask),
+            NOT_TEXT,
+        ),
         ("bad UTF-8", sent(0x81, &[0xc0, 0x80], mask), NOT_TEXT),
-        ("a surrogate", sent(0x81, &[0xed, 0xa0, 0x80], mask), NOT_TEXT),
-        ("too long", sent(0x81, &vec![0; MAX_MESSAGE + 1], mask), TOO_LONG),
-        ("too long by announcement", [&[0x81, 0xff][..], &[0, 0, 0, 1, 0, 0, 0, 0], &mask].concat(), TOO_LONG),
-        ("negative length", [&[0x81, 0xff][..], &[0x80, 0, 0, 0, 0, 0, 0, 1], &mask].concat(), PROTOCOL),
-        ("length in two bytes that fits one", [&[0x81, 0xfe, 0, 125][..], &mask].concat(), PROTOCOL),
-        ("length in eight bytes that fits two", [&[0x81, 0xff][..], &[0, 0, 0, 0, 0, 0, 0xff, 0xff], &mask].concat(), PROTOCOL),
-        ("two beginnings", [sent(0x01, b"a", mask), sent(0x81, b"b", mask)].concat(), PROTOCOL),
-        ("too long in pieces", [sent(0x01, &vec![b'a'; MAX_MESSAGE], mask), sent(0x80, b"b", mask)].concat(), TOO_LONG),
+        (
+            "a surrogate",
+            sent(0x81, &[0xed, 0xa0, 0x80], mask),
+            NOT_TEXT,
+        ),
+        (
+            "too long",
+            sent(0x81, &vec![0; MAX_MESSAGE + 1], mask),
+            TOO_LONG,
+        ),
+        (
+            "too long by announcement",
+            [&[0x81, 0xff][..], &[0, 0, 0, 1, 0, 0, 0, 0], &mask].concat(),
+            TOO_LONG,
+        ),
+        (
+            "negative length",
+            [&[0x81, 0xff][..], &[0x80, 0, 0, 0, 0, 0, 0, 1], &mask].concat(),
+            PROTOCOL,
+        ),
+        (
+            "length in two bytes that fits one",
+            [&[0x81, 0xfe, 0, 125][..], &mask].concat(),
+            PROTOCOL,
+        ),
+        (
+            "length in eight bytes that fits two",
+            [&[0x81, 0xff][..], &[0, 0, 0, 0, 0, 0, 0xff, 0xff], &mask].concat(),
+            PROTOCOL,
+        ),
+        (
+            "two beginnings",
+            [sent(0x01, b"a", mask), sent(0x81, b"b", mask)].concat(),
+            PROTOCOL,
+        ),
+        (
+            "too long in pieces",
+            [
+                sent(0x01, &vec![b'a'; MAX_MESSAGE], mask),
+                sent(0x80, b"b", mask),
+            ]
+            .concat(),
+            TOO_LONG,
+        ),
     ] {
         assert_eq!(code(&bytes), want, "{name}");
     }

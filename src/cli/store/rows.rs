@@ -1,0 +1,264 @@
+//! Rows as lines of JSON, and back, bit for bit.
+//!
+//! ```text
+//! {"key":"68001b…","row":{"span":"hour","unix":1795381200,…},"table":"node_stats","version":2}
+//! {"key":"…","table":"cache","value":"0a1b…","version":1}
+//! ```
+//!
+//! What a row's fields are is told by a [`SHAPES`] line, and one reader and one
+//! writer for all of them turn postcard into JSON and back. A row whose layout has
+//! no line, or that would not come back bit for bit, goes as the bytes that it is.
+//!
+//! | type | in postcard | in JSON |
+//! | --- | --- | --- |
+//! | `uint` | varint | number |
+//! | `bool` | one byte | true, false |
+//! | `hex:N` | N bytes | text, hexadecimal |
+//! | `bytes` | varint length, bytes | text, hexadecimal |
+//! | `text` | varint length, bytes | text |
+//! | `one:a\|b` | varint | the word |
+//! | `?` before a type | 0, or 1 and the type | null, or the type |
+
+use crate::store::transfer::RawRow;
+use crate::store::Table;
+use serde_json::{Map, Value};
+
+/// A layout: table, version, what the key is (all, or one of the rows that have a
+/// layout of their own), fields.
+type Shape = (Table, u8, Option<&'static [u8]>, &'static str);
+
+/// The layouts that this program writes.
+pub const SHAPES: [Shape; 6] = [
+    (Table::Meta, 1, Some(b"clock-floor"), "unix=uint"),
+    (Table::Meta, 1, Some(b"node-record"), "number=uint"),
+    (
+        Table::Tickets,
+        1,
+        None,
+        "device=hex:20 usage=uint ports=uint chain_id=uint epoch=uint fleet=hex:20 \
+         total_connections=uint total_bytes=uint local_address=bytes signature=hex:65",
+    ),
+    (
+        Table::NodeStats,
+        2,
+        None,
+        "span=one:minute|hour unix=uint seconds=uint connections=uint bytes_in=uint \
+         bytes_out=uint uptime_seconds=uint peers=uint latency_ms=uint tickets=uint errors=uint",
+    ),
+    (
+        Table::PeerHistory,
+        1,
+        None,
+        "id=hex:20 ip=hex:16 port=uint first_seen=uint last_seen=uint answers=uint \
+         silences=uint links=uint dialled=uint failed=uint rtt_micros=uint in_table=bool",
+    ),
+    (
+        Table::DhtValues,
+        1,
+        None,
+        "place=bytes ends=uint source=?uint record=bytes",
+    ),
+];
+
+/// The fields of a row, if its layout is known.
+fn shape(row: &RawRow) -> Option<&'static str> {
+    let mut shapes = SHAPES.iter();
+    let found = shapes.find(|(table, version, key, _)| {
+        *table == row.table && *version == row.version && key.is_none_or(|key| key == row.key)
+    });
+    found.map(|(_, _, _, shape)| *shape)
+}
+
+fn fields(shape: &str) -> impl Iterator<Item = (&str, &str)> {
+    shape.split_whitespace().filter_map(|f| f.split_once('='))
+}
+
+/// The row as an object.
+#[must_use]
+pub fn to_json(row: &RawRow) -> Value {
+    let mut object = Map::new();
+    object.insert("table".into(), row.table.name().into());
+    object.insert("key".into(), hex(&row.key).into());
+    object.insert("version".into(), row.version.into());
+    let decoded = shape(row).and_then(|shape| {
+        let told = decode(shape, &row.body)?;
+        (encode(shape, &told).ok()? == row.body).then_some(told)
+    });
+    match decoded {
+        Some(told) => object.insert("row".into(), Value::Object(told)),
+        None => object.insert("value".into(), hex(&row.body).into()),
+    };
+    Value::Object(object)
+}
+
+/// The row of a line; the error is one for people.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn from_json(value: &Value) -> Result<RawRow, String> {
+    let text = |name: &str| {
+        let found = value.get(name).and_then(Value::as_str);
+        found.ok_or_else(|| format!("\"{name}\" is missing or no text"))
+    };
+    let name = text("table")?;
+    let table = Table::named(name.as_bytes()).ok_or_else(|| format!("no table \"{name}\""))?;
+    let key = unhex(text("key")?).ok_or("\"key\" is not hexadecimal")?;
+    let version = value.get("version").and_then(Value::as_u64);
+    let version = version.and_then(|version| u8::try_from(version).ok());
+    let version = version.ok_or("\"version\" is missing or no number up to 255")?;
+    let mut row = RawRow {
+        table,
+        key,
+        version,
+        body: Vec::new(),
+    };
+    row.body = match value.get("row") {
+        Some(Value::Object(told)) => {
+            let shape = shape(&row)
+                .ok_or_else(|| format!("rows of {name} of version {version} are not known here"))?;
+            encode(shape, told)?
+        }
+        Some(_) => return Err("\"row\" is no object".into()),
+        None => unhex(text("value")?).ok_or("\"value\" is not hexadecimal")?,
+    };
+    Ok(row)
+}
+
+fn decode(shape: &str, body: &[u8]) -> Option<Map<String, Value>> {
+    let mut rest = body;
+    let mut object = Map::new();
+    for (name, kind) in fields(shape) {
+        object.insert(name.to_owned(), take(kind, &mut rest)?);
+    }
+    rest.is_empty().then_some(object)
+}
+
+fn encode(shape: &str, told: &Map<String, Value>) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    for (name, kind) in fields(shape) {
+        let value = told.get(name);
+        let value = value.ok_or_else(|| format!("\"{name}\" is missing"))?;
+        put(kind, value, &mut body)
+            .ok_or_else(|| format!("\"{name}\" is not what it should be"))?;
+    }
+    if told.len() != fields(shape).count() {
+        return Err("there are more fields than such a row has".into());
+    }
+    Ok(body)
+}
+
+fn take(kind: &str, rest: &mut &[u8]) -> Option<Value> {
+    if let Some(kind) = kind.strip_prefix('?') {
+        return match take_bytes(1, rest)? {
+            [0] => Some(Value::Null),
+            [1] => take(kind, rest),
+            _ => None,
+        };
+    }
+    if let Some(length) = kind.strip_prefix("hex:") {
+        return Some(hex(take_bytes(length.parse().ok()?, rest)?).into());
+    }
+    if let Some(words) = kind.strip_prefix("one:") {
+        let number = usize::try_from(take_uint(rest)?).ok()?;
+        return Some(words.split('|').nth(number)?.into());
+    }
+    match kind {
+        "uint" => Some(take_uint(rest)?.into()),
+        "bool" => match take_bytes(1, rest)? {
+            [0] => Some(false.into()),
+            [1] => Some(true.into()),
+            _ => None,
+        },
+        "bytes" | "text" => {
+            let length = usize::try_from(take_uint(rest)?).ok()?;
+            let bytes = take_bytes(length, rest)?;
+            Some(match kind {
+                "bytes" => hex(bytes).into(),
+                _ => std::str::from_utf8(bytes).ok()?.into(),
+            })
+        }
+        _ => None,
+    }
+}
+
+fn put(kind: &str, value: &Value, body: &mut Vec<u8>) -> Option<()> {
+    if let Some(kind) = kind.strip_prefix('?') {
+        body.push(u8::from(!value.is_null()));
+        return if value.is_null() {
+            Some(())
+        } else {
+            put(kind, value, body)
+        };
+    }
+    if let Some(length) = kind.strip_prefix("hex:") {
+        let bytes = unhex(value.as_str()?)?;
+        body.extend(&bytes);
+        return (bytes.len() == length.parse::<usize>().ok()?).then_some(());
+    }
+    if let Some(words) = kind.strip_prefix("one:") {
+        let word = value.as_str()?;
+        let number = words.split('|').position(|known| known == word)?;
+        put_uint(number as u64, body);
+        return Some(());
+    }
+    match kind {
+        "uint" => put_uint(value.as_u64()?, body),
+        "bool" => body.push(u8::from(value.as_bool()?)),
+        "bytes" | "text" => {
+            let text = value.as_str()?;
+            let bytes = match kind {
+                "bytes" => unhex(text)?,
+                _ => text.as_bytes().to_vec(),
+            };
+            put_uint(bytes.len() as u64, body);
+            body.extend(bytes);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn take_bytes<'b>(length: usize, rest: &mut &'b [u8]) -> Option<&'b [u8]> {
+    let (bytes, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(bytes)
+}
+
+/// A varint of postcard: seven bits a byte, the lowest first.
+fn take_uint(rest: &mut &[u8]) -> Option<u64> {
+    let mut number = 0u64;
+    for shift in (0..64).step_by(7) {
+        let [byte] = *take_bytes(1, rest)? else {
+            return None;
+        };
+        number |= u64::from(byte & 0x7f).checked_shl(shift)?;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+fn put_uint(mut number: u64, body: &mut Vec<u8>) {
+    while number >= 0x80 {
+        body.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    body.push(number as u8);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |n: u8| char::from(DIGITS.get(usize::from(n)).copied().unwrap_or(b'0'));
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(digit).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |c: &u8| char::from(*c).to_digit(16).map(|n| n as u8);
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let bytes = pairs
+        .iter()
+        .map(|[high, low]| Some(digit(high)? << 4 | digit(low)?));
+    rest.is_empty().then(|| bytes.collect()).flatten()
+}
