@@ -22,7 +22,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -213,24 +213,40 @@ fn judged(text: &str) -> Option<Value> {
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
 
-/// A chain whose blocks are of now, for a while.
-fn chain() -> u16 {
-    made_up(|method, _| {
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap()
-            .as_secs();
-        let result = match method {
-            "eth_chainId" => json!("0x504"),
-            "eth_blockNumber" => json!(format!("{now:#x}")),
-            "eth_getBlockByNumber" => json!({
-                "number": format!("{now:#x}"), "timestamp": format!("{now:#x}"),
-                "hash": format!("0x{:064x}", now), "transactions": [],
-            }),
-            _ => json!("0x1"),
-        };
-        json!({"jsonrpc": "2.0", "result": result})
-    })
+/// A chain that is far behind at first, then of now, then broken.
+#[derive(Default)]
+struct Chain {
+    phase: AtomicU8,
+}
+
+const BEHIND: u8 = 0;
+const SYNCED: u8 = 1;
+const BROKEN: u8 = 2;
+
+impl Chain {
+    fn serve(self: Arc<Self>) -> u16 {
+        made_up(move |method, _| {
+            let phase = self.phase.load(Ordering::Relaxed);
+            if phase == BROKEN {
+                return json!({"neither": "result nor error"});
+            }
+            if method == "eth_getBalance" {
+                std::thread::sleep(Duration::from_millis(300));
+            }
+            let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+            let now = since.as_secs() - if phase == BEHIND { 1_000_000 } else { 0 };
+            let result = match method {
+                "eth_chainId" => json!("0x504"),
+                "eth_blockNumber" => json!(format!("{now:#x}")),
+                "eth_getBlockByNumber" => json!({
+                    "number": format!("{now:#x}"), "timestamp": format!("{now:#x}"),
+                    "hash": format!("0x{now:064x}"), "transactions": [],
+                }),
+                _ => json!("0x1"),
+            };
+            json!({"jsonrpc": "2.0", "result": result})
+        })
+    }
 }
 
 fn post(place: SocketAddr, method: &str, params: Value) -> String {
@@ -253,7 +269,10 @@ fn every_metric_moves_and_promtool_would_find_nothing() {
     let home = tempfile::tempdir().unwrap();
     let other = node_at(home.path(), 32, "none", &[]);
     let place = peer_address(&other);
-    let url = format!("http://127.0.0.1:{}", chain());
+    let port = place.rsplit(':').next().unwrap().to_owned();
+    drop(other);
+    let chain = Arc::new(Chain::default());
+    let url = format!("http://127.0.0.1:{}", chain.clone().serve());
     let settings = [
         ("CHR_FLEET__NODES", format!("cellar={place}")),
         ("CHR_SECURITY__MAX_SESSIONS_PER_ADDRESS", "24".to_owned()),
@@ -264,6 +283,8 @@ fn every_metric_moves_and_promtool_would_find_nothing() {
     let node = node_at(home.path(), 31, "none", &settings);
     let rpc = node.rpc();
     let sampler = Sampler::start(rpc);
+    sampler.until_moved("chr_health_state");
+    let other = node_at(home.path(), 32, "none", &[("PEER2_PORT", port.as_str())]);
     until(SOON, "the nodes know each other", || {
         (known(&node) > 0).then_some(())
     });
@@ -315,24 +336,28 @@ fn every_metric_moves_and_promtool_would_find_nothing() {
         get(rpc, path);
     }
     post(rpc, "no_such_method", json!([]));
-    post(
-        rpc,
-        "eth_getBalance",
-        json!([format!("0x{}", "5a".repeat(20)), "latest"]),
-    );
+    // One question, asked by two at once of a chain that takes its time.
+    let account = json!([format!("0x{}", "5a".repeat(20)), "latest"]);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| post(rpc, "eth_getBalance", account.clone()));
+        }
+    });
     let mut listener = TcpStream::connect(rpc).unwrap();
     let request = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n";
     listener.write_all(request).unwrap();
     // EVENTS sampler.until_moved("chr_event_listeners");
     drop(listener);
-    sampler.until_moved("chr_chain_block");
+    chain.phase.store(SYNCED, Ordering::Relaxed);
+    sampler.until_moved("chr_chain_synced");
 
     let text = metrics(rpc);
 
     // At the end the other node dies.
     other.program.signal("-KILL");
     drop(other);
-    sampler.until_moved("chr_health_state");
+    chain.phase.store(BROKEN, Ordering::Relaxed);
+    sampler.until_moved("chr_chain_up");
     sampler.until_moved("chr_device_load1");
     sampler.until_moved("chr_dht_timeouts_total");
 
