@@ -126,6 +126,7 @@ pub fn chr_node() -> Command {
                 "PEER2_PORT",
                 "SEED_LIST",
                 "RPC_PORT",
+                "RPCS_PORT",
                 "DATA_DIR",
                 "HOST",
                 "NAME",
@@ -164,6 +165,7 @@ impl Node {
             .env("EDGE2_PORT", "0")
             .env("PEER2_PORT", "0")
             .env("RPC_PORT", "0")
+            .env("RPCS_PORT", "off")
             .env("CHR_NETWORK__BIND", "127.0.0.1")
             .env("CHR_SECURITY__RATE_LIMITING", "false")
             .env("CHR_SECURITY__MAX_SESSIONS_PER_ADDRESS", "100000")
