@@ -6,14 +6,10 @@ use crate::rpc::Exposition;
 impl House {
     pub(super) fn cache_metrics(&self, out: &mut Exposition) {
         let cache = self.cache_stats();
-        let tiers = [
-            ("memory", cache.l1),
-            ("disk", cache.l2),
-            ("source", cache.source),
-        ];
+        let tiers = [("l1", cache.l1), ("l2", cache.l2), ("source", cache.source)];
         out.counters(
             "chr_cache_hits_total",
-            "Questions that a tier of the cache answered; source: those who were asked.",
+            "Questions that a tier of the cache answered: memory (l1), disk (l2), those who were asked (source).",
             "tier",
             &mut tiers.iter().map(|(name, tier)| (*name, tier.hits)),
         );
