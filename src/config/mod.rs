@@ -101,6 +101,12 @@ pub struct Network {
     pub peer_port: Option<u16>,
     /// Port for HTTP; 0 is any free one, `None` is off.
     pub rpc_port: Option<u16>,
+    /// Port for HTTPS; 0 is any free one, `None` is off.
+    pub rpcs_port: Option<u16>,
+    /// PEM file of the HTTPS certificate; `None`: one that is made at the first start.
+    pub rpcs_certificate: Option<PathBuf>,
+    /// PEM file of its key.
+    pub rpcs_key: Option<PathBuf>,
     /// Addresses that the device and peer ports listen on.
     pub bind: Vec<IpAddr>,
     /// Addresses that the HTTP port listens on.
@@ -126,6 +132,9 @@ impl Default for Network {
             edge_ports: vec![41046, 41047],
             peer_port: Some(51055),
             rpc_port: Some(8545),
+            rpcs_port: Some(8443),
+            rpcs_certificate: None,
+            rpcs_key: None,
             bind: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
             rpc_bind: vec![Ipv4Addr::LOCALHOST.into()],
             rpc_hosts: Vec::new(),

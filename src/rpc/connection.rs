@@ -14,7 +14,7 @@ use super::answer::Ask;
 use super::asker::{Asker, Origin};
 use super::dispatch::Dispatch;
 use super::events;
-use super::head::{Rejected, Stay};
+use super::head::{Head, Rejected, Stay};
 use super::jsonrpc::Outcome;
 use super::limits::{Limits, BODY_BUDGET, SMALL_BODY};
 use super::reply::{Framing, Refusal};
@@ -71,11 +71,8 @@ pub(super) async fn converse(house: &House, slot: &Slot, stream: Box<dyn Stream>
             Ok(After::Next) => fresh = false,
             Ok(After::End) => break Ok(()),
             // On the heap: nearly all connections are without.
-            Ok(After::Stay(Stay::Events(wish), asker)) => {
-                break Box::pin(events::stream::serve(house, &mut wire, wish, asker)).await
-            }
-            Ok(After::Stay(Stay::WebSocket(key), asker)) => {
-                break Box::pin(websocket::serve(house, &mut wire, key, asker)).await
+            Ok(After::Stay(stay, asker)) => {
+                break Box::pin(remain(house, &mut wire, *stay, asker)).await
             }
             Err(end) => break Err(end),
         }
@@ -92,10 +89,18 @@ pub(super) async fn converse(house: &House, slot: &Slot, stream: Box<dyn Stream>
             house.dispatch.calls().answered(refusal.status);
             let bytes = wire.refusal(&refusal, framing, house);
             if wire.send(&bytes, house).await.is_ok() {
-                wire.linger().await;
+                Box::pin(wire.linger()).await;
             }
         }
         Err(End::Gone | End::Late) => {}
+    }
+}
+
+/// The other kinds of conversation.
+async fn remain(house: &House, wire: &mut Wire, stay: Stay, asker: Asker) -> Result<(), End> {
+    match stay {
+        Stay::Events(wish) => events::stream::serve(house, wire, wish, asker).await,
+        Stay::WebSocket(key) => websocket::serve(house, wire, key, asker).await,
     }
 }
 
@@ -106,7 +111,7 @@ enum After {
     /// The end.
     End,
     /// Another kind of conversation.
-    Stay(Stay, Asker),
+    Stay(Box<Stay>, Asker),
 }
 
 impl After {
@@ -147,7 +152,7 @@ async fn one_request(
     let asker = match house.guard.judge(wire.origin, &head, Instant::now()) {
         Ok(asker) => asker,
         Err(refusal) => {
-            let keep_alive = wire.refuse(house, refusal, &head).await?;
+            let keep_alive = Box::pin(wire.refuse(house, refusal, &head)).await?;
             return Ok(After::keeping(keep_alive));
         }
     };
@@ -159,6 +164,18 @@ async fn one_request(
         }
         return Ok(After::Stay(stay, asker));
     }
+    // On the heap, as most connections wait and do not ask.
+    Box::pin(answer(house, slot, wire, head, asker)).await
+}
+
+/// Takes the body that belongs to a head and answers.
+async fn answer(
+    house: &House,
+    slot: &Slot,
+    wire: &mut Wire,
+    head: Head,
+    asker: Asker,
+) -> Result<After, End> {
     let share = reserve(&house.bodies, head.body)?;
     let body = wire.read_body(&head, house).await?;
     // Whoever waits for a seat can still be ended to make room; whoever has one cannot.
@@ -176,7 +193,7 @@ async fn one_request(
         Ok(Outcome::Later(pending)) => {
             // Nothing of ours is kept but the place, which may be taken for who can be answered.
             slot.waiting(Instant::now());
-            Ok(Box::pin(house.dispatch.wait(pending)).await)
+            Ok(house.dispatch.wait(pending).await)
         }
         Err(refusal) => Err(refusal),
     };

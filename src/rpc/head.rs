@@ -46,7 +46,7 @@ pub(super) enum Credential {
 }
 
 /// A head that passed every check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     /// What is asked.
     pub question: Question,
@@ -61,7 +61,7 @@ pub(super) struct Head {
     /// Its right to ask.
     pub credential: Credential,
     /// What it wants to hear, or how it wants to talk, if the connection is to stay.
-    pub stay: Option<Stay>,
+    pub stay: Option<Box<Stay>>,
     /// A proxy has passed it on for somebody else, so where the connection comes from says nothing.
     pub forwarded: bool,
 }
@@ -135,7 +135,7 @@ fn judge(
     body: u64,
     is_11: bool,
     hosts: &[String],
-) -> Result<(Question, Option<Stay>), Refusal> {
+) -> Result<(Question, Option<Box<Stay>>), Refusal> {
     check_host(fields.host, is_11, hosts)?;
     let target = request.path.unwrap_or_default();
     if !target.starts_with('/') {
@@ -172,7 +172,7 @@ fn judge(
         }
         _ => None,
     };
-    Ok((question, stay))
+    Ok((question, stay.map(Box::new)))
 }
 
 /// What a method and a path ask.

@@ -61,6 +61,15 @@ fn node_name(text: &str) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
+fn file_or_none(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| PathBuf::from(text))
+}
+
+fn shown_file(path: &Option<PathBuf>) -> String {
+    path.as_ref()
+        .map_or_else(String::new, |path| path.display().to_string())
+}
+
 fn profile(text: &str) -> Result<Option<Profile>, String> {
     auto(text, |name| {
         Profile::find(name).ok_or_else(|| "there is no such profile".to_owned())
@@ -138,10 +147,40 @@ pub(super) const PLACES: &[Key] = &[
         takes: Takes::Number,
         live: false,
         env: Some("RPC_PORT"),
-        doc: "Port of HTTP: /health and JSON-RPC.",
+        doc: "Port of HTTP: the status page, JSON-RPC, /health, /metrics and /events.",
         allowed: "a port, 0 for any free one, or off",
         set: set!(network.rpc_port, text => port_or_off(text)),
         get: |s| s.network.rpc_port.map_or_else(|| "off".to_owned(), |p| p.to_string()),
+    },
+    Key {
+        name: "network.rpcs_port",
+        takes: Takes::Number,
+        live: false,
+        env: Some("RPCS_PORT"),
+        doc: "Port of HTTPS: the same as by HTTP.",
+        allowed: "a port, 0 for any free one, or off",
+        set: set!(network.rpcs_port, text => port_or_off(text)),
+        get: |s| s.network.rpcs_port.map_or_else(|| "off".to_owned(), |p| p.to_string()),
+    },
+    Key {
+        name: "network.rpcs_certificate",
+        takes: Takes::Text,
+        live: true,
+        env: None,
+        doc: "PEM file with the certificate of HTTPS and those that vouch for it; read again when it changes. Without one the node signs its own and keeps it in DATA_DIR/https.pem.",
+        allowed: "the path of a file with a certificate on P-256; empty for none",
+        set: set!(network.rpcs_certificate, text => Ok::<_, String>(file_or_none(text))),
+        get: |s| shown_file(&s.network.rpcs_certificate),
+    },
+    Key {
+        name: "network.rpcs_key",
+        takes: Takes::Text,
+        live: true,
+        env: None,
+        doc: "PEM file with the private key of network.rpcs_certificate, if it is not in the same file.",
+        allowed: "the path of a file; empty for none",
+        set: set!(network.rpcs_key, text => Ok::<_, String>(file_or_none(text))),
+        get: |s| shown_file(&s.network.rpcs_key),
     },
     Key {
         name: "network.bind",
@@ -158,7 +197,7 @@ pub(super) const PLACES: &[Key] = &[
         takes: Takes::List,
         live: false,
         env: None,
-        doc: "Addresses that the HTTP port listens on. Whoever reaches it can read what the node reports.",
+        doc: "Addresses that the HTTP and HTTPS ports listen on. Whoever reaches it can read what the node reports.",
         allowed: "IP addresses separated by commas or spaces",
         set: set!(network.rpc_bind, text => addresses(text)),
         get: |s| joined(&s.network.rpc_bind),

@@ -50,6 +50,17 @@ pub(super) const METHODS: &[Method] = &[Method {
         tickets: object -- ticket_list
         store: object -- how the store is doing
         fleet: object -- fleet_status
+        chain: {
+            url: string -- without what may be secret
+            chain_id: integer?
+            block: integer? -- number of the newest
+            block_time: integer? -- unix seconds
+            answered_seconds: integer? -- since it answered last
+            synced: boolean? -- whether that block is of now
+            error: string? -- why not
+            remark: string? -- what an operator should look at although it works
+            refused: integer -- questions for others that were turned away by their bound
+        }? -- the chain that chain.url names
         sessions: [object] -- the first of session_list
         peers: [object] -- the first of peer_list
         events: [{
