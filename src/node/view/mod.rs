@@ -93,7 +93,10 @@ impl NodeView for House {
     }
 
     fn ask(&self, method: &'static str, params: Params) -> Asked {
-        self.ask_chain(method, &params)
+        match method {
+            "stats_history" => self.ask_history(&params),
+            _ => self.ask_chain(method, &params),
+        }
     }
 
     fn history(&self, span: HistorySpan) -> HistoryReply {

@@ -6,6 +6,7 @@
 
 mod discover;
 mod eth;
+mod history;
 mod members;
 mod node;
 pub(super) mod params;
@@ -60,6 +61,7 @@ pub(super) const TABLES: &[&[Method]] = &[
     eth::METHODS,
     rewards::METHODS,
     discover::METHODS,
+    history::METHODS,
     status::METHODS,
 ];
 

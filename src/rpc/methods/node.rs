@@ -67,7 +67,7 @@ pub(super) const METHODS: &[Method] = &[
             cpu_percent: number? -- of one core, over ten seconds
             cache: any -- l1, l2 and source with hits, misses and ratio; joined, stale, ahead; entries, bytes, capacity, disk_rows, disk_bytes
             dht: {nodes: integer, values: integer, lookups: integer, success_ratio: number?}? -- the part in Kademlia
-            history: any -- of the last minutes
+            history: object? -- of the last ten minutes, as stats_history tells it
         }",
         writes: false,
         public: false,
