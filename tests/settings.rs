@@ -7,6 +7,8 @@
     clippy::indexing_slicing
 )]
 
+#[path = "settings/chain.rs"]
+mod chain;
 #[path = "settings/command.rs"]
 mod command;
 mod common;
@@ -24,6 +26,8 @@ mod reload;
 mod rewards;
 #[path = "settings/runtime.rs"]
 mod runtime;
+#[path = "settings/secure.rs"]
+mod secure;
 #[path = "settings/terms.rs"]
 mod terms;
 #[path = "settings/traffic.rs"]
@@ -51,6 +55,9 @@ effects! {
     "network.edge_ports" => places::edge_ports,
     "network.peer_port" => network::peer_port,
     "network.rpc_port" => places::rpc_port,
+    "network.rpcs_port" => secure::rpcs_port,
+    "network.rpcs_certificate" => secure::rpcs_certificate,
+    "network.rpcs_key" => secure::rpcs_key,
     "network.bind" => places::bind,
     "network.rpc_bind" => places::rpc_bind,
     "network.rpc_hosts" => places::rpc_hosts,
@@ -62,6 +69,7 @@ effects! {
     "fleet.nodes" => network::fleet_nodes,
     "storage.data_dir" => places::data_dir,
     "storage.map_size" => runtime::map_size,
+    "storage.cache_size" => chain::cache_size,
     "storage.flush_interval" => runtime::flush_interval,
     "storage.keep_minutes" => runtime::keep_minutes,
     "storage.keep_hours" => runtime::keep_hours,
@@ -88,6 +96,8 @@ effects! {
     "rewards.period" => rewards::period,
     "rewards.rates" => rewards::rates,
     "rewards.payout_threshold" => rewards::payout_threshold,
+    "chain.url" => chain::url,
+    "chain.ca_file" => chain::ca_file,
     "runtime.threads" => runtime::threads,
     "runtime.worker_pool_size" => runtime::worker_pool_size,
     "log.level" => logs::level,

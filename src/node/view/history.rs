@@ -1,7 +1,7 @@
 //! What was carried: charts.
 
 use super::super::house::House;
-use crate::rpc::{History, HistoryReply, HistorySpan};
+use crate::rpc::{Asked, History, HistoryReply, HistorySpan, Params, RpcFault, Told};
 use crate::time::Clock;
 use std::sync::PoisonError;
 
@@ -11,6 +11,20 @@ impl House {
         let statistics = self.statistics.lock();
         let statistics = statistics.unwrap_or_else(PoisonError::into_inner);
         statistics.latest(span)
+    }
+
+    /// Answers `stats_history`.
+    pub(super) fn ask_history(&self, params: &Params) -> Asked {
+        let span = params.text(0).and_then(HistorySpan::named);
+        // The dispatcher lets no other word through.
+        let span = span.unwrap_or(HistorySpan::Hour);
+        let history = self.chart(span);
+        Box::pin(async move {
+            let history = history.await.map_err(RpcFault::unavailable)?;
+            let told = serde_json::to_value(history);
+            let told = told.map_err(|error| RpcFault::internal(error.to_string()));
+            told.map(Told::from)
+        })
     }
 
     /// What `stats_history` returns.

@@ -6,9 +6,12 @@
 
 mod discover;
 mod eth;
+mod history;
 mod members;
 mod node;
 pub(super) mod params;
+#[cfg(test)]
+mod reference;
 mod rewards;
 mod status;
 pub(super) mod types;
@@ -60,6 +63,7 @@ pub(super) const TABLES: &[&[Method]] = &[
     eth::METHODS,
     rewards::METHODS,
     discover::METHODS,
+    history::METHODS,
     status::METHODS,
 ];
 

@@ -4,6 +4,7 @@
 //! To add one: a line here, a row in docs/rpc.md; a test compares the two, and
 //! another one looks whether it moves.
 
+mod chain;
 mod network;
 mod process;
 mod storage;
@@ -19,7 +20,16 @@ impl House {
         self.traffic_metrics(out);
         self.dht_metrics(out);
         self.store_metrics(out);
+        self.cache_metrics(out);
+        self.chain_metrics(out);
         self.ticket_metrics(out);
         self.reward_metrics(out);
+        let (events, listeners) = self.hub.counts();
+        out.counter("chr_events_total", "Events that were told.", events);
+        out.number(
+            "chr_event_listeners",
+            "Who listens to events now.",
+            Some(listeners as u64),
+        );
     }
 }
