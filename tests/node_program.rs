@@ -178,6 +178,7 @@ fn a_node_for_this_run_only_serves_and_writes_nothing() {
         .env("EDGE2_PORT", "0")
         .env("PEER2_PORT", "0")
         .env("RPC_PORT", "0")
+        .env("RPCS_PORT", "off")
         .env("CHR_NETWORK__BIND", "127.0.0.1")
         .env("LOG_LEVEL", "info")
         .env_remove("RUNTIME_DIRECTORY")
@@ -293,7 +294,8 @@ fn a_data_folder_that_is_a_file_is_named() {
         .env("DATA_DIR", &file)
         .env("EDGE2_PORT", "0")
         .env("PEER2_PORT", "0")
-        .env("RPC_PORT", "0");
+        .env("RPC_PORT", "0")
+        .env("RPCS_PORT", "off");
     let said = run(&mut command, SOON);
     said.assert_one_line(1, &["cannot make the data folder", "--data-dir"]);
 }

@@ -119,6 +119,7 @@ impl Edge {
             book: Book::new(None, rules, policy, Address::ZERO),
             terms: terms.into(),
             budget: Budget::new(8 << 20),
+            witness: None,
             presence: Some(network.clone()),
             clock: Arc::new(BootClock::new()),
         });

@@ -199,7 +199,8 @@ fn a_key_file_that_is_damaged_open_to_others_or_in_use_is_never_replaced() {
         .env("DATA_DIR", home)
         .env("EDGE2_PORT", "0")
         .env("PEER2_PORT", "0")
-        .env("RPC_PORT", "0");
+        .env("RPC_PORT", "0")
+        .env("RPCS_PORT", "off");
     run(&mut second, SOON).assert_one_line(1, &["node.key", "in use"]);
 }
 

@@ -301,6 +301,7 @@ fn a_disk_without_room_or_rights_for_anything_is_named_in_one_line() {
             .env("EDGE2_PORT", "0")
             .env("PEER2_PORT", "0")
             .env("RPC_PORT", "0")
+            .env("RPCS_PORT", "off")
             .env("CHR_NETWORK__BIND", "127.0.0.1");
         let mut program = Program::start(&mut command);
         // Either it serves, though it cannot write down where, or it says why

@@ -99,6 +99,7 @@ impl Node {
             .env("EDGE2_PORT", "0")
             .env("PEER2_PORT", "0")
             .env("RPC_PORT", "0")
+            .env("RPCS_PORT", "off")
             .env("PEER2_PORT", "0")
             .env("LOG_LEVEL", "warn")
             .env("CHR_NETWORK__BIND", "127.0.0.1")

@@ -145,6 +145,7 @@ impl World {
                 book: Book::new(None, rules, policy, Address::ZERO),
                 terms: terms.into(),
                 budget,
+                witness: None,
                 presence: None,
                 clock: clock.clone(),
             }),

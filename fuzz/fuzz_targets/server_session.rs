@@ -130,6 +130,7 @@ impl World {
                 book: Book::new(None, rules, policy, Address::ZERO),
                 terms: terms.into(),
                 budget: Budget::new(1 << 20),
+                witness: None,
                 presence: Some(Arc::new(Network::default())),
                 clock: clock.clone(),
             }),

@@ -7,6 +7,7 @@
 use super::configuration::Configuration;
 use super::earnings::Earnings;
 use super::error::NodeError;
+use super::https::Https;
 use super::network::Network;
 use super::rates::Rates;
 use super::runfile::RunFile;
@@ -187,6 +188,10 @@ pub struct House {
     pub edge: Sockets,
     /// Sockets for HTTP.
     pub rpc: Sockets,
+    /// Sockets for HTTPS.
+    pub rpcs: Sockets,
+    /// The certificate of HTTPS.
+    pub https: Https,
     /// This node among others.
     pub network: Network,
     /// Runs everything.
@@ -277,6 +282,8 @@ impl House {
             tls: ServerConfigs::new(key, &[ALPN], versions(&settings))?,
             edge: Sockets::open(&network.bind, network.edge_ports.iter().copied())?,
             rpc: Sockets::open(&network.rpc_bind, network.rpc_port)?,
+            rpcs: Sockets::open(&network.rpc_bind, network.rpcs_port)?,
+            https: Https::default(),
             network: Network::open(&settings, clock.clone())?,
             started,
             hub: Arc::new(Hub::new(clock.clone())),

@@ -18,6 +18,8 @@
 //! | [`statistics`] | what was carried, by the minute and by the hour |
 //! | [`earnings`] | reward periods: what they are made of, and their rows |
 //! | [`rates`] | what is carried at present |
+//! | [`events`] | what it tells those who listen |
+//! | [`https`] | the certificate of HTTPS |
 //! | [`runfile`] | `run.json`: which process listens where |
 //! | [`error`] | what keeps a node from serving |
 //!
@@ -27,8 +29,10 @@
 pub mod configuration;
 pub mod earnings;
 pub mod error;
+pub mod events;
 pub mod health;
 pub mod house;
+pub mod https;
 pub mod lag;
 pub mod network;
 pub mod program;
@@ -127,6 +131,12 @@ impl Node {
     #[must_use]
     pub fn rpc(&self) -> &[SocketAddr] {
         &self.house.rpc.places
+    }
+
+    /// Where it answers HTTPS.
+    #[must_use]
+    pub fn rpcs(&self) -> &[SocketAddr] {
+        &self.house.rpcs.places
     }
 
     /// Port payload bytes that came from devices since the start.

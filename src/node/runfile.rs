@@ -34,6 +34,7 @@ impl RunFile {
         edge: &[SocketAddr],
         peer: Option<SocketAddr>,
         rpc: Option<SocketAddr>,
+        rpcs: Option<SocketAddr>,
     ) -> io::Result<RunFile> {
         let mut dialable: Vec<String> = Vec::new();
         for place in edge {
@@ -48,7 +49,7 @@ impl RunFile {
             edge: dialable,
             peer: peer.map(|p| dial(p).to_string()),
             rpc: rpc.map(|r| dial(r).to_string()),
-            rpcs: None,
+            rpcs: rpcs.map(|r| dial(r).to_string()),
         };
         let path = data_dir.join("run.json");
         let fresh = data_dir.join("run.json.new");
@@ -94,7 +95,7 @@ mod tests {
             "0.0.0.0:41046".parse().unwrap(),
             "[::]:41046".parse().unwrap(),
         ];
-        let file = RunFile::write(dir.path(), Address([1; 20]), &edge, None, None).unwrap();
+        let file = RunFile::write(dir.path(), Address([1; 20]), &edge, None, None, None).unwrap();
         let json: serde_json::Value =
             serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         let edge: Vec<_> = json["edge"]

@@ -107,4 +107,4 @@ pub use settings::{Changed, ChangedSetting, SettingInfo};
 pub use status::{EventInfo, Status};
 pub use stored::{StoreInfo, TableInfo};
 pub use token::{Token, TokenState};
-pub use view::{Health, HealthLayer, HealthReason, HealthState, NodeInfo, NodeView};
+pub use view::{Health, HealthLayer, HealthReason, HealthState, HttpsInfo, NodeInfo, NodeView};

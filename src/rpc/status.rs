@@ -11,7 +11,7 @@ use super::members::{FleetStatus, SessionInfo};
 use super::network::{NetworkStats, PeerInfo};
 use super::rewards::{RewardStatus, TicketList};
 use super::stored::StoreInfo;
-use super::view::{Health, NodeInfo, NodeView};
+use super::view::{Health, HttpsInfo, NodeInfo, NodeView};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -42,6 +42,8 @@ pub struct Status {
     pub fleet: FleetStatus,
     /// The chain that is asked; `None` without one.
     pub chain: Option<ChainInfo>,
+    /// How HTTPS is served.
+    pub https: Option<HttpsInfo>,
     /// The first of `session_list`.
     pub sessions: Vec<SessionInfo>,
     /// The first of `peer_list`: connected ones first.
@@ -101,6 +103,7 @@ impl Status {
             tickets: view.tickets(),
             store: view.store(),
             fleet: view.fleet(),
+            https: view.https(),
             chain: view.chain(),
             sessions,
             peers,

@@ -57,6 +57,10 @@ pub trait NodeView: Send + Sync {
     }
     /// Where the node tells what happens.
     fn events(&self) -> Arc<Hub>;
+    /// How HTTPS is served; `None`: not at all.
+    fn https(&self) -> Option<HttpsInfo> {
+        None
+    }
     /// The device and what the node takes of it.
     fn device(&self) -> DeviceInfo;
     /// What `reward_status` returns.
@@ -126,6 +130,31 @@ pub enum HealthState {
     Degraded,
     /// It does not do its job.
     Failing,
+}
+
+impl HealthState {
+    /// Its word in JSON.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            HealthState::Ok => "ok",
+            HealthState::Degraded => "degraded",
+            HealthState::Failing => "failing",
+        }
+    }
+}
+
+/// How HTTPS is served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HttpsInfo {
+    /// Where, `ip:port`.
+    pub address: String,
+    /// SHA-256 of the certificate in force, in pairs of upper-case digits.
+    pub fingerprint: Option<String>,
+    /// Whether the node has signed it itself.
+    pub self_signed: bool,
+    /// Why the files that were named are not in force.
+    pub fault: Option<String>,
 }
 
 /// The answer of `/health`.

@@ -12,6 +12,7 @@ pub mod mounts;
 pub mod network;
 pub mod programs;
 pub mod raw;
+pub mod secure;
 pub mod servers;
 pub mod tools;
 
@@ -126,6 +127,7 @@ pub fn chr_node() -> Command {
                 "PEER2_PORT",
                 "SEED_LIST",
                 "RPC_PORT",
+                "RPCS_PORT",
                 "DATA_DIR",
                 "HOST",
                 "NAME",
@@ -164,6 +166,7 @@ impl Node {
             .env("EDGE2_PORT", "0")
             .env("PEER2_PORT", "0")
             .env("RPC_PORT", "0")
+            .env("RPCS_PORT", "off")
             .env("CHR_NETWORK__BIND", "127.0.0.1")
             .env("CHR_SECURITY__RATE_LIMITING", "false")
             .env("CHR_SECURITY__MAX_SESSIONS_PER_ADDRESS", "100000")
@@ -208,6 +211,11 @@ impl Node {
 
     pub fn rpc(&self) -> SocketAddr {
         self.run["rpc"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// The HTTPS port.
+    pub fn rpcs(&self) -> SocketAddr {
+        self.run["rpcs"].as_str().unwrap().parse().unwrap()
     }
 
     /// `0xADDR@ip:port`

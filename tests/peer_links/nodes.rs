@@ -102,6 +102,7 @@ impl Node {
                 Address::ZERO,
             ),
             budget: budget.clone(),
+            witness: None,
             presence: None,
             clock: clock.clone(),
         };

@@ -145,6 +145,7 @@ fn plan() -> NodePlan {
     settings.network.edge_ports = vec![0];
     settings.network.peer_port = None;
     settings.network.rpc_port = None;
+    settings.network.rpcs_port = None;
     NodePlan {
         loaded: Loaded::of(settings),
         identity: IdentityChoice::Ephemeral,

@@ -20,3 +20,16 @@ pub trait Announce: Send + Sync {
     /// end of the older may be heard after that.
     fn left(&self, device: Address, t: u64);
 }
+
+/// Hears what becomes of sessions, for those who watch the node. Called by sessions
+/// while they turn: it must take no time.
+pub trait Witness: Send + Sync {
+    /// The device is served: it has said hello and, where that is wanted, paid.
+    fn opened(&self, device: Address);
+
+    /// The session of which [`Witness::opened`] told is over, and why.
+    fn closed(&self, device: Address, reason: &str);
+
+    /// A ticket of the device was accepted: it covers so many bytes in this epoch.
+    fn paid(&self, device: Address, total_bytes: u64, epoch: u64);
+}

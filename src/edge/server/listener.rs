@@ -87,6 +87,7 @@ impl Server {
         }
         let clock = self.services.clock.clone();
         let session = ServerSession::new(self.services.clone(), slot);
+        let served = session.served();
         let pump = Pump::new(
             socket,
             Channel::server(&self.tls),
@@ -103,6 +104,10 @@ impl Server {
                 Some(Stop::Told(_)) => there.one(),
                 Some(Stop::Lost(_) | Stop::Foreign(..)) => broken.one(),
                 None => {}
+            }
+            if let (Some(device), Some(witness)) = (served.get(), &server.services.witness) {
+                let reason = stop.as_ref().map(ToString::to_string);
+                witness.closed(*device, &reason.unwrap_or_else(|| "a defect".to_owned()));
             }
             match stop {
                 Some(Stop::Say(c)) => {

@@ -16,7 +16,7 @@ pub mod services;
 mod serving;
 pub mod session;
 
-pub use announce::Announce;
+pub use announce::{Announce, Witness};
 pub use listener::{listen, Server};
 pub use services::{Current, Services, Terms};
 pub use session::ServerSession;

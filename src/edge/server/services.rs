@@ -1,6 +1,6 @@
 //! What all sessions of a node share, and what they are held to.
 
-use super::announce::Announce;
+use super::announce::{Announce, Witness};
 use crate::identity::Address;
 use crate::ports::{Budget, Switchboard};
 use crate::ticket::{Book, EpochClock};
@@ -72,6 +72,8 @@ pub struct Services {
     /// Who tells the network which devices are here; `None`: nobody does, and
     /// devices are not asked for their presence.
     pub presence: Option<Arc<dyn Announce>>,
+    /// Who hears what becomes of sessions.
+    pub witness: Option<Arc<dyn Witness>>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }

@@ -22,7 +22,7 @@ use crate::wire::control::{
 };
 use crate::wire::frame::{starts_our_dialect, Decoder, Piece, HEADER_LEN};
 use crate::wire::presence::{PresenceSigned, PresenceTaken, CAPABILITY};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Context;
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ struct Core {
     phase: Phase,
     link: Option<Arc<Link>>,
     device: Address,
+    /// The same for whoever is left when the session is over; empty until it is served.
+    served: Arc<OnceLock<Address>>,
     /// The step before Hello must be done by then.
     due: Moment,
     last_heard: Moment,
@@ -76,8 +78,15 @@ impl ServerSession {
                 phase: Phase::Meeting(Vec::new()),
                 link: None,
                 device: Address::ZERO,
+                served: Arc::default(),
             },
         }
+    }
+
+    /// Which device is served, as soon as one is; outlives the session.
+    #[must_use]
+    pub fn served(&self) -> Arc<OnceLock<Address>> {
+        self.core.served.clone()
     }
 }
 
@@ -354,6 +363,9 @@ impl Core {
                 return Ok(());
             }
         };
+        if let Some(witness) = &self.services.witness {
+            witness.paid(self.device, accepted.total, epoch);
+        }
         let mut answer = TicketAccepted {
             epoch,
             total_bytes: accepted.total,
@@ -389,6 +401,10 @@ impl Core {
             return;
         }
         serving.admitted = true;
+        let _ = self.served.set(self.device);
+        if let Some(witness) = &self.services.witness {
+            witness.opened(self.device);
+        }
         link.admit();
         serving.ping = Some((link.request(&Ping {}), now));
         serving.measured = now;

@@ -374,6 +374,7 @@ impl Plan {
             book: Book::new(None, rules, policy, self.terms.fleet),
             terms: terms.into(),
             budget: Budget::new(self.budget),
+            witness: None,
             presence: self.presence.clone(),
             clock: clock.clone(),
         })

@@ -32,7 +32,8 @@ impl Service for Announce {
             if let Some(folder) = house.data_dir() {
                 let rpc = house.rpc.places.first().copied();
                 let peer = house.network.sockets.places.first().copied();
-                match RunFile::write(&folder, house.node, &house.edge.places, peer, rpc) {
+                let rpcs = house.rpcs.places.first().copied();
+                match RunFile::write(&folder, house.node, &house.edge.places, peer, rpc, rpcs) {
                     Ok(file) => {
                         let mut place = house
                             .run_file

@@ -2,6 +2,7 @@
 
 use crate::edge::server::{listen, Server, Services};
 use crate::node::error::NodeError;
+use crate::node::events::Telling;
 use crate::node::house::House;
 use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
 use crate::session::Admission;
@@ -42,6 +43,7 @@ impl Service for Edge {
                 terms: house.terms()?.into(),
                 budget: house.budget.clone(),
                 presence: house.announce(),
+                witness: Some(Arc::new(Telling(house.hub.clone()))),
                 clock: house.clock.clone(),
             });
             let admission = Admission::new(house.admission());

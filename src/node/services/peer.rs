@@ -2,6 +2,7 @@
 //! they went.
 
 use crate::node::error::NodeError;
+use crate::node::events;
 use crate::node::house::House;
 use crate::node::network::wanted;
 use crate::node::supervisor::{Beats, End, Later, Restart, Running, Service};
@@ -91,6 +92,7 @@ async fn watch(house: &House, events: &Receiver<PeerEvent>) {
                 ..
             } => {
                 log::debug!("link to node {id} at {place} ({})", facts.agent);
+                events::linked(&house.hub, id, dialled);
                 let peer_port = facts.peer_port;
                 let theirs = peer_port.map(|port| SocketAddr::new(place.ip(), port));
                 let at = if dialled { Some(place) } else { theirs };
@@ -105,6 +107,9 @@ async fn watch(house: &House, events: &Receiver<PeerEvent>) {
                 id, lost, reason, ..
             } => {
                 log::debug!("link to node {id} ended: {reason}");
+                if lost {
+                    events::lost(&house.hub, id, &reason.to_string());
+                }
                 if let Some(name) = house.fleet_name(&id) {
                     if lost {
                         log::warn!("fleet node {name} was lost: {reason}; it is dialled again");

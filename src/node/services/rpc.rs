@@ -1,6 +1,8 @@
 //! HTTP. That it cannot start its worker degrades it alone; see [`crate::rpc`].
 
+use crate::liveness::Beat;
 use crate::node::error::NodeError;
+use crate::node::events;
 use crate::node::house::House;
 use crate::node::supervisor::{Beats, End, Later, Restart, Running, Service};
 use crate::rpc::{runtime_dirs, Door, DoorOptions, Limits};
@@ -40,7 +42,8 @@ impl Service for Rpc {
         async move {
             let house = &self.0;
             let listeners = house.rpc.accepting()?;
-            if listeners.is_empty() {
+            let secure = house.rpcs.accepting()?;
+            if listeners.is_empty() && secure.is_empty() {
                 return Ok(std::future::ready(End::Done).boxed());
             }
             let token = house.read_token().await;
@@ -58,14 +61,20 @@ impl Service for Rpc {
                 log::warn!("HTTP is degraded: {e}");
             }
             house.door.put(door.clone());
-            let accepting: Vec<Task<()>> = listeners
-                .into_iter()
-                .map(|listener| {
-                    let run = door.clone().run(listener, false, beats.one_more());
-                    task::spawn(&house.executor, run)
-                })
-                .collect();
-            Ok(super::first_end(accepting, beats.one_more()).boxed())
+            house.look_at_https().await;
+            house.show_https();
+            let plain = listeners.into_iter().map(|listener| (listener, false));
+            let both = plain.chain(secure.into_iter().map(|listener| (listener, true)));
+            let mut tasks: Vec<Task<()>> = Vec::new();
+            for (listener, secure) in both {
+                let run = door.clone().run(listener, secure, beats.one_more());
+                tasks.push(task::spawn(&house.executor, run));
+            }
+            let watching = events::watch(house.clone(), beats.one_more());
+            tasks.push(task::spawn(&house.executor, watching));
+            let looking = look(house.clone(), beats.one_more());
+            tasks.push(task::spawn(&house.executor, looking));
+            Ok(super::first_end(tasks, beats.one_more()).boxed())
         }
         .boxed()
     }
@@ -77,5 +86,13 @@ impl Service for Rpc {
             }
         }
         .boxed()
+    }
+}
+
+/// Looks at the files of HTTPS on the house's tick, for ever.
+async fn look(house: Arc<House>, beat: Beat) {
+    loop {
+        beat.asked().await;
+        house.look_at_https().await;
     }
 }

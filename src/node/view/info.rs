@@ -32,6 +32,12 @@ impl House {
         if let Some(first) = self.rpc.places.first() {
             lines.push(format!("health: http://{}/health", dial(*first)));
         }
+        if let (Some(first), Some(print)) = (self.rpcs.places.first(), self.https.fingerprint()) {
+            let first = dial(*first);
+            lines.push(format!(
+                "https://{first}/ has the certificate with SHA-256 {print}"
+            ));
+        }
         if !self.clock.trusted() {
             lines.push("the clock is not set; epochs of tickets are taken as they come".into());
         }

@@ -17,8 +17,8 @@ use super::house::House;
 use crate::rpc::events::Hub;
 use crate::rpc::{
     Asked, Calls, ChainInfo, Changed, DeviceInfo, Exposition, FleetStatus, Health, HistoryReply,
-    HistorySpan, NetworkStats, NodeInfo, NodeView, Params, PeerInfo, RewardStatus, SessionInfo,
-    SettingInfo, StoreInfo, TicketList,
+    HistorySpan, HttpsInfo, NetworkStats, NodeInfo, NodeView, Params, PeerInfo, RewardStatus,
+    SessionInfo, SettingInfo, StoreInfo, TicketList,
 };
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -72,6 +72,10 @@ impl NodeView for House {
 
     fn events(&self) -> Arc<Hub> {
         self.hub.clone()
+    }
+
+    fn https(&self) -> Option<HttpsInfo> {
+        self.https_info()
     }
     fn device(&self) -> DeviceInfo {
         self.describe_device()

@@ -10,7 +10,7 @@ pub(super) mod sse;
 pub(super) mod stream;
 mod topic;
 
-pub use hub::{Event, Hub, Next, Subscription};
+pub use hub::{Event, Hub, Next, Subscription, EVENT_BYTES};
 pub use topic::{Topic, Topics};
 
 #[cfg(test)]

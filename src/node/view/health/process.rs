@@ -55,6 +55,12 @@ impl House {
                 "mend or remove that file and send SIGHUP; until then settings cannot be changed by calls",
             );
         }
+        if let Some(fault) = self.https.fault() {
+            found.degraded(
+                format!("HTTPS: {fault}"),
+                "mend the files; they are read again within ten seconds, or at once at SIGHUP",
+            );
+        }
         if let Some(fault) = self.door.get().and_then(|door| door.fault()) {
             found.degraded(
                 fault,
