@@ -26,6 +26,8 @@ mod program;
 mod service;
 #[path = "http_door/slow.rs"]
 mod slow;
+#[path = "http_door/slow_calls.rs"]
+mod slow_calls;
 #[path = "http_door/streams.rs"]
 mod streams;
 #[path = "http_door/upgrades.rs"]
