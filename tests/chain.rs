@@ -33,9 +33,12 @@ fn node_of(url: &str) -> (tempfile::TempDir, Node) {
     (home, node)
 }
 
-/// The result that a node gives.
+/// The result that a node gives; who is told to wait waits.
 fn result(node: &Node, method: &str, params: Value) -> Value {
-    let answer = ask(node, method, params);
+    let answer = until(SOON, "the node asks for others again", || {
+        let answer = ask(node, method, params.clone());
+        (answer["error"]["code"] != -32005).then_some(answer)
+    });
     assert!(answer.get("error").is_none(), "{method}: {answer}");
     assert!(answer.get("stale_seconds").is_none(), "{method}: {answer}");
     answer["result"].clone()
@@ -70,8 +73,13 @@ fn what_the_node_says_of_the_chain_is_what_the_chain_says() {
     let at = result(&node, "eth_blockNumber", json!([]));
     assert!(number(&at) <= number(&anvil.ask("eth_blockNumber", json!([]))));
 
+    // What is the newest is asked for every few seconds.
     let answer = format!("0x{:064x}", 42);
-    assert_eq!(result(&node, "eth_call", json!([{"to": contract}])), answer);
+    until(SOON, "the contract answers", || {
+        let said = result(&node, "eth_call", json!([{"to": contract}]));
+        (said == answer).then_some(())
+    });
+    let at = result(&node, "eth_blockNumber", json!([]));
     let questions = [
         ("eth_getBalance", json!([account, at])),
         ("eth_getBalance", json!([account, "0x0"])),
@@ -118,8 +126,10 @@ fn what_the_node_says_of_the_chain_is_what_the_chain_says() {
 
     // A refusal of a contract comes through whole, and is not kept.
     let refuses = anvil.deploy(REFUSES);
-    let error = ask(&node, "eth_call", json!([{"to": refuses}, "latest"]));
-    let error = &error["error"];
+    let error = until(SOON, "the contract refuses", || {
+        let answer = ask(&node, "eth_call", json!([{"to": refuses}, "latest"]));
+        answer.get("error").cloned()
+    });
     assert_eq!(
         (&error["code"], &error["data"]),
         (&json!(3), &json!(answer)),
@@ -261,7 +271,9 @@ fn a_chain_that_is_away_is_told_its_answers_are_marked_and_it_comes_back() {
     until(limit, "health is well again", || {
         (!reasons(&node).contains("the chain")).then_some(())
     });
-    assert!(node.program.stderr().contains("answers again") || chain(&node)["synced"] == true);
+    until(limit, "the chain is in step", || {
+        (chain(&node)["synced"] == true).then_some(())
+    });
     drop(anvil);
 }
 
@@ -272,7 +284,7 @@ struct Authority {
 }
 
 impl Authority {
-    fn new(kind: &[&str]) -> Option<Authority> {
+    fn new(name: &str, kind: &[&str]) -> Option<Authority> {
         let openssl = find_or_skip("openssl")?;
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority { openssl, folder };
@@ -291,7 +303,7 @@ impl Authority {
                 "-key",
                 &key,
                 "-subj",
-                "/CN=tests",
+                &format!("/CN={name}"),
                 "-days",
                 "2",
                 "-out",
@@ -402,10 +414,9 @@ fn a_chain_behind_tls_is_asked_if_its_authority_is_known() {
         (RSA, RSA, false),
         (RSA, RSA, true),
         (P384, P256, false),
-        (P256, P256, true),
         (P384, P384, false),
     ] {
-        let Some(authority) = Authority::new(ca) else {
+        let Some(authority) = Authority::new("authority", ca) else {
             return;
         };
         let pair = authority.sign("server", server, "DNS:localhost,IP:127.0.0.1", "1");
@@ -436,10 +447,10 @@ fn a_chain_that_proves_nothing_is_not_believed_and_the_reason_is_told() {
         return;
     };
     let plain = seven();
-    let Some(authority) = Authority::new(P256) else {
+    let Some(authority) = Authority::new("authority", P256) else {
         return;
     };
-    let Some(stranger) = Authority::new(P256) else {
+    let Some(stranger) = Authority::new("stranger", P256) else {
         return;
     };
     let good = "DNS:localhost,IP:127.0.0.1";
@@ -601,7 +612,7 @@ fn strangers_cannot_use_up_the_operators_share_with_the_provider() {
     let seconds = began.elapsed().as_secs() as usize + 1;
     let passed = asked.load(Ordering::SeqCst);
     assert!(
-        passed >= 10 && passed <= 10 + 10 * seconds,
+        passed >= 20 && passed <= 20 + 20 * seconds,
         "{passed} in {seconds} s"
     );
     assert_eq!(passed + refused.len(), 200);

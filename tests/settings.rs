@@ -7,6 +7,8 @@
     clippy::indexing_slicing
 )]
 
+#[path = "settings/chain.rs"]
+mod chain;
 #[path = "settings/command.rs"]
 mod command;
 mod common;
@@ -62,6 +64,7 @@ effects! {
     "fleet.nodes" => network::fleet_nodes,
     "storage.data_dir" => places::data_dir,
     "storage.map_size" => runtime::map_size,
+    "storage.cache_size" => chain::cache_size,
     "storage.flush_interval" => runtime::flush_interval,
     "storage.keep_minutes" => runtime::keep_minutes,
     "storage.keep_hours" => runtime::keep_hours,
@@ -88,6 +91,8 @@ effects! {
     "rewards.period" => rewards::period,
     "rewards.rates" => rewards::rates,
     "rewards.payout_threshold" => rewards::payout_threshold,
+    "chain.url" => chain::url,
+    "chain.ca_file" => chain::ca_file,
     "runtime.threads" => runtime::threads,
     "runtime.worker_pool_size" => runtime::worker_pool_size,
     "log.level" => logs::level,

@@ -111,6 +111,7 @@ fn samples() -> Vec<Sample> {
     const OWN: &[(&str, Own, Place, usize)] = &[
         ("start", sessions::start, Anywhere, MANY),
         ("year", year::start, Anywhere, MANY),
+        ("charts", year::charts, Anywhere, MANY),
         ("build", programs::build, Anywhere, 1),
         ("relay_aes", relay::aes, Anywhere, MANY),
         ("relay_chacha", relay::chacha, Anywhere, MANY),

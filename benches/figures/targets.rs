@@ -263,7 +263,16 @@ pub const FIGURES: &[Figure] = &[
         "ms",
         AtMost(30.0),
     ),
-    figure("year_store", "… its size", "MB", None),
+    figure("year_store", "… its size", "MB", AtMost(24.0)),
+    figure("year_open", "… opened alone", "ms", AtMost(20.0)),
+    figure(
+        "year_month",
+        "a month's chart out of it",
+        "ms",
+        AtMost(20.0),
+    ),
+    figure("year_chart", "a year's", "ms", None),
+    figure("year_day", "a day's, by minutes", "ms", None),
     figure("binary", "release binary", "MB", AtMost(3.68)),
     figure("crates", "crates in the default tree", "", AtMost(170.0)),
     figure(

@@ -3,16 +3,23 @@
 use super::programs::{folder, Node};
 use super::say;
 use chr_node::identity::{Address, SecretKey};
-use chr_node::node::statistics::{NodeStats, Span};
+use chr_node::node::network::peers::PeerBook;
+use chr_node::node::statistics::{Charts, NodeStats, Span, Statistics};
+use chr_node::rpc::HistorySpan;
 use chr_node::store::{Batch, Record, Store, StoreOptions, MAX_ROWS};
 use chr_node::ticket::{epoch_of, Ticket, TicketRow};
+use chr_node::time::Moment;
+use std::net::SocketAddr;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Devices that have paid in every epoch.
 const DEVICES: u64 = 1_000;
 /// Epochs of a year: 30 days each.
 const EPOCHS: u64 = 13;
+/// Other nodes that are known.
+const PEERS: u8 = 100;
 /// Statistics are kept by the minute for a week, by the hour for a year.
 const MINUTES: u64 = 7 * 24 * 60;
 const HOURS: u64 = 366 * 24;
@@ -28,6 +35,36 @@ pub fn start() -> Result<(), String> {
     say("year_start", node.started_in.as_secs_f64() * 1e3);
     let size = std::fs::metadata(home.path().join("store/data.mdb"));
     say("year_store", size.map_or(0.0, |m| m.len() as f64 / 1e6));
+    Ok(())
+}
+
+/// Opening the store of a year alone, and what charts read of it: statistics and a
+/// hundred other nodes, and devices that have paid.
+pub fn charts() -> Result<(), String> {
+    let home = folder();
+    fill(home.path())?;
+    let began = Instant::now();
+    let opened = Store::open_or_recover(home.path(), StoreOptions::default());
+    let (store, _) = opened.map_err(|e| e.to_string())?;
+    say("year_open", began.elapsed().as_secs_f64() * 1e3);
+    let statistics = Mutex::new(Statistics::new(Moment(0)));
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    for (span, name) in [
+        (HistorySpan::Month, "year_month"),
+        (HistorySpan::Year, "year_chart"),
+        (HistorySpan::Day, "year_day"),
+    ] {
+        // Nothing of it was read before.
+        let charts = Charts::default();
+        let began = Instant::now();
+        let read = charts.of(span, &store, &statistics, Moment(0), unix.as_secs());
+        let history = smol::block_on(read)?;
+        say(name, began.elapsed().as_secs_f64() * 1e3);
+        let known = history.uptime.iter().flatten().count();
+        if known < 200 {
+            return Err(format!("{name} shows {known} steps"));
+        }
+    }
     Ok(())
 }
 
@@ -79,6 +116,13 @@ fn fill(folder: &Path) -> Result<(), String> {
         }
     }
     rows.commit()?;
+    let peers = PeerBook::default();
+    for peer in 0..PEERS {
+        let at = SocketAddr::from(([10, 0, peer, 1], 51_055));
+        let rtt = Duration::from_millis(40);
+        peers.answered(Address([peer; 20]), at, rtt, Some(now));
+    }
+    peers.flush(&store, true);
     store.close();
     Ok(())
 }

@@ -67,7 +67,12 @@ impl Connection {
             let received = channel.receive(input, &mut out, &mut |_| ());
             if let Err(error) = received {
                 let _ = self.socket.write_all(&out).await;
-                return Err(words(&error));
+                let why = words(&error);
+                return Err(if why.contains("UnknownIssuer") {
+                    format!("{why}: name the file of its authority by chain.ca_file")
+                } else {
+                    why
+                });
             }
         }
     }

@@ -96,7 +96,7 @@ impl Reader {
                 if !self.waiting.is_empty() {
                     return Err("it sent more than one answer".to_owned());
                 }
-                return Ok(Some(std::mem::replace(self, Reader::default()).reply));
+                return Ok(Some(std::mem::take(self).reply));
             }
         }
         Ok(None)

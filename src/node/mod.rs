@@ -10,6 +10,7 @@
 //! | [`services`] | one file a service |
 //! | [`supervisor`] | restarts services that fail, and those after them |
 //! | [`program`] | `chr-node run`: threads, signals, the end |
+//! | [`verdicts`] | signers of tickets that come again |
 //! | [`view`] | what the status interfaces see |
 //! | [`health`], [`watch`] | how each layer is, since when, and what is remembered for that |
 //! | [`lag`] | how long the executor lets tasks wait |
@@ -42,6 +43,7 @@ pub mod statistics;
 pub mod supervisor;
 pub mod surroundings;
 pub mod token;
+pub mod verdicts;
 pub mod view;
 pub mod watch;
 

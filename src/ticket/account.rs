@@ -52,7 +52,7 @@ use super::policy::{
 use super::row::TicketRow;
 use super::rules::{EpochClock, Standing, ValidTicket};
 use super::tally::Worth;
-use super::Refusal;
+use super::{Refusal, Ticket};
 
 /// What a session has to do now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -272,6 +272,19 @@ impl Account {
         if self.epoch_asked.is_some_and(|asked| epoch >= asked) {
             self.epoch_asked = None;
         }
+    }
+
+    /// The ticket that pays.
+    #[must_use]
+    pub fn paying(&self) -> Option<&Ticket> {
+        self.ledger.paying().map(Row::ticket)
+    }
+
+    /// The ticket that pays is good no more: the device is asked for another, and
+    /// its ports pause until there is one. What was used stays counted.
+    pub fn revoke(&mut self) {
+        self.ledger.end_paying();
+        self.asked = None;
     }
 
     /// How writing the last checkpoint went.

@@ -12,7 +12,7 @@
 //! looked at when the account is looked at again, or by [`Book::sweep`].
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::identity::Address;
 use crate::store::{Batch, Receipt, Store};
@@ -23,6 +23,7 @@ use super::ledger::MAX_FLEETS;
 use super::policy::Policy;
 use super::row::TicketRow;
 use super::rules::Rules;
+use super::signers::{Forgetful, Verdicts};
 use super::tab::{Entry, Tab};
 use super::tally::{Tally, Worth};
 
@@ -42,6 +43,7 @@ struct Inner {
     /// None: nothing is kept (`run --ephemeral`).
     store: Option<Store>,
     terms: RwLock<Terms>,
+    verdicts: OnceLock<Arc<dyn Verdicts>>,
     accounts: Mutex<Accounts>,
     /// What all tickets are worth.
     tally: Mutex<Tally>,
@@ -116,7 +118,20 @@ impl Book {
             accounts: Mutex::default(),
             tally: Mutex::default(),
             judged: Judged::default(),
+            verdicts: OnceLock::new(),
         }))
+    }
+
+    /// Remembers signers of tickets by `verdicts`: to be said once, at the start.
+    #[must_use]
+    pub fn remembering(self, verdicts: Arc<dyn Verdicts>) -> Book {
+        let _ = self.0.verdicts.set(verdicts);
+        self
+    }
+
+    pub(super) fn verdicts(&self) -> Arc<dyn Verdicts> {
+        let set = self.0.verdicts.get();
+        set.map_or_else(|| Arc::new(Forgetful) as Arc<dyn Verdicts>, Arc::clone)
     }
 
     /// Puts other rules in force: for tickets that come from now on, and for

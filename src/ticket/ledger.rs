@@ -59,6 +59,10 @@ impl Row {
         self.saved
     }
 
+    pub(super) fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
     fn owed(&self) -> u64 {
         self.usage.saturating_sub(self.ticket.total_bytes)
     }

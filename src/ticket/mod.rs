@@ -14,6 +14,7 @@
 //! | `legacy.rs` | Diode's first version of them |
 //! | `metadata.rs` | the hints in `local_address` |
 //! | `rules.rs` | the validation steps, the fleet list |
+//! | `signers.rs` | who has signed a ticket, remembered |
 //! | `refusal.rs` | why a ticket is not accepted, with the codes on the wire |
 //! | `account.rs` | one device: when to ask, pause, cut off and save |
 //! | `ledger.rs` | its usage and tickets, a row an epoch and fleet |
@@ -36,6 +37,7 @@ mod refusal;
 mod row;
 mod rules;
 mod signed;
+mod signers;
 mod tab;
 mod tally;
 
@@ -51,7 +53,7 @@ pub use metadata::{HintError, Hints, LocalAddress, MAX_LOCAL_ADDRESS};
 pub use payer::{Carried, PayRefusal, Payee, Payer, MAX_STEP, MIN_STEP, USAGE_SLACK};
 pub use policy::{
     Ask, Policy, ASK_DEADLINE, CHECKPOINT_BYTES, CHECKPOINT_INTERVAL, CHECKPOINT_RETRY, FAIR_STEP,
-    GRACE_BYTES, TICKET_BURST, TICKET_INTERVAL,
+    GRACE_BYTES, JUDGE_EVERY, TICKET_BURST, TICKET_INTERVAL,
 };
 pub use refusal::Refusal;
 pub use row::TicketRow;
@@ -60,5 +62,6 @@ pub use rules::{
     MAX_TOTAL_CONNECTIONS,
 };
 pub use signed::{epoch_of, Ticket, TicketTerms, BLOB, EPOCH_SECONDS};
+pub use signers::{Forgetful, Verdicts};
 pub use tab::{Accepted, Durability, Tab, Todo};
 pub use tally::{Sum, Taken, Tally, Worth, FLEETS_MAX, LATEST_MAX};

@@ -21,6 +21,10 @@ pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 /// Time until a checkpoint that has failed is tried again: a full disk lasts.
 pub const CHECKPOINT_RETRY: Duration = Duration::from_secs(10);
 
+/// How long the verdict about a ticket that pays holds: three quarters of an hour,
+/// so that it is judged anew, by the rules of then, before an hour is over.
+pub const JUDGE_EVERY: Duration = Duration::from_secs(45 * 60);
+
 /// The smallest step that a fair device signs. After a smaller one the next ask
 /// waits for [`TICKET_INTERVAL`]: else a device that adds a byte a ticket would
 /// have us check signatures all day.

@@ -23,6 +23,7 @@ use std::str::FromStr;
 use crate::identity::Address;
 
 use super::metadata::MAX_LOCAL_ADDRESS;
+use super::signers::{signer, Forgetful, Verdicts};
 use super::{epoch_of, Refusal, Ticket};
 
 /// Highest `total_bytes`: 1 PiB in an epoch. It keeps sums and scores of
@@ -182,9 +183,22 @@ impl Rules {
         clock: EpochClock,
         standing: impl FnOnce(u64, &Address) -> Result<Standing, Refusal>,
     ) -> Result<ValidTicket, Refusal> {
-        self.check_epoch(&ticket, clock)?;
-        self.check_signature(&ticket, device)?;
-        self.check_fleet(&ticket, device)?;
+        self.validate_by(ticket, device, clock, &Forgetful, standing)
+    }
+
+    /// [`Rules::validate`], with signers that are remembered.
+    ///
+    /// # Errors
+    /// The first step that fails.
+    pub fn validate_by(
+        &self,
+        ticket: Ticket,
+        device: Address,
+        clock: EpochClock,
+        verdicts: &dyn Verdicts,
+        standing: impl FnOnce(u64, &Address) -> Result<Standing, Refusal>,
+    ) -> Result<ValidTicket, Refusal> {
+        self.judge(&ticket, device, clock, verdicts)?;
         let Standing { usage, last_total } = standing(ticket.epoch, &ticket.fleet)?;
         if ticket.total_bytes < usage.max(last_total) {
             return Err(Refusal::TooLow {
@@ -199,6 +213,24 @@ impl Rules {
             device,
             node: self.node,
         })
+    }
+
+    /// Steps 1 to 3: what can be said of a ticket whatever was used. A ticket that
+    /// pays is judged by them again from time to time, since the rules and the
+    /// epoch may have become others.
+    ///
+    /// # Errors
+    /// The first step that fails.
+    pub fn judge(
+        &self,
+        ticket: &Ticket,
+        device: Address,
+        clock: EpochClock,
+        verdicts: &dyn Verdicts,
+    ) -> Result<(), Refusal> {
+        self.check_epoch(ticket, clock)?;
+        self.check_signature(ticket, device, verdicts)?;
+        self.check_fleet(ticket, device)
     }
 
     fn check_epoch(&self, ticket: &Ticket, clock: EpochClock) -> Result<(), Refusal> {
@@ -227,10 +259,15 @@ impl Rules {
         Ok(())
     }
 
-    fn check_signature(&self, ticket: &Ticket, device: Address) -> Result<(), Refusal> {
+    fn check_signature(
+        &self,
+        ticket: &Ticket,
+        device: Address,
+        verdicts: &dyn Verdicts,
+    ) -> Result<(), Refusal> {
         // Whether the signature is broken or somebody else's makes no difference
         // that a stranger should learn, nor one that the device can use.
-        match ticket.signer(&self.node) {
+        match signer(ticket, &self.node, verdicts) {
             Ok(signer) if signer == device => Ok(()),
             _ => Err(Refusal::Signature {
                 device,

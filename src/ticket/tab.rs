@@ -8,7 +8,7 @@ use crate::time::Moment;
 
 use super::account::Account;
 use super::book::{lock, Balance, Book};
-use super::policy::{Ask, Policy};
+use super::policy::{Ask, Policy, JUDGE_EVERY};
 use super::row::TicketRow;
 use super::rules::EpochClock;
 use super::tally::Taken;
@@ -104,18 +104,23 @@ impl Tab {
         let entry = &mut *guard;
         entry.account.allow_ticket(now)?;
         let account = &mut entry.account;
-        let valid = self
-            .book
-            .rules()
-            .validate(ticket, self.device, clock, |epoch, fleet| {
+        let verdicts = self.book.verdicts();
+        let valid = self.book.rules().validate_by(
+            ticket,
+            self.device,
+            clock,
+            &*verdicts,
+            |epoch, fleet| {
                 if !account.has_loaded(epoch) {
                     account.load(epoch, self.book.rows(&self.device, epoch));
                 }
                 account.standing(epoch, fleet)
-            })?;
+            },
+        )?;
         let (epoch, fleet) = (valid.ticket().epoch, valid.ticket().fleet);
         let before = account.worth(epoch, &fleet);
         account.accept(valid);
+        entry.judged = now;
         let taken = account.worth(epoch, &fleet).map(|worth| Taken {
             device: self.device,
             fleet,
@@ -168,6 +173,10 @@ impl Tab {
                 entry.account.load(epoch, rows);
             }
         }
+        if now.since(entry.judged) >= JUDGE_EVERY {
+            entry.judged = now;
+            self.judge_again(entry, clock);
+        }
         let steps = entry.account.advance(now, clock);
         self.book.write(entry, &steps.checkpoint, now);
         Todo {
@@ -176,6 +185,27 @@ impl Tab {
             cut_off: steps.cut_off,
             next_mark: entry.account.next_mark(),
             deadline: entry.account.deadline(),
+        }
+    }
+}
+
+impl Tab {
+    /// Judges the ticket that pays by the rules of now. It has no say about usage:
+    /// that only grows by what was relayed.
+    fn judge_again(&self, entry: &mut Entry, clock: EpochClock) {
+        let Some(ticket) = entry.account.paying() else {
+            return;
+        };
+        let verdicts = self.book.verdicts();
+        let rules = self.book.rules();
+        match rules.judge(ticket, self.device, clock, &*verdicts) {
+            // Remembered for as long as the device is here.
+            Ok(()) => verdicts.remember(&ticket.node_digest(&rules.node), self.device),
+            Err(refusal) => {
+                let device = self.device;
+                log::info!("tickets: the one of {device} holds no more: {refusal}");
+                entry.account.revoke();
+            }
         }
     }
 }
@@ -192,6 +222,8 @@ pub(super) struct Entry {
     account: Account,
     /// The latest time that was heard of.
     now: Moment,
+    /// When the ticket that pays was judged last.
+    judged: Moment,
     /// Resolves with the next checkpoint: handed out for tickets that wait for it.
     next: Option<Receipt>,
     /// The checkpoint that is being written.
@@ -204,6 +236,7 @@ impl Entry {
             device,
             account: Account::new(device, policy),
             now: Moment::default(),
+            judged: Moment::default(),
             next: None,
             writing: None,
         }

@@ -3,7 +3,8 @@
 //!
 //! Only for what is not chr-node: the chain's RPC. Certificates of the web are
 //! signed by RSA, P-384 and P-256; Ed25519 is in none of them. The key exchange is
-//! x25519.
+//! x25519; a server of TLS 1.2 alone has to have an RSA key, because OpenSSL refuses
+//! clients there that do not offer the certificate's curve for it, too.
 
 use super::provider::{provider, CipherOrder, GROUPS_13};
 use super::{Channel, TlsError};

@@ -7,6 +7,7 @@
 //! replica set for the newest word.
 
 use super::peers::PeerBook;
+use crate::cache::{Ask, Cache, Fault, Fetch, Fetched, Kind};
 use crate::dht::record::{node_key, presence_key, Content};
 use crate::dht::service::Handle;
 use crate::dht::Outcome;
@@ -60,6 +61,8 @@ pub struct Parts {
     pub links: Arc<Links>,
     /// Remembers where nodes are.
     pub peers: Arc<PeerBook>,
+    /// Remembers where nodes were found: five minutes.
+    pub cache: Cache,
     /// The node's clock.
     pub clock: Arc<dyn Clock>,
     /// Runs searches.
@@ -254,32 +257,73 @@ impl Inner {
             Err(error @ (PeerError::Unreachable(_) | PeerError::WrongNode(_))) => error,
             Err(error) => return Err(error),
         };
-        let mut others = self.places(node).await;
+        let (mut others, old) = self.places(node, false).await;
         others.retain(|place| !places.contains(place));
-        if others.is_empty() {
-            return Err(error);
-        }
-        self.parts.links.link_to(node, &others).await
-    }
-
-    /// Where a node says that it is, or where others reach it.
-    async fn places(&self, node: Address) -> Vec<SocketAddr> {
-        let dht = &self.parts.dht;
-        if let Outcome::Found { records, .. } = dht.find_value(node_key(&node)).await {
-            for record in &records {
-                if let Ok(Content::Node(said)) = record.content() {
-                    return said.places;
-                }
+        let mut last = error;
+        if !others.is_empty() {
+            match self.parts.links.link_to(node, &others).await {
+                Err(error @ (PeerError::Unreachable(_) | PeerError::WrongNode(_))) => last = error,
+                outcome => return outcome,
             }
         }
-        match dht.find_node(node).await {
-            Outcome::Nodes { contacts, .. } => contacts
-                .iter()
-                .filter(|contact| contact.id == node)
-                .map(|contact| contact.at)
-                .collect(),
-            _ => Vec::new(),
+        if !old {
+            return Err(last);
         }
+        // What was remembered leads nowhere: it may have moved.
+        let (mut newer, _) = self.places(node, true).await;
+        newer.retain(|place| !places.contains(place) && !others.contains(place));
+        if newer.is_empty() {
+            return Err(last);
+        }
+        self.parts.links.link_to(node, &newer).await
+    }
+
+    /// Where a node is, and whether that was only remembered. `anew`: what is
+    /// remembered was wrong.
+    async fn places(&self, node: Address, anew: bool) -> (Vec<SocketAddr>, bool) {
+        let ask = Ask::new(Kind::Peers, &node.0);
+        let ask = if anew { ask.anew() } else { ask };
+        let dht = self.parts.dht.clone();
+        let fetch: Fetch = Box::new(move || Box::pin(seek(dht, node)));
+        match self.parts.cache.get(ask, fetch).await {
+            Ok(found) => {
+                let text = String::from_utf8_lossy(&found.value);
+                let places = text.split(' ').filter_map(|place| place.parse().ok());
+                (places.collect(), found.age > Duration::ZERO)
+            }
+            Err(why) => {
+                log::debug!("node {node}: {why}");
+                (Vec::new(), false)
+            }
+        }
+    }
+}
+
+/// Where a node says that it is, or where others reach it; for the cache.
+async fn seek(dht: Handle, node: Address) -> Result<Fetched, Fault> {
+    let places = search(&dht, node).await;
+    if places.is_empty() {
+        return Err(Fault::Down("nobody knows where it is".to_owned()));
+    }
+    let texts: Vec<String> = places.iter().map(ToString::to_string).collect();
+    Ok(Fetched::from(texts.join(" ").into_bytes()))
+}
+
+async fn search(dht: &Handle, node: Address) -> Vec<SocketAddr> {
+    if let Outcome::Found { records, .. } = dht.find_value(node_key(&node)).await {
+        for record in &records {
+            if let Ok(Content::Node(said)) = record.content() {
+                return said.places;
+            }
+        }
+    }
+    match dht.find_node(node).await {
+        Outcome::Nodes { contacts, .. } => contacts
+            .iter()
+            .filter(|contact| contact.id == node)
+            .map(|contact| contact.at)
+            .collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -22,8 +22,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How often the time is written down: a commit costs flash 20 KB.
 const REMEMBER_EVERY: Duration = Duration::from_secs(24 * 3600);
 
-/// How often statistics that are old enough are removed.
-const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// How often statistics that are old enough are removed: each time costs flash the
+/// pages at the old end of the table.
+const PRUNE_EVERY: Duration = Duration::from_secs(4 * 3600);
 
 /// See the module's text.
 pub struct Cron(pub Arc<House>);

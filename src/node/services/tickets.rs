@@ -4,6 +4,7 @@
 use crate::node::error::NodeError;
 use crate::node::house::House;
 use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
+use crate::node::verdicts::Signers;
 use crate::task;
 use crate::ticket::{epoch_of, Book};
 use crate::time::Clock;
@@ -34,7 +35,8 @@ impl Service for Tickets {
         async move {
             let house = self.0.clone();
             let fleet = house.terms()?.fleet;
-            let book = Book::new(house.store.get(), house.rules()?, house.policy(), fleet);
+            let book = Book::new(house.store.get(), house.rules()?, house.policy(), fleet)
+                .remembering(Arc::new(Signers(house.cache.clone())));
             let about = house.clock.best().unwrap_or(house.clock.floor());
             let about = epoch_of(about);
             if house.ready.load(Ordering::Relaxed) {

@@ -32,24 +32,25 @@ impl Steps {
     /// Adds a row: to its step where steps are longer, to each of the steps that
     /// are empty where they are shorter.
     pub(super) fn add(&mut self, row: &NodeStats) {
-        let length = row.span.seconds();
-        let Some(after) = row.unix.checked_sub(self.from) else {
-            return;
-        };
-        let Ok(first) = usize::try_from(after / self.step) else {
-            return;
+        let place = |unix: u64| {
+            let after = unix.checked_sub(self.from)?;
+            usize::try_from(after / self.step).ok()
         };
         let sum = Sum::of(row);
+        let length = row.span.seconds();
         if length <= self.step {
-            if let Some(place) = self.sums.get_mut(first) {
+            let place = place(row.unix).and_then(|at| self.sums.get_mut(at));
+            if let Some(place) = place {
                 place.join(&sum);
             }
             return;
         }
         let parts = length / self.step;
-        let share = sum.share(sum.millis / parts.max(1));
-        for place in self.sums.iter_mut().skip(first).take(parts as usize) {
-            if place.millis == 0 {
+        let share = sum.share(sum.millis / parts);
+        for part in 0..parts {
+            let begins = row.unix.saturating_add(part.saturating_mul(self.step));
+            let place = place(begins).and_then(|at| self.sums.get_mut(at));
+            if let Some(place) = place.filter(|place| place.millis == 0) {
                 *place = share;
             }
         }

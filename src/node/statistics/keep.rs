@@ -23,10 +23,6 @@ pub struct Retention {
 /// four minutes.
 const PRUNED: usize = 400;
 
-/// More rows than come in an hour: they are removed at once instead of waiting
-/// with the others, of which only so many may.
-const MANY: usize = 70;
-
 /// How far a trusted clock may be behind the newest row, in seconds: the floor
 /// below which it is not trusted is written once a day. A row beyond was written
 /// under a clock that was wrong.
@@ -66,7 +62,7 @@ pub fn prune(store: &Store, retention: &Retention, unix: u64) -> Result<bool, St
         let wrong = store.scan_between::<NodeStats>(&ahead, &last, PRUNED)?;
         more |= old.len() == PRUNED || wrong.len() == PRUNED;
         let gone = old.iter().chain(&wrong);
-        if old.len() + wrong.len() <= MANY {
+        if old.len() + wrong.len() < PRUNED {
             for row in gone {
                 store.delete_lazy::<NodeStats>(&row.key_bytes())?;
             }

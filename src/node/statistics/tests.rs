@@ -266,3 +266,201 @@ fn history(store: &Store, span: Span, from: u64, to: u64) -> Vec<NodeStats> {
 fn size(dir: &Path) -> u64 {
     dir.join("data.mdb").metadata().unwrap().len()
 }
+
+/// The chart of a span that ends now.
+fn chart(world: &World, store: &Store, statistics: Statistics, span: HistorySpan) -> History {
+    let unix = world.sample.unix.unwrap();
+    let charts = Charts::default();
+    let statistics = std::sync::Mutex::new(statistics);
+    let found = charts.of(span, store, &statistics, world.sample.now, unix);
+    (*block_on(found).unwrap()).clone()
+}
+
+fn total(series: &[Option<u64>], step: u64) -> u64 {
+    series.iter().flatten().map(|rate| rate * step).sum()
+}
+
+#[test]
+fn a_chart_shows_every_byte_and_gaps_as_gaps() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut world = World::new();
+    world.tick();
+    // Three hours at work, an hour gone, an hour at work and a piece of another; half
+    // of it on the disk, half in memory.
+    for hour in 0..3 {
+        let rows = world.minutes(60, 4, 6_000);
+        keep(&store, &rows);
+        if hour == 1 {
+            block_on(store.flush()).unwrap();
+        }
+    }
+    keep(&store, &world.statistics.finish(&world.sample.clone()));
+    world.sample.now = world.sample.now + Duration::from_secs(3600);
+    world.statistics = Statistics::new(world.sample.now);
+    (world.sample.bytes_in, world.sample.bytes_out) = (0, 0);
+    world.tick();
+    let rows = world.minutes(80, 2, 3_000);
+    keep(&store, &rows);
+    world.step(2, 3_000);
+    let carried = 180 * 6 * 6_000 + 481 * 3_000;
+    let Sample { now, .. } = world.sample;
+    for span in [
+        HistorySpan::Day,
+        HistorySpan::Week,
+        HistorySpan::Month,
+        HistorySpan::Year,
+    ] {
+        let statistics = std::mem::replace(&mut world.statistics, Statistics::new(now));
+        let statistics = std::sync::Mutex::new(statistics);
+        let charts = Charts::default();
+        let unix = world.sample.unix.unwrap();
+        let found = charts.of(span, &store, &statistics, now, unix);
+        let history = (*block_on(found).unwrap()).clone();
+        world.statistics = statistics.into_inner().unwrap();
+        let (step, count) = span.steps();
+        for series in [&history.bandwidth_in, &history.uptime, &history.errors] {
+            assert_eq!(series.len(), count, "{span:?}");
+        }
+        let from = history.from.unwrap();
+        assert_eq!((from % step, history.step_seconds), (0, step));
+        assert!(from + step * count as u64 > unix);
+        // Rates are averages while the node ran, so time it ran gives the bytes back.
+        let rates = history.bandwidth_in.iter().zip(&history.uptime);
+        let bytes = rates.map(|(rate, up)| rate.unwrap_or(0) * up.unwrap_or(0));
+        let bytes: u64 = bytes.sum();
+        assert!(
+            bytes.abs_diff(carried) * 50 < carried,
+            "{span:?}: {bytes} of {carried}"
+        );
+        let up: u64 = history.uptime.iter().flatten().sum();
+        assert!(up.abs_diff(260 * 60 + 10) < 15, "{span:?}: {up} s");
+    }
+    let day = chart(&world, &store, Statistics::new(now), HistorySpan::Day);
+    let gap = START + 3 * 3600;
+    let at = |unix: u64| ((unix - day.from.unwrap()) / 300) as usize;
+    assert_eq!(day.connections[at(gap - 300)], Some(4));
+    assert!(day.connections[at(gap)..at(gap + 3600)]
+        .iter()
+        .all(Option::is_none));
+    assert_eq!(day.connections[at(gap + 3600)], Some(2));
+    assert_eq!(day.bandwidth_in[at(gap - 300)], Some(600));
+    // Nobody measured, so nothing is shown.
+    assert!(day.latency_ms.iter().all(Option::is_none));
+}
+
+#[test]
+fn a_day_is_told_by_hours_where_minutes_are_not_kept_so_long() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut world = World::new();
+    world.tick();
+    let rows = world.minutes(24 * 60, 1, 1_000);
+    keep(&store, &rows);
+    block_on(store.flush()).unwrap();
+    let unix = world.sample.unix.unwrap();
+    let retention = Retention {
+        minutes: Duration::from_secs(2 * 3600),
+        hours: Duration::from_secs(366 * 86_400),
+    };
+    while prune(&store, &retention, unix).unwrap() {
+        block_on(store.flush()).unwrap();
+    }
+    block_on(store.flush()).unwrap();
+    let minutes = history(&store, Span::Minute, 0, unix + 60);
+    assert!((119..=121).contains(&minutes.len()), "{}", minutes.len());
+    let day = chart(
+        &world,
+        &store,
+        Statistics::new(world.sample.now),
+        HistorySpan::Day,
+    );
+    let known = day.bandwidth_in.iter().flatten();
+    assert!(known.clone().count() >= 285, "{:?}", day.bandwidth_in);
+    assert!(
+        known.clone().all(|rate| *rate == 100),
+        "{:?}",
+        day.bandwidth_in
+    );
+}
+
+#[test]
+fn rows_of_a_clock_that_was_wrong_do_not_stay_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut world = World::new();
+    world.tick();
+    keep(&store, &world.minutes(10, 1, 1));
+    world.boot += 10 * 365 * 86_400;
+    keep(&store, &world.minutes(10, 1, 1));
+    keep(&store, &world.statistics.finish(&world.sample.clone()));
+    block_on(store.flush()).unwrap();
+    let all = |store: &Store| history(store, Span::Minute, 0, u64::MAX).len();
+    assert!(all(&store) >= 20);
+    let retention = Retention {
+        minutes: Duration::from_secs(7 * 86_400),
+        hours: Duration::from_secs(366 * 86_400),
+    };
+    // The clock is right again.
+    assert!(!prune(&store, &retention, START + 1200).unwrap());
+    block_on(store.flush()).unwrap();
+    assert!((9..=11).contains(&all(&store)), "{}", all(&store));
+}
+
+#[test]
+fn the_latest_hour_is_in_memory_and_its_steps_have_no_holes_by_jitter() {
+    let mut world = World::new();
+    world.tick();
+    for step in 0..600u64 {
+        // Ten seconds, more or less.
+        let jitter = (step * 7_919) % 900;
+        let wait = Duration::from_millis(9_550 + jitter);
+        world.sample.now = world.sample.now + wait;
+        world.sample.sessions = 3;
+        world.sample.bytes_in += 50 * wait.as_millis() as u64;
+        world.tick();
+    }
+    for span in [HistorySpan::TenMinutes, HistorySpan::Hour] {
+        let history = world.statistics.latest(span);
+        let (_, count) = span.steps();
+        assert_eq!(history.bandwidth_in.len(), count);
+        let whole = history
+            .bandwidth_in
+            .iter()
+            .filter(|rate| **rate == Some(50_000));
+        // The oldest may be beyond what is kept.
+        assert!(whole.count() >= count - 20, "{:?}", history.bandwidth_in);
+        assert_eq!(history.connections.last(), Some(&Some(3)));
+    }
+    // Before the start there was nothing.
+    let mut young = World::new();
+    young.tick();
+    young.minutes(2, 1, 100);
+    let history = young.statistics.latest(HistorySpan::TenMinutes);
+    assert_eq!(history.uptime.iter().flatten().count(), 12);
+    assert_eq!(total(&history.bandwidth_in, 10), 1_200);
+    assert!(history.uptime[..48].iter().all(Option::is_none));
+}
+
+#[test]
+fn a_history_is_read_once_by_all_who_ask_within_half_a_minute() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let world = World::new();
+    let statistics = std::sync::Mutex::new(Statistics::new(Moment(0)));
+    let charts = Charts::default();
+    let ask = |seconds: u64| {
+        let now = world.sample.now + Duration::from_secs(seconds);
+        charts.of(
+            HistorySpan::Month,
+            &store,
+            &statistics,
+            now,
+            START + seconds,
+        )
+    };
+    let (one, two) = block_on(smol::future::zip(ask(0), ask(29)));
+    assert!(std::sync::Arc::ptr_eq(&one.unwrap(), &two.clone().unwrap()));
+    let later = block_on(ask(31)).unwrap();
+    assert!(!std::sync::Arc::ptr_eq(&two.unwrap(), &later));
+}

@@ -281,3 +281,5 @@ fn an_account_stays_small() {
     let account = std::mem::size_of::<std::sync::Mutex<Entry>>() + row;
     assert!(account < 1024, "{account}");
 }
+
+mod remembered;

@@ -89,6 +89,7 @@ impl Service for Dht {
                 dht: handle.clone(),
                 links,
                 peers: network.peers.clone(),
+                cache: house.cache.clone(),
                 clock: house.clock.clone(),
                 executor: house.executor.clone(),
             });

@@ -4,6 +4,7 @@
 //! To add one: a line here, a row in docs/rpc.md; a test compares the two, and
 //! another one looks whether it moves.
 
+mod chain;
 mod network;
 mod process;
 mod storage;
@@ -21,5 +22,7 @@ impl House {
         self.store_metrics(out);
         self.ticket_metrics(out);
         self.reward_metrics(out);
+        self.cache_metrics(out);
+        self.chain_metrics(out);
     }
 }
