@@ -21,3 +21,5 @@ mod harness;
 mod malformed;
 #[path = "http_door/service.rs"]
 mod service;
+#[path = "http_door/slow_calls.rs"]
+mod slow_calls;

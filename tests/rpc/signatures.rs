@@ -21,7 +21,7 @@ fn every_reply_to_a_post_is_signed_and_others_are_not() {
     let node = Node::start(home.path());
     let call = |id: u32| json!({"jsonrpc": "2.0", "id": id, "method": "chr_node_info"});
     let quiet = json!({"jsonrpc": "2.0", "method": "chr_node_info"});
-    let long = "x".repeat(2 << 20);
+    let long = "x".repeat((1 << 20) + 1);
     for (what, reply) in [
         ("a call", post(&node, "/rpc", &[], &call(1))),
         ("another", post(&node, "/", &[], &call(2))),

@@ -10,6 +10,8 @@ mod history;
 mod members;
 mod node;
 pub(super) mod params;
+#[cfg(test)]
+mod reference;
 mod rewards;
 mod status;
 pub(super) mod types;

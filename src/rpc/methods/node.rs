@@ -65,9 +65,21 @@ pub(super) const METHODS: &[Method] = &[
             errors: {*: integer} -- since the start, by category
             memory_bytes: integer? -- resident
             cpu_percent: number? -- of one core, over ten seconds
-            cache: any -- l1, l2 and source with hits, misses and ratio; joined, stale, ahead; entries, bytes, capacity, disk_rows, disk_bytes
+            cache: {
+                l1: {hits: integer, misses: integer, ratio: number?} -- memory
+                l2: {hits: integer, misses: integer, ratio: number?} -- the disk
+                source: {hits: integer, misses: integer, ratio: number?} -- who was asked; a miss: that failed
+                joined: integer -- questions that waited for the answer to another's
+                stale: integer -- answers that had outlived their time
+                ahead: integer -- answers that were fetched anew before their time was over
+                entries: integer -- in memory
+                bytes: integer -- in memory
+                capacity: integer -- most bytes in memory
+                disk_rows: integer
+                disk_bytes: integer
+            }? -- of the cache
             dht: {nodes: integer, values: integer, lookups: integer, success_ratio: number?}? -- the part in Kademlia
-            history: object? -- of the last ten minutes, as stats_history tells it
+            history: @stats_history? -- ten minutes in steps of ten seconds
         }",
         writes: false,
         public: false,

@@ -9,7 +9,7 @@ pub(super) const METHODS: &[Method] = &[Method {
     params: "",
     result: "{
         time: integer -- milliseconds since 1970 by the device's clock
-        info: object -- chr_node_info
+        info: @chr_node_info
         health: {
             status: \"ok\" | \"degraded\" | \"failing\" -- the worst of the layers
             layers: [{
@@ -27,7 +27,7 @@ pub(super) const METHODS: &[Method] = &[Method {
                 remedy: string
             }]
         } -- as /health
-        network: object -- network_stats
+        network: @network_stats
         device: {
             os: string? -- the system's name
             arch: string -- of the processor
@@ -46,23 +46,37 @@ pub(super) const METHODS: &[Method] = &[Method {
             descriptors: integer? -- that the node has open
             descriptors_limit: integer
         }
-        rewards: object -- reward_status
-        tickets: object -- ticket_list
-        store: object -- how the store is doing
-        fleet: object -- fleet_status
+        rewards: @reward_status
+        tickets: @ticket_list
+        store: {
+            path: string? -- null: nothing is kept
+            size_bytes: integer -- of the file
+            map_bytes: integer
+            commits: integer -- since the start
+            failures: integer
+            rows: integer -- in all tables
+            bad_rows: integer -- found damaged when they were read
+            waiting: integer -- rows that wait in memory for a commit
+            bytes_written: integer
+            bytes_estimated: boolean -- the system does not say
+            bytes_written_per_day: integer? -- at the present pace
+            tables: [{name: string, rows: integer}]
+            last_error: string?
+        }
         chain: {
             url: string -- without what may be secret
             chain_id: integer?
-            block: integer? -- number of the newest
+            block: integer? -- the newest
             block_time: integer? -- unix seconds
             answered_seconds: integer? -- since it answered last
             synced: boolean? -- whether that block is of now
             error: string? -- why not
-            remark: string? -- what an operator should look at although it works
-            refused: integer -- questions for others that were turned away by their bound
-        }? -- the chain that chain.url names
-        sessions: [object] -- the first of session_list
-        peers: [object] -- the first of peer_list
+            remark: string? -- what an operator should look at
+            refused: integer -- questions for others that were turned away
+        }? -- null without chain.url
+        fleet: @fleet_status
+        sessions: @session_list -- the first of them
+        peers: @peer_list -- the first of them
         events: [{
             id: integer
             topic: string

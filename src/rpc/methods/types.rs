@@ -3,10 +3,10 @@
 //!
 //! ```text
 //! type   = single, { "|", single }, [ "?" ]          `?`: or null
-//! single = word | '"' text '"' | "[" type "]" | "{" "*" ":" type "}" | "{" fields "}"
+//! single = word | '"' text '"' | "@" method | "[" type "]" | "{" "*" ":" type "}" | "{" fields "}"
 //! field  = name, [ "?" ], ":", type, [ "--" words ]  `name?`: may be left out
 //! ```
-//! Fields are separated by commas or line ends. Words: `string`, `integer`, `number`, `boolean`,
+//! Fields are separated by commas or line ends. `@method` is the type of that method's result. Words: `string`, `integer`, `number`, `boolean`,
 //! `any`, `object`, `address` (20 bytes), `hash` (32 bytes), `data` (bytes), `quantity` (all of them
 //! hexadecimal after `0x`), `block` (a quantity or a word such as `latest`).
 
@@ -22,6 +22,8 @@ pub(in crate::rpc) enum Type<'a> {
     Word(&'a str),
     /// Exactly this text.
     Text(&'a str),
+    /// What that method returns.
+    Result(&'a str),
     /// A list of one type.
     List(Box<Type<'a>>),
     /// An object with any names and one type.
@@ -126,6 +128,9 @@ impl<'a> Reader<'a> {
             };
             return self.eat("}").then_some(kind);
         }
+        if self.eat("@") {
+            return self.word().map(Type::Result);
+        }
         if self.eat("\"") {
             let end = self.0.find('"')?;
             let text = self.take(end);
@@ -168,6 +173,11 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What a method returns, unless that is only something else's result: there are no circles.
+fn result_of(method: &str) -> Option<Type<'static>> {
+    super::find(method).and_then(|method| parse(method.result))
+}
+
 /// Whether a text is `0x` and hexadecimal digits, as many as `fits` allows.
 fn is_hex(value: &Value, fits: impl Fn(usize) -> bool) -> bool {
     let digits = value.as_str().and_then(|text| text.strip_prefix("0x"));
@@ -182,6 +192,7 @@ impl Type<'_> {
     pub fn takes(&self, value: &Value) -> bool {
         match self {
             Type::Text(text) => value == text,
+            Type::Result(name) => result_of(name).is_none_or(|kind| kind.takes(value)),
             Type::Nullable(inner) => value.is_null() || inner.takes(value),
             Type::Union(all) => all.iter().any(|kind| kind.takes(value)),
             Type::List(inner) => value
@@ -221,6 +232,7 @@ impl Type<'_> {
     pub fn words(&self) -> String {
         match self {
             Type::Text(text) => format!("\"{text}\""),
+            Type::Result(name) => format!("what {name} returns"),
             Type::Nullable(inner) => format!("{} or null", inner.words()),
             Type::Union(all) => {
                 let all: Vec<String> = all.iter().map(Type::words).collect();
@@ -259,6 +271,9 @@ impl Type<'_> {
         let hex = |pattern: &str| json!({ "type": "string", "pattern": pattern });
         match self {
             Type::Text(text) => json!({ "const": text }),
+            Type::Result(name) => {
+                result_of(name).map_or(Value::Bool(true), |kind| kind.schema(told))
+            }
             Type::Nullable(inner) => {
                 json!({ "anyOf": [inner.schema(told), { "type": "null" }] })
             }
