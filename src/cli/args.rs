@@ -44,8 +44,16 @@ pub enum Command {
     Demo(DemoArgs),
     /// Look at the store's file.
     Store(StoreArgs),
+    /// Show how a running node is.
+    Status(RpcArgs),
     /// List the nodes that a running node knows.
     Peers(RpcArgs),
+    /// Show the tickets that a running node holds.
+    Tickets(RpcArgs),
+    /// Show what a running node has earned.
+    Rewards(RpcArgs),
+    /// Say whether a running node is well.
+    Health(RpcArgs),
     /// Print a help text.
     Help(Topic),
     /// Print name and version.
@@ -253,10 +261,13 @@ pub struct RpcArgs {
     pub settings: SettingsArgs,
     /// The answer as JSON, one object a line.
     pub json: bool,
+    /// `status --once`: printed once, also in a terminal.
+    pub once: bool,
 }
 
-const COMMANDS: [&str; 10] = [
-    "run", "publish", "forward", "message", "identity", "config", "store", "peers", "demo", "help",
+const COMMANDS: [&str; 14] = [
+    "run", "publish", "forward", "message", "identity", "config", "store", "status", "peers",
+    "tickets", "rewards", "health", "demo", "help",
 ];
 
 /// Reads the arguments (without the program's name).
@@ -282,10 +293,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Failur
         Some("config") => config::parse(Reader::new(parser, Topic::Config)),
         Some("demo") => demo::parse(Reader::new(parser, Topic::Demo)),
         Some("store") => node::store(Reader::new(parser, Topic::Store)),
-        Some("peers") => asking(
-            rpc::parse(Reader::new(parser, Topic::Peers))?,
-            Command::Peers,
-        ),
+        Some("status") => asking(parser, Topic::Status, Command::Status),
+        Some("peers") => asking(parser, Topic::Peers, Command::Peers),
+        Some("tickets") => asking(parser, Topic::Tickets, Command::Tickets),
+        Some("rewards") => asking(parser, Topic::Rewards, Command::Rewards),
+        Some("health") => asking(parser, Topic::Health, Command::Health),
         Some("help") => node::help(Reader::new(parser, Topic::Overview)),
         Some(other) => Err(Failure::Usage(format!(
             "unknown command \"{}\"; {}",
@@ -299,10 +311,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Failur
 }
 
 fn asking(
-    said: Result<RpcArgs, rpc::Instead>,
+    parser: Parser,
+    topic: Topic,
     command: fn(RpcArgs) -> Command,
 ) -> Result<Command, Failure> {
-    Ok(match said {
+    Ok(match rpc::parse(Reader::new(parser, topic))? {
         Ok(args) => command(args),
         Err(rpc::Instead::Help(topic)) => Command::Help(topic),
         Err(rpc::Instead::Version) => Command::Version,

@@ -1,5 +1,7 @@
 //! Help texts. Each has an example that works as it stands but for the address.
 
+mod asking;
+
 use crate::config::KEYS;
 use std::fmt::Write as _;
 
@@ -24,8 +26,16 @@ pub enum Topic {
     Demo,
     /// `chr-node store`
     Store,
+    /// `chr-node status`
+    Status,
     /// `chr-node peers`
     Peers,
+    /// `chr-node tickets`
+    Tickets,
+    /// `chr-node rewards`
+    Rewards,
+    /// `chr-node health`
+    Health,
 }
 
 impl Topic {
@@ -42,7 +52,11 @@ impl Topic {
             Topic::Config => "config",
             Topic::Demo => "demo",
             Topic::Store => "store",
+            Topic::Status => "status",
             Topic::Peers => "peers",
+            Topic::Tickets => "tickets",
+            Topic::Rewards => "rewards",
+            Topic::Health => "health",
         }
     }
 
@@ -58,7 +72,11 @@ impl Topic {
             Topic::Config,
             Topic::Demo,
             Topic::Store,
+            Topic::Status,
             Topic::Peers,
+            Topic::Tickets,
+            Topic::Rewards,
+            Topic::Health,
         ]
         .into_iter()
         .find(|topic| topic.name() == name)
@@ -80,12 +98,16 @@ Commands:
   config     check a node's settings, or show where each comes from
   demo       a node and two devices in one process, with a measured download
   store      check, shorten, back up the file that a node keeps all in
+  status     show how a running node is, live
   peers      list the nodes that a running node knows
+  tickets    show the tickets that a running node holds
+  rewards    show what a running node has earned
+  health     say whether a running node is well, for scripts
   help       this text, or the one of a command: chr-node help publish
 
 Every command takes --help (-h), --version (-V), and -v for more or -q for
-less on standard error (`identity`, `config`, `store` and `peers` have nothing
-to add there).
+less on standard error (`identity`, `config`, `store` and those that ask a
+running node have nothing to add there).
 
 Example, on three machines:
   node$    chr-node run
@@ -343,28 +365,6 @@ Example:
   chr-node store export --data-dir /var/lib/chr-node --output backup.jsonl
 ";
 
-const PEERS: &str = "\
-List the nodes that a running node knows, connected ones first: where they
-are, who dialled the link, round trip, how likely they answer (0 to 1), when
-they answered last, links since they are known, and what the present link
-has carried.
-
-Usage: chr-node peers [--rpc URL] [--json]
-
-Options:
-  --rpc URL          the node's HTTP port, such as http://127.0.0.1:8545
-                     [the node of the data folder, else the settings]
-  --data-dir DIR     folder of the node, which has its run.json [./data]
-  --config FILE      settings of the node, as are --profile NAME and
-                     --set KEY=VALUE
-  --json             one object a line, as peer_list returns them
-  -h, --help         this text
-  -V, --version      name and version
-
-Example:
-  chr-node peers --rpc http://127.0.0.1:8545
-";
-
 /// Name and version, one line.
 #[must_use]
 pub fn version() -> String {
@@ -384,7 +384,9 @@ pub fn text(topic: Topic) -> String {
         Topic::Config => CONFIG.to_owned(),
         Topic::Demo => DEMO.to_owned(),
         Topic::Store => STORE.to_owned(),
-        Topic::Peers => PEERS.to_owned(),
+        Topic::Status | Topic::Peers | Topic::Tickets | Topic::Rewards | Topic::Health => {
+            asking::text(topic)
+        }
     }
 }
 
@@ -431,7 +433,7 @@ mod tests {
     use crate::cli::args::{parse, Command};
     use std::ffi::OsString;
 
-    const TOPICS: [Topic; 10] = [
+    const TOPICS: [Topic; 14] = [
         Topic::Overview,
         Topic::Run,
         Topic::Publish,
@@ -441,7 +443,11 @@ mod tests {
         Topic::Config,
         Topic::Demo,
         Topic::Store,
+        Topic::Status,
         Topic::Peers,
+        Topic::Tickets,
+        Topic::Rewards,
+        Topic::Health,
     ];
 
     #[test]
@@ -478,7 +484,7 @@ mod tests {
                 examples += 1;
             }
         }
-        assert_eq!(examples, 12);
+        assert_eq!(examples, 17);
     }
 
     #[test]

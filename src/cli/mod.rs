@@ -10,18 +10,23 @@ pub mod config;
 pub mod demo;
 pub mod device;
 pub mod forward;
+pub mod health;
 pub mod help;
 pub mod identity;
 pub mod logging;
 pub mod message;
 pub mod peers;
 pub mod publish;
+pub mod rewards;
 pub mod rpc;
 pub mod run;
 pub mod screen;
 pub mod session;
 pub mod spec;
+pub mod status;
 pub mod store;
+pub mod tickets;
+pub mod told;
 
 pub use args::{parse, Command};
 
@@ -91,7 +96,11 @@ pub fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Config(args) => config::execute(args),
         Command::Demo(args) => demo::execute(args),
         Command::Store(args) => store::execute(args),
+        Command::Status(args) => status::execute(args),
         Command::Peers(args) => peers::execute(args),
+        Command::Tickets(args) => tickets::execute(args),
+        Command::Rewards(args) => rewards::execute(args),
+        Command::Health(args) => health::execute(args),
         Command::Help(topic) => print(&help::text(*topic)),
         Command::Version => print(&help::version()),
     }

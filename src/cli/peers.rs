@@ -3,10 +3,10 @@
 use super::args::RpcArgs;
 use super::rpc::Endpoint;
 use super::screen::amount;
+use super::told::{ago, now};
 use super::{print, Failure};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Asks the node and prints a line for each.
 ///
@@ -19,8 +19,7 @@ pub fn execute(args: &RpcArgs) -> Result<(), Failure> {
         let lines: Vec<String> = peers.iter().map(|peer| format!("{peer}\n")).collect();
         return print(&lines.concat());
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    print(&table(peers, now.map_or(0, |now| now.as_secs())))
+    print(&table(peers, now()))
 }
 
 fn table(peers: &[Value], now: u64) -> String {
@@ -64,16 +63,6 @@ fn table(peers: &[Value], now: u64) -> String {
     table
 }
 
-/// A time in the past for people.
-fn ago(unix: u64, now: u64) -> String {
-    match now.saturating_sub(unix) {
-        seconds @ 0..=119 => format!("{seconds} s"),
-        seconds @ 120..=7_199 => format!("{} min", seconds / 60),
-        seconds @ 7_200..=172_799 => format!("{} h", seconds / 3_600),
-        seconds => format!("{} d", seconds / 86_400),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,19 +90,5 @@ mod tests {
         ];
         assert_eq!(table(&peers, 1000), wanted.concat());
         assert!(table(&[], 0).contains("network.seeds"));
-    }
-
-    #[test]
-    fn times_are_short() {
-        for (passed, text) in [
-            (0, "0 s"),
-            (119, "119 s"),
-            (120, "2 min"),
-            (7_200, "2 h"),
-            (200_000, "2 d"),
-        ] {
-            assert_eq!(ago(1_000_000, 1_000_000 + passed), text);
-        }
-        assert_eq!(ago(2, 1), "0 s", "a clock that went back");
     }
 }

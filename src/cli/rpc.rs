@@ -15,6 +15,9 @@ use std::time::Duration;
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long an answer may take on a busy device.
 const ANSWER: Duration = Duration::from_secs(15);
+/// What to do where a node is asked for HTTPS: a self-signed certificate says
+/// nothing without being compared, and the node's own machine needs none.
+const HTTPS: &str = "these commands speak HTTP, not HTTPS; name the port of network.rpc_port";
 /// Longest answer: far above what the node sends.
 const ANSWER_MAX: u64 = 16 << 20;
 
@@ -36,9 +39,7 @@ impl Endpoint {
             None => url,
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
             Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
-                return Err(
-                    "this command speaks HTTP; name the port of network.rpc_port".to_owned(),
-                );
+                return Err(HTTPS.to_owned());
             }
             Some(_) => return Err("a URL is http://HOST:PORT".to_owned()),
         };
@@ -90,14 +91,13 @@ impl Endpoint {
     /// Nobody answers there, or not as a node does.
     pub fn call(&self, method: &str) -> Result<Value, Failure> {
         let failed = |why: String| Failure::Failed(format!("http://{}: {why}", self.authority));
-        let answer = self.ask(method).map_err(failed)?;
-        let (head, body) = answer
-            .split_once("\r\n\r\n")
-            .ok_or_else(|| failed("the answer is not HTTP".to_owned()))?;
-        let status = head.lines().next().unwrap_or_default();
-        let Ok(answer) = serde_json::from_str::<Value>(body) else {
-            return Err(failed(format!("no node answers there ({})", shown(status))));
-        };
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method}).to_string();
+        let request = format!(
+            "POST /rpc HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.authority,
+            body.len()
+        );
+        let answer = self.ask(&request).map_err(failed)?;
         if let Some(error) = answer.get("error") {
             let said = error.get("message").and_then(Value::as_str);
             let said = shown(said.unwrap_or("an error without words"));
@@ -115,7 +115,40 @@ impl Endpoint {
         }
     }
 
-    fn ask(&self, method: &str) -> Result<String, String> {
+    /// What `/health` says, well or not. It is answered even while JSON-RPC is not.
+    ///
+    /// # Errors
+    /// Nobody answers there, or not as a node does.
+    pub fn health(&self) -> Result<Value, Failure> {
+        let failed = |why: String| Failure::Failed(format!("http://{}: {why}", self.authority));
+        let request = format!(
+            "GET /health HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.authority
+        );
+        let health = self.ask(&request).map_err(failed)?;
+        match health.get("status") {
+            Some(Value::String(_)) => Ok(health),
+            _ => Err(failed("the answer is not that of a node".to_owned())),
+        }
+    }
+
+    /// The JSON that answers a request.
+    fn ask(&self, request: &str) -> Result<Value, String> {
+        let answer = self.exchange(request)?;
+        // A TLS alert: record type 21, version 3.x.
+        if answer.starts_with(&[21, 3]) {
+            return Err(HTTPS.to_owned());
+        }
+        let answer = String::from_utf8(answer).map_err(|_| "the answer is not text".to_owned())?;
+        let (head, body) = answer
+            .split_once("\r\n\r\n")
+            .ok_or_else(|| "the answer is not HTTP".to_owned())?;
+        let status = head.lines().next().unwrap_or_default();
+        serde_json::from_str::<Value>(body)
+            .map_err(|_| format!("no node answers there ({})", shown(status)))
+    }
+
+    fn exchange(&self, request: &str) -> Result<Vec<u8>, String> {
         let places = self.authority.to_socket_addrs();
         let places = places.map_err(|e| format!("the name is not found ({e})"))?;
         let mut stream = connect(places)?;
@@ -125,19 +158,13 @@ impl Endpoint {
             }
             _ => e.to_string(),
         };
-        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method}).to_string();
-        let request = format!(
-            "POST /rpc HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            self.authority,
-            body.len()
-        );
         stream.set_read_timeout(Some(ANSWER)).map_err(words)?;
         stream.set_write_timeout(Some(ANSWER)).map_err(words)?;
         stream.write_all(request.as_bytes()).map_err(words)?;
         let mut answer = Vec::new();
         let mut bounded = stream.take(ANSWER_MAX);
         bounded.read_to_end(&mut answer).map_err(words)?;
-        String::from_utf8(answer).map_err(|_| "the answer is not text".to_owned())
+        Ok(answer)
     }
 }
 
@@ -166,8 +193,12 @@ fn from_run_file(text: &str, file: &Path) -> Result<Endpoint, Failure> {
     match run.get("rpc").and_then(Value::as_str).map(Endpoint::parse) {
         Some(Ok(endpoint)) => Ok(endpoint),
         _ => Err(Failure::Failed(format!(
-            "the node of {} has no HTTP port: set network.rpc_port and start it again",
-            file.display()
+            "the node of {} has no HTTP port{}: set network.rpc_port and start it again",
+            file.display(),
+            match run.get("rpcs").and_then(Value::as_str) {
+                Some(_) => ", only one for HTTPS, which this command does not speak",
+                None => "",
+            }
         ))),
     }
 }
@@ -194,6 +225,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::cli::args::SettingsArgs;
+    use std::net::TcpListener;
 
     #[test]
     fn a_url_is_understood_in_every_form_that_people_write() {
@@ -230,6 +262,7 @@ mod tests {
             rpc: None,
             settings: SettingsArgs::default(),
             json: false,
+            once: false,
         };
         let found = Endpoint::find(&args, environment()).unwrap();
         assert_eq!(found.authority, "127.0.0.1:8545");
@@ -239,11 +272,39 @@ mod tests {
         assert_eq!(found.authority, "127.0.0.1:7");
         std::fs::write(&file, r#"{"rpc":null}"#).unwrap();
         let error = Endpoint::find(&args, environment()).unwrap_err();
-        assert!(error.to_string().contains("no HTTP port"), "{error}");
+        assert!(error.to_string().contains("no HTTP port:"), "{error}");
+        std::fs::write(&file, r#"{"rpc":null,"rpcs":"127.0.0.1:8"}"#).unwrap();
+        let error = Endpoint::find(&args, environment()).unwrap_err();
+        assert!(error.to_string().contains("only one for HTTPS"), "{error}");
         std::fs::remove_file(&file).unwrap();
         let off = [("RPC_PORT".into(), "off".into())];
         let environment = environment().into_iter().chain(off);
         let error = Endpoint::find(&args, environment).unwrap_err();
         assert!(error.to_string().contains("no node runs here"), "{error}");
+    }
+
+    /// What is said of a server that answers with these bytes, and of its health.
+    fn answered(answer: &'static [u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let authority = listener.local_addr().unwrap().to_string();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer);
+        });
+        let told = Endpoint { authority }.health().unwrap_err().to_string();
+        server.join().unwrap();
+        told
+    }
+
+    #[test]
+    fn what_is_no_node_is_told_apart() {
+        let https = answered(&[21, 3, 1, 0, 2, 2, 70]);
+        assert!(https.contains("network.rpc_port"), "{https}");
+        let other = answered(b"HTTP/1.1 403 Forbidden\r\n\r\n<html>");
+        assert!(other.contains("403 Forbidden"), "{other}");
+        let odd = answered(b"HTTP/1.1 200 OK\r\n\r\n[1]");
+        assert!(odd.contains("not that of a node"), "{odd}");
+        assert!(answered(b"hello").contains("not HTTP"));
     }
 }

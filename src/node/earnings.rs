@@ -22,6 +22,9 @@ const KEEP: u64 = 366 * 24 * 3600;
 const REMOVE_MAX: usize = 100;
 /// Rows of one commit: those of a year of being down are many.
 const COMMIT_MAX: usize = 500;
+/// Periods that wait for a broken disk: as many as an absence makes at once. Of
+/// more, the oldest are lost.
+const UNSAVED_MAX: usize = 9_000;
 /// A disk that refused rows is asked again after this.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -30,11 +33,12 @@ pub struct Earnings(Mutex<Inner>);
 
 struct Inner {
     tracker: Tracker,
-    /// Rows that are not known to be on the disk, the oldest first. Bounded by the
-    /// periods that a tracker makes at once; a broken disk adds one a period.
+    /// Periods that are over and wait for a commit, the oldest first.
     unsaved: Vec<RewardRow>,
-    /// The first so many of them are being written.
-    writing: Option<(usize, Receipt)>,
+    /// Those that are being written.
+    writing: Option<(Vec<RewardRow>, Receipt)>,
+    /// Something is to be committed.
+    due: bool,
     /// Not before.
     again: Moment,
 }
@@ -58,6 +62,7 @@ impl Earnings {
             tracker: Tracker::new(now, awake(), terms(settings)),
             unsaved: Vec::new(),
             writing: None,
+            due: false,
             again: Moment::default(),
         }))
     }
@@ -123,12 +128,25 @@ impl House {
         }
     }
 
-    /// The node stops: the running period as it is now.
+    /// The node stops: all that waits, and the running period as it is now.
     pub fn finish_earnings(&self) {
         self.track_earnings();
-        let inner = self.earnings.lock();
-        if let (Some(store), Some(row)) = (self.store.get(), inner.tracker.running_row()) {
-            // The store's own stop waits for the commit.
+        let mut inner = self.earnings.lock();
+        let Some(store) = self.store.get() else {
+            return;
+        };
+        let running = inner.tracker.running_row();
+        let waiting = std::mem::take(&mut inner.unsaved);
+        // One after the other, so that the running one is last; the store's own
+        // stop waits for the commits.
+        for rows in waiting.chunks(COMMIT_MAX) {
+            let mut batch = Batch::new();
+            for row in rows {
+                let _ = batch.put(row);
+            }
+            drop(store.write(batch));
+        }
+        if let Some(row) = running {
             drop(store.put(&row));
         }
     }
@@ -185,38 +203,37 @@ impl House {
 
 impl Inner {
     fn keep(&mut self, store: &Store, steps: Steps, now: Moment, unix: Option<u64>) {
-        // Only the latest form of the running period is worth anything.
-        if !steps.durable.is_empty() {
-            self.unsaved.retain(|row| row.over);
-        }
-        self.unsaved.extend(steps.durable);
-        if let Some((count, receipt)) = &self.writing {
-            match receipt.outcome() {
-                None => return,
-                Some(Ok(())) => {
-                    let saved = (*count).min(self.unsaved.len());
-                    self.unsaved.drain(..saved);
-                }
-                Some(Err(error)) => {
-                    log::debug!("rewards: a period is not saved: {error}");
-                    self.again = now + AGAIN;
-                }
+        self.due |= !steps.durable.is_empty();
+        self.unsaved
+            .extend(steps.durable.into_iter().filter(|row| row.over));
+        let outcome = self.writing.as_ref().map(|(_, receipt)| receipt.outcome());
+        if let Some(Some(outcome)) = outcome {
+            let rows = self.writing.take().map(|(rows, _)| rows);
+            if let Err(error) = outcome {
+                log::debug!("rewards: periods are not saved: {error}");
+                self.unsaved.splice(..0, rows.into_iter().flatten());
+                self.due = true;
+                self.again = now + AGAIN;
             }
-            self.writing = None;
         }
-        if !self.unsaved.is_empty() && now >= self.again {
+        let surplus = self.unsaved.len().saturating_sub(UNSAVED_MAX);
+        self.unsaved.drain(..surplus);
+        if self.due && self.writing.is_none() && now >= self.again {
             let count = self.unsaved.len().min(COMMIT_MAX);
+            let rows: Vec<RewardRow> = self.unsaved.drain(..count).collect();
+            // The running one says from where to go on: after those before it.
+            self.due = !self.unsaved.is_empty();
+            let running = self.tracker.running_row().filter(|_| !self.due);
             let mut batch = Batch::new();
-            for row in self.unsaved.iter().take(count) {
+            for row in rows.iter().chain(&running) {
                 // A row is some hundred bytes, and a batch takes more of them.
                 let _ = batch.put(row);
             }
             for old in too_old(store, unix) {
                 let _ = batch.delete::<RewardRow>(&RewardRow::key_of(old.start));
             }
-            self.writing = Some((count, store.write(batch)));
-        }
-        if let Some(row) = &steps.lazy {
+            self.writing = Some((rows, store.write(batch)));
+        } else if let Some(row) = &steps.lazy {
             // Counted by the store.
             let _ = store.put_lazy(row);
         }
@@ -247,3 +264,6 @@ fn median(mut rtts: Vec<Duration>) -> Option<u64> {
     let middle = rtts.get(rtts.len() / 2)?;
     u64::try_from(middle.as_millis()).ok()
 }
+
+#[cfg(test)]
+mod tests;

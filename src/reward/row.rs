@@ -83,8 +83,9 @@ impl RewardRow {
         vec![OVER + 1]
     }
 
-    /// Milliseconds of it.
-    pub(super) fn length_ms(&self) -> u64 {
+    /// Milliseconds from its beginning to its end.
+    #[must_use]
+    pub fn length_ms(&self) -> u64 {
         self.end.saturating_sub(self.start).saturating_mul(1000)
     }
 }

@@ -87,8 +87,8 @@ pub struct Report {
     pub earned: Option<Tokens>,
     /// What was earned in all, the running one included.
     pub total: Option<Tokens>,
-    /// Until when that holds, in seconds since 1970.
-    pub seen: u64,
+    /// Milliseconds of the running period that are over.
+    pub passed_ms: u64,
     /// What is to be expected.
     pub projection: Projection,
     /// The rates.
@@ -180,8 +180,9 @@ impl Tracker {
             return steps;
         };
         let (stretches, now) = self.places.place(unix);
+        let mut anew = false;
         if self.running.is_none() {
-            self.begin(&stretches, now);
+            anew = self.begin(&stretches, now);
         }
         for (from, until) in stretches {
             self.settle(from, &mut steps.durable);
@@ -193,7 +194,7 @@ impl Tracker {
         let due = self
             .kept
             .is_none_or(|at| boot >= at.saturating_add(KEEP_EVERY_MS));
-        if !steps.durable.is_empty() {
+        if anew || !steps.durable.is_empty() {
             steps.durable.extend(self.running_row());
             self.kept = Some(boot);
         } else if due {
@@ -224,6 +225,9 @@ impl Tracker {
         let earned = period.as_ref().and_then(|period| rates.earned(period));
         let before = period.as_ref().and_then(|period| period.total).map(Tokens);
         let seen = self.settled / 1000;
+        let began = period
+            .as_ref()
+            .map_or(0, |row| row.start.saturating_mul(1000));
         let known = period.iter().chain(&self.history);
         let projection = Projection::of(known, &rates, seen);
         Report {
@@ -231,7 +235,7 @@ impl Tracker {
             total: before.map_or(earned, |before| {
                 Some(before.plus(earned.unwrap_or_default()))
             }),
-            seen,
+            passed_ms: self.settled.saturating_sub(began),
             projection,
             rates,
             period,
@@ -256,11 +260,14 @@ impl Tracker {
     }
 
     /// The first period: the one in which the node was seen last, else one that
-    /// begins when the node was started.
-    fn begin(&mut self, stretches: &[Stretch], now: u64) {
+    /// begins when the node was started. Whether it is that: its row says from
+    /// where tickets count, and must not be lost.
+    fn begin(&mut self, stretches: &[Stretch], now: u64) -> bool {
         let base = self.base.take().unwrap_or_default();
+        let anew = base.running.is_none();
         let row = base.running.unwrap_or_else(|| {
-            let start = stretches.first().map_or(now, |(from, _)| *from) / 1000;
+            let first = stretches.first().map_or(now, |(from, _)| *from);
+            let start = first.div_ceil(1000);
             RewardRow {
                 start,
                 end: self.boundary(start),
@@ -271,6 +278,7 @@ impl Tracker {
         });
         self.settled = row.seen.saturating_mul(1000);
         self.running = Some(row);
+        anew
     }
 
     /// Counts tickets that are new.

@@ -7,7 +7,8 @@ use crate::cli::help::Topic;
 use crate::cli::rpc::Endpoint;
 use crate::cli::Failure;
 
-const OPTIONS: [&str; 8] = [
+const OPTIONS: [&str; 9] = [
+    "--once",
     "--rpc",
     "--config",
     "--data-dir",
@@ -27,7 +28,7 @@ pub(super) enum Instead {
 pub(super) fn parse(mut reader: Reader) -> Result<Result<RpcArgs, Instead>, Failure> {
     let mut rpc = None;
     let mut settings = SettingsArgs::default();
-    let mut json = false;
+    let (mut json, mut once) = (false, false);
     while let Some(word) = reader.next()? {
         match word {
             Word::Help => return Ok(Err(Instead::Help(reader.topic))),
@@ -41,9 +42,12 @@ pub(super) fn parse(mut reader: Reader) -> Result<Result<RpcArgs, Instead>, Fail
                     reader.once(&mut rpc, endpoint, "--rpc")?;
                 }
                 "--json" => json = true,
+                "--once" if reader.topic == Topic::Status => once = true,
                 other => {
                     if !config::option(&mut reader, &mut settings, other)? {
-                        return Err(reader.unknown_option(other, &OPTIONS));
+                        let status = reader.topic == Topic::Status;
+                        let known = OPTIONS.get(usize::from(!status)..);
+                        return Err(reader.unknown_option(other, known.unwrap_or_default()));
                     }
                 }
             },
@@ -53,5 +57,6 @@ pub(super) fn parse(mut reader: Reader) -> Result<Result<RpcArgs, Instead>, Fail
         rpc,
         settings,
         json,
+        once,
     }))
 }

@@ -197,7 +197,13 @@ fn every_slip_is_answered_with_what_to_write() {
     let forward = format!("forward 0 {A}:1 --node a:1");
     for (line, hint) in [
         ("pubish", "did you mean publish?"),
-        ("status", "the commands are"),
+        ("weather", "the commands are"),
+        ("statsu", "status"),
+        ("status --onse", "--once"),
+        ("status now", "--rpc URL"),
+        ("health --once", "unknown option"),
+        ("rewards --rpc https://a.b:1", "network.rpc_port"),
+        ("tickets --rpc a.b:1 --rpc a.b:2", "twice"),
         ("run --ephmeral", "did you mean --ephemeral?"),
         ("run --colour red", "`chr-node run --help`"),
         ("--profle router", "did you mean --profile?"),

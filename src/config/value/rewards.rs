@@ -1,7 +1,7 @@
 //! What is earned by what, as settings say it.
 
 use super::{duration, list, shown};
-use crate::tokens::Tokens;
+use crate::tokens::{Tokens, MAX};
 use std::fmt;
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ pub fn rates(text: &str) -> Result<Rates, String> {
             "hour" => &mut rates.hour,
             _ => return Err(format!("\"{said}\" is neither gigabyte= nor hour=")),
         };
-        let amount = Tokens::parse(amount).map_err(|e| format!("\"{said}\": {e}"))?;
+        let amount = tokens(amount).map_err(|e| format!("\"{said}\": {e}"))?;
         if place.replace(amount).is_some() {
             return Err(format!("\"{said}\" is there twice"));
         }
@@ -73,7 +73,15 @@ pub fn tokens_or_none(text: &str) -> Result<Option<Tokens>, String> {
     if text.trim().is_empty() {
         return Ok(None);
     }
-    Tokens::parse(text).map(Some)
+    tokens(text).map(Some)
+}
+
+/// An amount that can be meant.
+fn tokens(text: &str) -> Result<Tokens, String> {
+    match Tokens::parse(text)? {
+        amount if amount <= MAX => Ok(amount),
+        _ => Err(format!("it is more than {MAX}")),
+    }
 }
 
 /// The length of a period.
@@ -115,6 +123,7 @@ mod tests {
             "hour=-1",
             "hour=1, hour=2",
             "hour=1e3",
+            "hour=1000000000.000000000000000001",
         ] {
             assert!(rates(text).is_err(), "{text}");
         }

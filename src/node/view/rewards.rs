@@ -37,7 +37,6 @@ impl House {
         let (report, history) = self.earnings.report(HISTORY_MAX);
         let text = |tokens: Option<Tokens>| tokens.map(|tokens| tokens.to_string());
         let period = report.period.as_ref();
-        let passed = |row: &RewardRow| report.seen.saturating_sub(row.start);
         let reached = match (wanted.payout_threshold, report.total) {
             (Some(threshold), Some(total)) => Some(total >= threshold),
             _ => None,
@@ -46,7 +45,7 @@ impl House {
             address: wanted.address.clone(),
             period_start: period.map(|row| row.start),
             period_end: period.map(|row| row.end),
-            uptime_score: period.and_then(|row| uptime(row, passed(row))),
+            uptime_score: period.and_then(|row| uptime(row, report.passed_ms)),
             performance_score: period.and_then(|row| performance(&row.measures)),
             chr_tokens_earned: text(report.earned),
             tickets: period.map(|row| sums(&row.tickets)).unwrap_or_default(),
@@ -114,7 +113,7 @@ fn over(row: &RewardRow) -> RewardPeriod {
     RewardPeriod {
         period_start: row.start,
         period_end: row.end,
-        uptime_score: uptime(row, row.end.saturating_sub(row.start)).unwrap_or(0.0),
+        uptime_score: uptime(row, row.length_ms()).unwrap_or(0.0),
         performance_score: performance(&row.measures),
         chr_tokens_earned: row.earned.map(|amount| Tokens(amount).to_string()),
         tickets: sums(&row.tickets),
@@ -129,9 +128,8 @@ fn sums(tickets: &Tickets) -> TicketSums {
     }
 }
 
-/// Share of `seconds` that the node was up, to four decimals.
-fn uptime(row: &RewardRow, seconds: u64) -> Option<f64> {
-    let millis = seconds.checked_mul(1000)?;
+/// Share of so many milliseconds that the node was up, to four decimals.
+fn uptime(row: &RewardRow, millis: u64) -> Option<f64> {
     let parts = row.up_ms.checked_mul(10_000)?.checked_div(millis)?;
     Some(parts.min(10_000) as f64 / 10_000.0)
 }

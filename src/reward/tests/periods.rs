@@ -115,6 +115,20 @@ fn tickets_from_before_rewards_were_tracked_earn_nothing() {
 }
 
 #[test]
+fn a_power_cut_right_after_the_first_start_loses_no_ticket() {
+    let mut device = Device::new(DAY_ONE, hourly(rates("1", "0")));
+    device.on();
+    device.ticket('A', 694, 3_000_000_000, 1);
+    device.run(60);
+    // The cut: only what was committed stays.
+    device.tracker = None;
+    device.on();
+    device.run(60);
+    let tickets = device.report().period.unwrap().tickets;
+    assert_eq!(tickets.value, 3_000_000_000 + 1024);
+}
+
+#[test]
 fn tickets_that_the_store_has_lost_are_not_counted_again_when_they_come_back() {
     let mut device = device(60);
     device.ticket('A', 694, 7_000_000_000, 1);

@@ -13,11 +13,10 @@
 //! | `c`, `m`, `k` | percent, milliseconds, degrees Celsius | `12.5 %`, `8 ms`, `51.2 °C` |
 //! | `s`, `w`, `v` | a state | its class, its word, its sentence |
 //! | `tok` | tokens, a decimal text | `1.25 CHR` |
-//! | `e` | what an event tells | its members |
 //! | `i`, `il`, `o`, `ol`, `top`, `sum` | a history | paths and words of the chart |
 
 use super::chart;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// What stands where nothing is known.
 pub(super) const UNKNOWN: &str = "–";
@@ -37,10 +36,8 @@ pub(super) fn text(value: &Value, form: &str, now: f64) -> String {
         }
         .to_owned();
     }
-    match value {
-        Value::Object(fields) if form == "e" => return told(fields, now),
-        Value::Object(_) => return chart::text(value, form),
-        _ => {}
+    if value.is_object() {
+        return chart::text(value, form);
     }
     if let Some(number) = value.as_f64() {
         return of_number(number, form, now);
@@ -80,21 +77,6 @@ fn of_number(number: f64, form: &str, now: f64) -> String {
         _ if number.fract() == 0.0 => format!("{number:.0}"),
         _ => fixed(number, 2),
     }
-}
-
-/// The members of an event, in words.
-fn told(fields: &Map<String, Value>, now: f64) -> String {
-    let mut words = String::new();
-    for (name, value) in fields {
-        if !words.is_empty() {
-            words.push_str(", ");
-        }
-        words.push_str(&name.replace('_', " "));
-        words.push(' ');
-        let form = if name.contains("bytes") { "b" } else { "" };
-        words.push_str(&text(value, form, now));
-    }
-    words
 }
 
 /// Halves go up, as in the script: `{:.1}` alone rounds them to even digits.

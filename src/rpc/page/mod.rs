@@ -38,7 +38,11 @@ pub(super) fn render(view: &dyn NodeView, asker: &Asker) -> Answer {
         serde_json::from_slice(&text).unwrap_or_default()
     };
     let status = read(serde_json::to_vec(&view.status()).unwrap_or_default());
-    let settings = read(serde_json::to_vec(&view.settings()).unwrap_or_default());
+    // As `config_show` has it: settings are for those who see everything.
+    let settings = match names {
+        Some(_) => Value::Null,
+        None => read(serde_json::to_vec(&view.settings()).unwrap_or_default()),
+    };
     Answer {
         status: 200,
         kind: Kind::Html,
@@ -89,6 +93,11 @@ fn besides(status: &Value, now: f64, sees_all: bool) -> Value {
     let port = at(status, "info.edge_ports.0").as_u64();
     let port = port.map_or("PORT".to_owned(), |port| port.to_string());
     let node = format!("{}@{host}:{port}", word("info.node_id"));
+    // Tickets come by the second, and have a list of their own.
+    let mut happened = at(status, "events").clone();
+    if let Value::Array(events) = &mut happened {
+        events.retain(|event| !matches!(at(event, "topic").as_str(), Some("ticket" | "block")));
+    }
     let carried = |path| at(status, path).as_f64().unwrap_or(0.0);
     json!({
         "name": name,
@@ -97,6 +106,7 @@ fn besides(status: &Value, now: f64, sees_all: bool) -> Value {
         "carried": carried("network.bytes_in") + carried("network.bytes_out"),
         "publish": format!("chr-node publish 8080:public --node {node}"),
         "forward": format!("chr-node forward 127.0.0.1:8080 0xDEVICE:8080 --node {node}"),
+        "happened": happened,
         "readonly": !sees_all,
     })
 }

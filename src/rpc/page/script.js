@@ -6,8 +6,7 @@ const one = id => document.getElementById(id);
 const all = (where, what) => [...where.querySelectorAll(what)];
 const at = (o, path) => path === '.' ? o : path.split('.').reduce((o, name) => o?.[name], o) ?? null;
 const some = v => Array.isArray(v) ? v.length > 0 : v && typeof v === 'object' ? Object.keys(v).length > 0 : !!v;
-const members = o => Object.entries(o).sort((a, b) => a[0] < b[0] ? -1 : 1);
-const list = v => Array.isArray(v) ? v : v ? members(v).map(([key, value]) => ({ key, value })) : [];
+const list = v => Array.isArray(v) ? v : v ? Object.entries(v).sort().map(([key, value]) => ({ key, value })) : [];
 let now = 0;
 
 // Forms.
@@ -50,13 +49,11 @@ const form = (v, f) => {
   if (f === 'v') return sentences[v] || '';
   if (v === null || v === '' || (Array.isArray(v) && !v.length)) return '–';
   if (Array.isArray(v)) return v.map(v => form(v, f)).join(', ');
-  if (typeof v === 'object') return f === 'e' ? told(v) : chart(v)[f] ?? '';
+  if (typeof v === 'object') return chart(v)[f] ?? '';
   if (typeof v === 'number') return numbers[f] ? numbers[f](v) : fixed(v, Number.isInteger(v) ? 0 : 2);
   if (typeof v === 'boolean') return v ? 'yes' : 'no';
   return f === 'u' ? v.replace(/_/g, ' ') : f === 'tok' ? v + ' CHR' : v;
 };
-const told = data => members(data).map(([name, v]) =>
-  name.replace(/_/g, ' ') + ' ' + form(v, /bytes/.test(name) ? 'b' : '')).join(', ');
 
 // The chart's paths and words, as chart.rs draws them.
 const chart = h => {
@@ -103,13 +100,16 @@ const fill = (els, o) => {
 };
 // The chart's own are drawn, rows are filled with their lists.
 const single = all(document, bound).filter(el => !el.closest('[data-each] > *') && !el.matches('#top,#chart-text,.legend b'));
+// Rows of the node's hand have no attributes; the first event brings others.
 const lists = all(document, '[data-each]');
+const begun = new Set();
 const refill = o => {
   fill(single, o);
   for (const box of lists) {
     const items = list(at(o, box.dataset.each));
     if (box.dataset.each === 'settings' && !o.settings) continue;
     const row = box.firstElementChild.content.firstElementChild;
+    if (!begun.has(box)) { begun.add(box); while (box.children.length > 1) box.lastElementChild.remove(); }
     while (box.children.length - 1 > items.length) box.lastElementChild.remove();
     while (box.children.length - 1 < items.length) box.append(row.cloneNode(true));
     items.forEach((item, n) => { const el = box.children[n + 1]; fill([el, ...all(el, bound)], item); });
@@ -117,6 +117,7 @@ const refill = o => {
 };
 
 // What the node does not say itself; page/mod.rs says the same.
+const readonly = !one('readonly').hidden;
 const page = s => {
   const id = s.info.node_id, name = s.info.name || 'chr-node', state = s.health.status;
   const host = s.info.public_address || location.hostname, port = s.info.edge_ports[0];
@@ -124,13 +125,14 @@ const page = s => {
   return {
     name, title: state === 'ok' ? name : words[state] + ': ' + name, time: now,
     carried: s.network.bytes_in + s.network.bytes_out,
+    happened: (s.events || []).filter(e => e.topic !== 'ticket' && e.topic !== 'block'), readonly,
     publish: 'chr-node publish 8080:public --node ' + node,
     forward: 'chr-node forward 127.0.0.1:8080 0xDEVICE:8080 --node ' + node,
   };
 };
 
 // Throughput: the latest seconds by the counters, or what the pointer is at.
-let span = '10min', shown = null, rate = null, picked = null;
+let span = '10min', shown = null, rate = null, picked = null, note = '';
 const counts = [];
 const count = (time, n) => {
   if (counts.length && n.bytes_in < counts[0].bytes_in) counts.length = 0;
@@ -140,24 +142,29 @@ const count = (time, n) => {
   rate = s > 0 ? [(n.bytes_in - was.bytes_in) / s, (n.bytes_out - was.bytes_out) / s] : [n.bandwidth_in, n.bandwidth_out];
 };
 const legend = () => {
-  let pair = rate, when = '';
+  let pair = rate, when = note;
   if (picked !== null && shown) {
     pair = [shown.bandwidth_in[picked] ?? null, shown.bandwidth_out[picked] ?? null];
-    when = date(shown.from + picked * shown.step_seconds);
+    const there = shown.connections?.[picked] ?? null;
+    when = date(now - (shown.bandwidth_in.length - 1 - picked) * shown.step_seconds) + (there === null ? '' : `, devices: ${there}`);
   }
   put(one('at'), when);
   if (!pair) return;
   put(one('now-in'), form(pair[0], 'r'));
   put(one('now-out'), form(pair[1], 'r'));
 };
+// The ten minutes end with what is carried now: their latest step may be ten seconds old.
+const recent = () => {
+  const h = latest.network.history || {}, [come, go] = rate;
+  return { from: now - 600, step_seconds: 10, ...h, bandwidth_in: [...h.bandwidth_in || [], come].slice(-60), bandwidth_out: [...h.bandwidth_out || [], go].slice(-60) };
+};
 const draw = h => {
-  if (!h) return;
   shown = h;
   const c = chart(h);
   for (const name of ['i', 'il', 'o', 'ol']) set(one('c-' + name), 'd', c[name]);
   put(one('top'), c.top);
   put(one('chart-text'), c.sum);
-  put(one('from'), span === '10min' ? '10 min ago' : date(h.from));
+  put(one('from'), span === '10min' ? '10 min ago' : form(h.from, 't'));
   pick(picked);
 };
 const pick = n => {
@@ -184,26 +191,39 @@ svg.addEventListener('keydown', e => {
 const call = async (method, params) => {
   const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method, params });
   const answer = await fetch('rpc', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
-  return (await answer.json()).result;
+  return answer.json();
 };
 const past = async () => {
   const asked = span;
   try {
-    const h = await call('stats_history', { span: asked });
-    if (h && asked === span) draw(h);
+    const { result, error } = await call('stats_history', { span: asked });
+    if (asked !== span) return;
+    note = error ? error.message : '';
+    draw(result || { bandwidth_in: [], bandwidth_out: [], from: null });
   } catch { /* the connection's own state says it */ }
 };
 for (const button of all(document, '.spans button')) button.addEventListener('click', () => {
   span = button.value;
   picked = null;
+  note = '';
   for (const other of all(document, '.spans button')) set(other, 'aria-pressed', String(other === button));
-  if (span === '10min') draw(latest?.network.history); else past();
+  if (span === '10min') latest && draw(recent()); else past();
 });
 setInterval(() => { if (span !== '10min' && live) past(); }, 30000);
 
+// Settings change seldom: they are asked for when the node comes back, and each minute.
+const settings = async () => {
+  if (readonly) return;
+  try {
+    const { result } = await call('config_show');
+    if (result && latest) { latest.settings = result; refill(latest); }
+  } catch { /* as above */ }
+};
+setInterval(() => { if (live) settings(); }, 60000);
+
 // The connection. Silence counts as lost: a stale page must not look alive.
 const SILENCE = 4000, PATIENCE = 10000;
-let latest = null, live = false, source, heard = performance.now(), opened = 0, until = null;
+let latest = null, live = false, lost = false, source, heard = performance.now(), opened = 0, until = null;
 const open = () => {
   opened = performance.now();
   source?.close();
@@ -218,15 +238,16 @@ const hear = s => {
   refill(latest = s);
   document.title = s.page.title;
   until = new Date();
-  if (!live) { live = true; one('lost').hidden = true; document.documentElement.classList.remove('lost'); }
+  if (!live) { live = true; if (lost) settings(); lost = false; one('lost').hidden = true; document.documentElement.classList.remove('lost'); }
   one('pulse').className = 'ok';
   put(one('live'), 'live');
-  if (span === '10min') draw(s.network.history); else legend();
+  if (span === '10min') draw(recent()); else legend();
 };
 const look = () => {
   const t = performance.now();
   if (t - heard > SILENCE) {
     live = false;
+    lost = true;
     const when = until ? until.toLocaleTimeString() : 'the moment when it was loaded';
     one('pulse').className = 'failing';
     put(one('live'), 'connection lost');
@@ -246,14 +267,16 @@ document.addEventListener('visibilitychange', look);
 
 one('copy').addEventListener('click', async () => {
   const id = one('id');
+  let copied = true;
   try {
     await navigator.clipboard.writeText(id.textContent);
   } catch {
     // Over plain HTTP from another machine browsers have no clipboard for a page.
     getSelection().selectAllChildren(id);
-    document.execCommand('copy');
+    copied = document.execCommand('copy');
+    if (copied) getSelection().removeAllRanges();
   }
-  put(one('copy'), 'Copied');
+  put(one('copy'), copied ? 'Copied' : 'Selected');
   setTimeout(() => put(one('copy'), 'Copy'), 2000);
 });
 document.documentElement.classList.add('on');

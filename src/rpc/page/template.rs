@@ -76,10 +76,14 @@ fn text(scope: &Value, what: &str, now: f64) -> String {
 
 /// Appends a template with the values of `scope`; `now` is the time of the values in seconds since 1970.
 pub(super) fn fill(template: &str, scope: &Value, now: f64, page: &mut String) {
+    put(template, scope, now, true, page);
+}
+
+/// Rows come without their attributes (`kept`): the script makes its own from the template.
+fn put(template: &str, scope: &Value, now: f64, kept: bool, page: &mut String) {
     let mut rest = template;
     while let Some((before, tag)) = rest.split_once(" data-") {
         page.push_str(before);
-        page.push_str(" data-");
         rest = tag;
         let Some((kind, tail)) = tag.split_once("=\"") else {
             continue;
@@ -87,11 +91,13 @@ pub(super) fn fill(template: &str, scope: &Value, now: f64, page: &mut String) {
         let Some((what, tail)) = tail.split_once('"') else {
             continue;
         };
-        page.push_str(kind);
-        page.push_str("=\"");
-        page.push_str(what);
-        page.push('"');
         rest = tail;
+        // `data-l` is the label of a cell on a narrow screen.
+        if kept || kind == "l" {
+            for part in [" data-", kind, "=\"", what, "\""] {
+                page.push_str(part);
+            }
+        }
         if let Some(name) = kind.strip_prefix("at-") {
             page.push(' ');
             page.push_str(name);
@@ -139,13 +145,13 @@ fn rows(row: &str, list: &Value, now: f64, page: &mut String) {
     match list {
         Value::Array(items) => {
             for item in items {
-                fill(row, item, now, page);
+                put(row, item, now, false, page);
             }
         }
         Value::Object(fields) => {
             for (key, value) in fields {
                 let item = serde_json::json!({ "key": key, "value": value });
-                fill(row, &item, now, page);
+                put(row, &item, now, false, page);
             }
         }
         _ => {}

@@ -161,3 +161,24 @@ fn a_listener_that_waits_is_woken() {
     thread.join().unwrap();
     assert!(waiting(&subscription).is_empty());
 }
+
+#[test]
+fn tickets_do_not_push_out_who_came_and_went() {
+    let hub = hub();
+    for n in 0..10 {
+        peer(&hub, n);
+    }
+    for _ in 0..500 {
+        hub.publish(Topic::Ticket, "{}".to_owned());
+    }
+    let kept = |topic| hub.recent().iter().filter(|e| e.topic == topic).count();
+    assert_eq!((kept(Topic::Peer), hub.recent().len()), (10, RING));
+    // Nor do those who come push out all tickets, and order stays.
+    for n in 0..500 {
+        peer(&hub, n);
+        hub.publish(Topic::Ticket, "{}".to_owned());
+    }
+    assert_eq!(kept(Topic::Ticket), RING / 2);
+    let ids: Vec<u64> = hub.recent().iter().map(|e| e.id).collect();
+    assert!(ids.windows(2).all(|two| two[0] < two[1]), "{ids:?}");
+}
