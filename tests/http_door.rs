@@ -11,6 +11,7 @@
 
 #[path = "http_door/calls.rs"]
 mod calls;
+mod common;
 #[path = "http_door/descriptors.rs"]
 mod descriptors;
 #[path = "http_door/floods.rs"]
@@ -19,5 +20,15 @@ mod floods;
 mod harness;
 #[path = "http_door/malformed.rs"]
 mod malformed;
+#[path = "http_door/program.rs"]
+mod program;
 #[path = "http_door/service.rs"]
 mod service;
+#[path = "http_door/slow.rs"]
+mod slow;
+#[path = "http_door/slow_calls.rs"]
+mod slow_calls;
+#[path = "http_door/streams.rs"]
+mod streams;
+#[path = "http_door/upgrades.rs"]
+mod upgrades;

@@ -26,6 +26,8 @@ mod reload;
 mod rewards;
 #[path = "settings/runtime.rs"]
 mod runtime;
+#[path = "settings/secure.rs"]
+mod secure;
 #[path = "settings/terms.rs"]
 mod terms;
 #[path = "settings/traffic.rs"]
@@ -53,6 +55,9 @@ effects! {
     "network.edge_ports" => places::edge_ports,
     "network.peer_port" => network::peer_port,
     "network.rpc_port" => places::rpc_port,
+    "network.rpcs_port" => secure::rpcs_port,
+    "network.rpcs_certificate" => secure::rpcs_certificate,
+    "network.rpcs_key" => secure::rpcs_key,
     "network.bind" => places::bind,
     "network.rpc_bind" => places::rpc_bind,
     "network.rpc_hosts" => places::rpc_hosts,

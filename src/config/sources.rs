@@ -19,10 +19,6 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// Variables that belong to parts of the system which this version does not
-/// have. People share one environment file between versions, so they warn.
-const WITHOUT_EFFECT: [&str; 2] = ["RPCS_PORT", "REWARD_ADDRESS"];
-
 /// What begins the variables that are ours alone.
 const PREFIX: &str = "CHR_";
 
@@ -312,11 +308,6 @@ impl Request {
             if name.starts_with(PREFIX) && !KEYS.iter().any(|key| key.variable() == *name) {
                 return Err(unknown_variable(name));
             }
-            if WITHOUT_EFFECT.contains(&name.as_str()) {
-                loaded.warnings.push(format!(
-                    "the environment variable {name} has no effect in this version of chr-node"
-                ));
-            }
         }
         Ok(())
     }
@@ -352,7 +343,6 @@ fn relevant(
         .filter(|(name, _)| {
             name.starts_with(PREFIX)
                 || name == TERMUX
-                || WITHOUT_EFFECT.contains(&name.as_str())
                 || KEYS.iter().any(|key| key.env == Some(name.as_str()))
         })
         .collect()

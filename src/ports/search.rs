@@ -206,7 +206,7 @@ impl Searches {
                     return true;
                 }
             };
-            opener.refuse_with(wait.port, refusal);
+            board.turn_away(opener, wait.port, refusal);
             false
         });
         let mut again = false;
@@ -229,7 +229,7 @@ impl Searches {
                     Err(no) => Err(no.clone()),
                 };
                 asked
-                    .map_err(|no| opener.refuse_with(wait.port, no))
+                    .map_err(|no| board.turn_away(opener, wait.port, no))
                     .is_ok()
             });
             false

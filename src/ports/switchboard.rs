@@ -68,6 +68,8 @@ pub struct Switchboard {
     pub bytes_out: AtomicU64,
     /// Ports opened since start.
     pub opened: AtomicU64,
+    /// Openings that this node refused: no such device, no such port, or a bound.
+    pub turned_away: AtomicU64,
 }
 
 impl std::fmt::Debug for Switchboard {
@@ -211,6 +213,29 @@ impl Switchboard {
         open: &Open,
         now: Moment,
     ) -> Result<Option<Refusal>, Violation> {
+        let answer = self.try_open(opener, id, open, now)?;
+        self.count(answer.is_some());
+        Ok(answer)
+    }
+
+    /// Refuses a port whose device was looked for in vain.
+    pub(super) fn turn_away(&self, opener: &Link, port: u32, no: Refusal) {
+        self.count(true);
+        opener.refuse_with(port, no);
+    }
+
+    fn count(&self, refused: bool) {
+        let one = u64::from(refused);
+        self.turned_away.fetch_add(one, Ordering::Relaxed);
+    }
+
+    fn try_open(
+        &self,
+        opener: &Arc<Link>,
+        id: u32,
+        open: &Open,
+        now: Moment,
+    ) -> Result<Option<Refusal>, Violation> {
         if let Some(no) = check_number(opener, open)? {
             return Ok(Some(no));
         }
@@ -249,10 +274,12 @@ impl Switchboard {
         if open.peer == opener {
             return Ok(Some(own_port()));
         }
-        Ok(match self.find(&open.peer) {
+        let answer = match self.find(&open.peer) {
             Some(target) => self.ask(link, opener, &target, id, &open, now),
             None => Some(not_here(open.peer)),
-        })
+        };
+        self.count(answer.is_some());
+        Ok(answer)
     }
 
     /// Asks a device of this node for a port that `opener` wants, whose session

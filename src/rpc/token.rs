@@ -120,7 +120,7 @@ impl Guard {
             Credential::Token(shown) => shown,
         };
         if !asker.loopback && !asker.https {
-            return Err(Refusal::new(403, "a token was sent in the clear: consider it known to others, remove DATA_DIR/operator.token and start the node, which makes a new one; use HTTPS (network.rpcs_port)"));
+            return Err(Refusal::new(403, "a token was sent in the clear: consider it known to others, remove DATA_DIR/operator.token and send SIGHUP for a new one; use HTTPS (network.rpcs_port)"));
         }
         let network = origin.ip.map(network);
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
@@ -189,5 +189,127 @@ fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
         ip => ip,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::head;
+    use super::*;
+
+    const DIGITS: &str = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF";
+
+    fn head(lines: &str) -> Head {
+        let text = format!("GET /config HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n");
+        head::parse(text.as_bytes(), &[]).unwrap()
+    }
+
+    fn shown(digits: &str) -> Head {
+        head(&format!("Authorization: Bearer {digits}\r\n"))
+    }
+
+    fn guard() -> Guard {
+        Guard::new(TokenState::Known(Token::parse(DIGITS).unwrap()))
+    }
+
+    fn from(ip: &str, tls: bool) -> Origin {
+        Origin {
+            ip: Some(ip.parse().unwrap()),
+            tls,
+        }
+    }
+
+    #[test]
+    fn the_token_counts_on_this_machine_and_over_tls_alone() {
+        let (guard, now) = (guard(), Instant::now());
+        let proxied = || {
+            head(&format!(
+                "Authorization: bearer {DIGITS}\r\nX-Forwarded-For: 192.0.2.7\r\n"
+            ))
+        };
+        for (origin, head, want) in [
+            (
+                from("127.0.0.1", false),
+                shown(DIGITS),
+                Ok((true, true, true)),
+            ),
+            (
+                from("::ffff:127.0.0.1", false),
+                shown(DIGITS),
+                Ok((true, true, true)),
+            ),
+            (
+                from("::1", true),
+                shown(&DIGITS.to_lowercase()),
+                Ok((true, true, true)),
+            ),
+            (
+                from("192.0.2.1", true),
+                shown(DIGITS),
+                Ok((true, false, true)),
+            ),
+            (from("127.0.0.1", true), proxied(), Ok((true, false, true))),
+            (from("127.0.0.1", false), proxied(), Err(403)),
+            (from("192.0.2.1", false), shown(DIGITS), Err(403)),
+            (from("192.0.2.1", true), shown(&"0".repeat(64)), Err(401)),
+            (from("127.0.0.1", false), shown(&DIGITS[..62]), Err(401)),
+            (from("192.0.2.1", true), head(""), Ok((false, false, false))),
+            (from("127.0.0.1", false), head(""), Ok((true, true, false))),
+        ] {
+            let judged = guard.judge(origin, &head, now);
+            let told = judged.map(|asker| {
+                let writes = asker.may_write().is_ok();
+                assert_eq!(writes, asker.authorised);
+                (asker.sees_all(), asker.loopback, asker.authorised)
+            });
+            assert_eq!(
+                told.map_err(|refusal| refusal.status),
+                want,
+                "{origin:?} {head:?}"
+            );
+        }
+        // A stream of which nothing is known is one from elsewhere.
+        let unknown = Origin {
+            ip: None,
+            tls: false,
+        };
+        assert!(!guard.judge(unknown, &head(""), now).unwrap().sees_all());
+    }
+
+    #[test]
+    fn wrong_tokens_are_counted_by_network_and_forgotten_in_time() {
+        let (guard, start) = (guard(), Instant::now());
+        let wrong = |ip: &str, now| guard.judge(from(ip, true), &shown(&"1".repeat(64)), now);
+        let status = |ip: &str, now| wrong(ip, now).unwrap_err().status;
+        for n in 0..WRONG_LIMIT {
+            assert_eq!(status(&format!("2001:db8::{n:x}"), start), 401);
+        }
+        assert_eq!(status("2001:db8::ffff", start), 429);
+        // Also with the right one: else it would be no limit.
+        let right = guard.judge(from("2001:db8::1", true), &shown(DIGITS), start);
+        assert_eq!(right.unwrap_err().status, 429);
+        // Others are not concerned.
+        assert_eq!(status("2001:db8:0:1::1", start), 401);
+        assert!(guard
+            .judge(from("192.0.2.1", true), &shown(DIGITS), start)
+            .is_ok());
+        let later = start + WRONG_PAUSE;
+        assert_eq!(status("2001:db8::1", later), 401);
+        assert_eq!(status("2001:db8::1", later), 429);
+        let much_later = start + WRONG_PAUSE * (WRONG_LIMIT + 2);
+        assert!(guard
+            .judge(from("2001:db8::1", true), &shown(DIGITS), much_later)
+            .is_ok());
+    }
+
+    #[test]
+    fn a_world_of_wrong_tokens_does_not_grow_the_table() {
+        let (guard, now) = (guard(), Instant::now());
+        for n in 0..10_000_u32 {
+            let ip = std::net::Ipv4Addr::from(0x0b00_0000 + n).to_string();
+            let _ = guard.judge(from(&ip, true), &shown(&"2".repeat(64)), now);
+        }
+        assert_eq!(guard.wrong.lock().unwrap().len(), WRONG_NETWORKS);
     }
 }

@@ -12,6 +12,7 @@ pub mod mounts;
 pub mod network;
 pub mod programs;
 pub mod raw;
+pub mod secure;
 pub mod servers;
 pub mod tools;
 
@@ -210,6 +211,11 @@ impl Node {
 
     pub fn rpc(&self) -> SocketAddr {
         self.run["rpc"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// The HTTPS port.
+    pub fn rpcs(&self) -> SocketAddr {
+        self.run["rpcs"].as_str().unwrap().parse().unwrap()
     }
 
     /// `0xADDR@ip:port`

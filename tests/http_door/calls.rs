@@ -102,11 +102,7 @@ pub fn calls() -> Vec<Case> {
             r#""method":"a","method":"chr_node_info","id":1"#,
             INVALID,
         ),
-        member(
-            "unknown method",
-            r#""method":"eth_accounts","id":1"#,
-            -32601,
-        ),
+        member("unknown method", r#""method":"eth_sign","id":1"#, -32601),
         member(
             "method of another program",
             r#""method":"dio_getObject","id":1"#,

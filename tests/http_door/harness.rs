@@ -12,9 +12,9 @@ use chr_node::liveness::Beat;
 use chr_node::platform::clock::BootClock;
 use chr_node::rpc::events::Hub;
 use chr_node::rpc::{
-    Changed, Door, DoorOptions, FleetStatus, Health, HealthReason, HealthState, History,
-    HistoryReply, HistorySpan, Limits, NetworkStats, NodeInfo, NodeView, PeerInfo, SessionInfo,
-    SettingInfo, StoreInfo, TokenState,
+    Asked, Changed, Door, DoorOptions, FleetStatus, Health, HealthReason, HealthState, History,
+    HistoryReply, HistorySpan, Limits, NetworkStats, NodeInfo, NodeView, Params, PeerInfo,
+    SessionInfo, SettingInfo, StoreInfo, TokenState,
 };
 use serde_json::Value;
 use smol::{channel, Executor};
@@ -28,6 +28,8 @@ pub struct FakeNode {
     pub state: Mutex<HealthState>,
     pub info_calls: AtomicUsize,
     pub hub: Arc<Hub>,
+    /// Calls that need the chain are answered when this is closed.
+    pub chain: (channel::Sender<()>, channel::Receiver<()>),
 }
 
 impl NodeView for FakeNode {
@@ -88,6 +90,14 @@ impl NodeView for FakeNode {
         NetworkStats::default()
     }
 
+    fn ask(&self, method: &'static str, _: Params) -> Asked {
+        let chain = self.chain.1.clone();
+        Box::pin(async move {
+            let _ = chain.recv().await;
+            Ok(Value::from(method).into())
+        })
+    }
+
     fn sessions(&self) -> Vec<SessionInfo> {
         Vec::new()
     }
@@ -143,6 +153,7 @@ impl Service {
         let node = Arc::new(FakeNode {
             state: Mutex::new(HealthState::Ok),
             info_calls: AtomicUsize::new(0),
+            chain: channel::bounded(1),
             hub: Arc::new(Hub::new(Arc::new(BootClock::new()))),
         });
         let folder = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@ pub type Case = (&'static str, Vec<u8>, u16, i64);
 
 pub const INVALID: i64 = -32600;
 
-fn raw(text: &str) -> Vec<u8> {
+pub fn raw(text: &str) -> Vec<u8> {
     text.replace('\n', "\r\n").into_bytes()
 }
 
@@ -19,7 +19,7 @@ fn framed(headers: &str) -> Vec<u8> {
     bytes
 }
 
-fn lengths() -> Vec<Case> {
+pub fn lengths() -> Vec<Case> {
     let json = "Content-Type: application/json\n";
     let with = |length: &str| framed(&format!("{json}{length}\n"));
     vec![
@@ -110,7 +110,7 @@ fn lengths() -> Vec<Case> {
     ]
 }
 
-fn heads() -> Vec<Case> {
+pub fn heads() -> Vec<Case> {
     let length = format!("Content-Length: {}\n", call(1).len());
     let typed = |kind: &str| framed(&format!("{length}{kind}\n"));
     let many = "X: y\n".repeat(70);
@@ -366,6 +366,11 @@ fn doubtful_lengths_are_refused_and_survived() {
 #[test]
 fn malformed_heads_are_refused_and_survived() {
     check(heads());
+}
+
+#[test]
+fn what_is_no_stream_is_refused_and_survived() {
+    check(crate::upgrades::upgrades());
 }
 
 #[test]

@@ -153,6 +153,13 @@ impl Hub {
         self.lock().ring.iter().cloned().collect()
     }
 
+    /// How many events were told, and how many listen now.
+    #[must_use]
+    pub fn counts(&self) -> (u64, usize) {
+        let state = self.lock();
+        (state.last, state.listeners.len())
+    }
+
     /// Whether somebody listens to `topic`.
     #[must_use]
     pub fn wanted(&self, topic: Topic) -> bool {

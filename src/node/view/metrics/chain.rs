@@ -1,37 +1,49 @@
-//! The caches, and the chain.
+//! The caches and the chain.
 
 use crate::node::house::House;
 use crate::rpc::Exposition;
 
 impl House {
     pub(super) fn cache_metrics(&self, out: &mut Exposition) {
-        let counts = self.cache.counts();
-        let tiers = [
-            ("l1", counts.memory),
-            ("l2", counts.disk),
-            ("source", counts.source),
-        ];
+        let cache = self.cache_stats();
+        let tiers = [("l1", cache.l1), ("l2", cache.l2), ("source", cache.source)];
         out.counters(
             "chr_cache_hits_total",
-            "Questions that a tier of the cache has answered.",
+            "Questions that a tier of the cache answered: memory (l1), disk (l2), those who were asked (source).",
             "tier",
             &mut tiers.iter().map(|(name, tier)| (*name, tier.hits)),
         );
         out.counters(
             "chr_cache_misses_total",
-            "Questions that a tier of the cache could not answer; of the source, that failed.",
+            "Questions that it could not answer.",
             "tier",
             &mut tiers.iter().map(|(name, tier)| (*name, tier.misses)),
         );
-        out.counter(
-            "chr_cache_stale_total",
-            "Answers that were given although they had outlived their time.",
-            counts.stale,
+        let answers = [
+            ("joined", cache.joined),
+            ("stale", cache.stale),
+            ("ahead", cache.ahead),
+        ];
+        out.counters(
+            "chr_cache_answers_total",
+            "Answers that waited for another's question (joined), were given beyond their time (stale), or were fetched before they ended (ahead).",
+            "how",
+            &mut answers.into_iter(),
         );
         out.number(
             "chr_cache_bytes",
-            "Memory that answers take.",
-            Some(counts.bytes),
+            "What the cache takes in memory.",
+            Some(cache.bytes),
+        );
+        out.number(
+            "chr_cache_capacity_bytes",
+            "What it may take (storage.cache_size).",
+            Some(cache.capacity),
+        );
+        out.number(
+            "chr_cache_disk_bytes",
+            "What it takes in the store.",
+            Some(cache.disk_bytes),
         );
     }
 
@@ -39,24 +51,30 @@ impl House {
         let Some(chain) = self.chain_info() else {
             return;
         };
+        let yes = |value: bool| f64::from(u8::from(value));
+        out.gauge(
+            "chr_chain_up",
+            "1 while the chain answers.",
+            Some(yes(chain.error.is_none())),
+        );
+        out.gauge(
+            "chr_chain_synced",
+            "1 while its newest block is of now.",
+            chain.synced.map(yes),
+        );
         out.number(
-            "chr_chain_block_number",
-            "The newest block of the chain that is asked.",
+            "chr_chain_block",
+            "Number of its newest block.",
             chain.block,
         );
         out.number(
             "chr_chain_block_timestamp_seconds",
-            "When the newest block was made.",
+            "When that was made, in seconds since 1970.",
             chain.block_time,
-        );
-        out.number(
-            "chr_chain_synced",
-            "Whether the newest block is of now; 0 while the chain does not answer.",
-            chain.synced.map(u64::from),
         );
         out.counter(
             "chr_chain_refused_total",
-            "Questions to the chain that were turned away by their bound.",
+            "Questions for others that were turned away by their bound.",
             chain.refused,
         );
     }

@@ -20,9 +20,16 @@ impl House {
         self.traffic_metrics(out);
         self.dht_metrics(out);
         self.store_metrics(out);
-        self.ticket_metrics(out);
-        self.reward_metrics(out);
         self.cache_metrics(out);
         self.chain_metrics(out);
+        self.ticket_metrics(out);
+        self.reward_metrics(out);
+        let (events, listeners) = self.hub.counts();
+        out.counter("chr_events_total", "Events that were told.", events);
+        out.number(
+            "chr_event_listeners",
+            "Who listens to events now.",
+            Some(listeners as u64),
+        );
     }
 }

@@ -89,10 +89,14 @@ impl House {
         let failed = [
             ("refused", answers.refused.get()),
             ("no_answer", answers.overdue.get()),
+            (
+                "turned_away",
+                self.board.turned_away.load(Ordering::Relaxed),
+            ),
         ];
         out.counters(
             "chr_ports_failed_total",
-            "Ports that did not come about.",
+            "Ports that did not come about: refused by the device, not answered, turned away by this node.",
             "reason",
             &mut failed.into_iter(),
         );

@@ -52,6 +52,26 @@ impl House {
             "Rows that were found damaged and are skipped.",
             Some(u64::from(seen.bad_rows)),
         );
+        out.counter(
+            "chr_store_written_bytes_total",
+            "What the store has given to write calls: what wears flash out.",
+            written.disk_bytes,
+        );
+        out.number(
+            "chr_store_size_bytes",
+            "The size of the store's file.",
+            Some(written.file_bytes()),
+        );
+        out.number(
+            "chr_store_stored_rows",
+            "Rows in all tables.",
+            Some(written.tables().map(|(_, rows)| rows).sum()),
+        );
+        out.number(
+            "chr_store_waiting_rows",
+            "Rows that wait in memory for a commit.",
+            Some(seen.waiting as u64),
+        );
         out.number(
             "chr_store_map_bytes",
             "The largest size that the store's file can have at present.",
