@@ -4,14 +4,19 @@ use super::http::{Reader, Reply};
 use super::place::Place;
 use super::trust::Trust;
 use crate::platform::socket::Tuning;
-use crate::session::dial::dial;
+use crate::session::dial::{addresses, connect};
 use crate::tls::Channel;
 use async_io::Async;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use std::net::TcpStream;
+use std::time::Duration;
 
 /// Bytes that are read at a time; the buffer lives as long as an exchange.
 const CHUNK: usize = 16 * 1024;
+
+/// How long one address may take: a name with two, of which one leads nowhere (IPv6
+/// on half of all networks), must still be reached within a question's time.
+const CONNECT_TIME: Duration = Duration::from_secs(3);
 
 /// See the module's text.
 pub(super) struct Connection {
@@ -34,10 +39,22 @@ fn broken(why: impl Into<String>) -> Broken {
     }
 }
 
+/// Connects to the first address that answers.
+async fn dial(place: &Place) -> Result<Async<TcpStream>, String> {
+    let mut last = String::new();
+    for address in addresses(&place.host, place.port).await? {
+        match connect(address, CONNECT_TIME, Tuning::LOCAL).await {
+            Ok(socket) => return Ok(socket),
+            Err(why) => last = why,
+        }
+    }
+    Err(last)
+}
+
 impl Connection {
     /// Connects, and shakes hands where it is TLS.
     pub async fn open(place: &Place, trust: Option<Trust>) -> Result<Connection, String> {
-        let mut socket = dial(&place.host, place.port, Tuning::LOCAL).await?;
+        let mut socket = dial(place).await?;
         let tls = match trust {
             Some(trust) => Some(trust.shake(&mut socket, &place.host).await?),
             None => None,
