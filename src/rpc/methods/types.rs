@@ -338,6 +338,7 @@ impl Field<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn a_type_is_read_as_it_is_written() {

@@ -110,7 +110,7 @@ fn besides(status: &Value, now: f64, sees_all: bool) -> Value {
         ("carried", carried.into()),
         ("publish", publish.into()),
         ("forward", forward.into()),
-        ("happened", happened.into()),
+        ("happened", happened),
         ("readonly", (!sees_all).into()),
     ])
 }
