@@ -377,6 +377,7 @@ fn every_metric_moves_and_promtool_would_find_nothing() {
     assert!(stuck.is_empty(), "never moved: {stuck:#?}");
     assert!(moved.len() > 50, "{moved:?}");
 
+    documents_know(&families(&text).into_keys().collect());
     if let Some(report) = judged(&text) {
         assert_eq!(report["problems"], json!([]));
         let found = report["families"].as_object().unwrap();
@@ -384,4 +385,70 @@ fn every_metric_moves_and_promtool_would_find_nothing() {
         let theirs: Vec<String> = found.keys().cloned().collect();
         assert_eq!(ours, theirs, "both readers find the same");
     }
+}
+
+/// Those which not every machine has: a name that is used anywhere is one of the
+/// node's or one of these.
+const NOT_EVERYWHERE: [&str; 7] = [
+    "chr_device_memory_limit_bytes",
+    "chr_device_temperature_celsius",
+    "chr_device_battery_ratio",
+    "chr_device_battery_charging",
+    "chr_dht_reachable",
+    "chr_reward_performance_ratio",
+    "chr_reward_day_tokens",
+];
+
+/// Names of metrics in a text, without what a histogram puts behind them.
+fn names_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let names = words.filter(|word| word.starts_with("chr_") || word.starts_with("process_"));
+    let plain = |name: &str| {
+        let ends = ["_bucket", "_sum", "_count"];
+        let end = ends.into_iter().find(|end| name.ends_with(end));
+        name.strip_suffix(end.unwrap_or("")).unwrap().to_owned()
+    };
+    names.map(plain).collect()
+}
+
+/// The dashboard, the alerts and docs/rpc.md name the metrics that there are, and
+/// the last one all of them.
+fn documents_know(real: &BTreeSet<String>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap();
+    let mut all = real.clone();
+    all.extend(NOT_EVERYWHERE.map(str::to_owned));
+    let dashboard = read("platform/monitoring/grafana-dashboard.json");
+    let panels: Value = serde_json::from_str(&dashboard).unwrap();
+    let expressions: String = panels["panels"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().cloned().unwrap_or_default())
+        .map(|target| target["expr"].as_str().unwrap().to_owned() + "\n")
+        .collect();
+    let shown = names_in(&expressions);
+    let unknown: Vec<_> = shown.difference(&all).collect();
+    assert!(unknown.is_empty(), "no such metrics: {unknown:?}");
+    let missing: Vec<_> = all.difference(&shown).collect();
+    assert!(missing.is_empty(), "no panel has them: {missing:?}");
+
+    let alerts = read("platform/monitoring/alerts.yml");
+    let rules = alerts.matches("- alert:").count();
+    assert!(rules > 10 && alerts.matches("remedy: '").count() == rules);
+    let watched = alerts
+        .lines()
+        .filter(|line| line.trim().starts_with("expr:"));
+    let watched: String = watched.collect::<Vec<_>>().join("\n");
+    let unknown: Vec<_> = names_in(&watched).difference(&all).cloned().collect();
+    assert!(unknown.is_empty(), "no such metrics: {unknown:?}");
+
+    let told = read("docs/rpc.md");
+    let rows = told
+        .lines()
+        .filter(|line| line.starts_with("| `chr_") || line.starts_with("| `process_"));
+    let rows: BTreeSet<String> = rows
+        .map(|row| row.split('`').nth(1).unwrap().to_owned())
+        .collect();
+    assert_eq!(rows, all, "the table in docs/rpc.md, and what there is");
 }

@@ -90,8 +90,7 @@ impl Status {
         info.health = health.status;
         let mut peers = view.peers();
         peers.truncate(LIST_MAX);
-        let mut sessions = view.sessions();
-        sessions.truncate(LIST_MAX);
+        let sessions = view.first_sessions(LIST_MAX);
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Status {
             time: since.map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),

@@ -35,6 +35,12 @@ pub trait NodeView: Send + Sync {
     fn network(&self) -> NetworkStats;
     /// What `session_list` returns: at most [`super::members::SESSIONS_MAX`] device sessions.
     fn sessions(&self) -> Vec<SessionInfo>;
+    /// The first of [`NodeView::sessions`].
+    fn first_sessions(&self, most: usize) -> Vec<SessionInfo> {
+        let mut sessions = self.sessions();
+        sessions.truncate(most);
+        sessions
+    }
     /// What `fleet_status` returns.
     fn fleet(&self) -> FleetStatus;
     /// What `config_show` returns: every setting.

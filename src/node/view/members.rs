@@ -3,7 +3,7 @@
 use super::super::house::House;
 use crate::identity::Address;
 use crate::ports::Link;
-use crate::rpc::{FleetNode, FleetStatus, SessionInfo, SESSIONS_MAX};
+use crate::rpc::{FleetNode, FleetStatus, SessionInfo};
 use crate::time::{Clock, Moment};
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ fn millis(rtt: Duration) -> u64 {
 }
 
 impl House {
-    /// What `session_list` returns.
-    pub(super) fn device_sessions(&self) -> Vec<SessionInfo> {
+    /// What `session_list` returns, at most so many.
+    pub(super) fn device_sessions(&self, most: usize) -> Vec<SessionInfo> {
         let now = self.clock.now();
         let unix = self.clock.trusted().then(|| self.clock.unix());
         let mut links = self.board.links();
-        links.truncate(SESSIONS_MAX);
+        links.truncate(most);
         links.iter().map(|link| session(link, now, unix)).collect()
     }
 

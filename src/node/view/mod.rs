@@ -18,7 +18,7 @@ use crate::rpc::events::Hub;
 use crate::rpc::{
     Asked, Calls, ChainInfo, Changed, DeviceInfo, Exposition, FleetStatus, Health, HistoryReply,
     HistorySpan, HttpsInfo, NetworkStats, NodeInfo, NodeView, Params, PeerInfo, RewardStatus,
-    SessionInfo, SettingInfo, StoreInfo, TicketList,
+    SessionInfo, SettingInfo, StoreInfo, TicketList, SESSIONS_MAX,
 };
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -45,7 +45,11 @@ impl NodeView for House {
     }
 
     fn sessions(&self) -> Vec<SessionInfo> {
-        self.device_sessions()
+        self.device_sessions(SESSIONS_MAX)
+    }
+
+    fn first_sessions(&self, most: usize) -> Vec<SessionInfo> {
+        self.device_sessions(most)
     }
 
     fn fleet(&self) -> FleetStatus {
