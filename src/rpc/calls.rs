@@ -67,7 +67,7 @@ impl Calls {
     /// It was answered with `status`.
     pub(super) fn answered(&self, status: u16) {
         let known = |code: &&str| code.parse() == Ok(status);
-        let place = CODES.iter().position(|code| known(&code));
+        let place = CODES.iter().position(known);
         if let Some(count) = self.codes.get(place.unwrap_or(CODES.len())) {
             count.one();
         }
@@ -102,7 +102,7 @@ impl Calls {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

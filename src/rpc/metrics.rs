@@ -95,12 +95,12 @@ impl Exposition {
     }
 
     /// A counter with one label, of the same family.
-    pub fn counters<'a>(
+    pub fn counters(
         &mut self,
         name: &'static str,
         help: &str,
         label: &str,
-        values: &mut dyn Iterator<Item = (&'a str, u64)>,
+        values: &mut dyn Iterator<Item = (&str, u64)>,
     ) {
         self.family(name, Form::Counter, help);
         for (which, value) in values {
@@ -146,12 +146,12 @@ impl Exposition {
     }
 
     /// A gauge with one label.
-    pub fn gauges<'a>(
+    pub fn gauges(
         &mut self,
         name: &'static str,
         help: &str,
         label: &str,
-        values: &mut dyn Iterator<Item = (&'a str, f64)>,
+        values: &mut dyn Iterator<Item = (&str, f64)>,
     ) {
         self.family(name, Form::Gauge, help);
         for (which, value) in values {
