@@ -182,15 +182,13 @@ fn what_moves_in_the_node_moves_on_the_page_and_is_what_rpc_says() {
 
     // Spans: each shows what the node has of it.
     for span in ["hour", "day", "week", "month", "year", "10min"] {
-        browser.run(&format!(
-            "document.querySelector('[value=\"{span}\"]').click()"
-        ));
+        browser.press(&format!("[value='{span}']"));
         until(SOON, span, || {
             let from = browser.text("#from");
             ((span == "10min") == (from == "10 min ago") && from != "–").then_some(())
         });
     }
-    browser.run("document.getElementById('copy').click()");
+    browser.press("#copy");
     until(SOON, "the address is copied", || {
         (browser.text("#copy") == "Copied").then_some(())
     });

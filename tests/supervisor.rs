@@ -22,7 +22,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// In the order in which they are started.
-const SERVICES: [&str; 7] = ["store", "tickets", "edge", "peer", "dht", "rpc", "cron"];
+const SERVICES: [&str; 9] = [
+    "store", "tickets", "edge", "peer", "dht", "rpc", "chain", "cron", "rewards",
+];
+/// Those that run: without `chain.url` the chain has ended as soon as it starts.
+fn lasting() -> impl Iterator<Item = &'static str> {
+    SERVICES.into_iter().filter(|service| *service != "chain")
+}
 /// What is found hanging was asked twice, ten seconds apart.
 const HANG: Duration = Duration::from_secs(40);
 
@@ -71,7 +77,7 @@ fn fails_once(service: &str, kind: &str, most: Duration) {
     let at = SERVICES.iter().position(|s| *s == service).unwrap();
     let log = until(most, "all services run again", || {
         let log = node.program.stderr();
-        (run_again(&log).last() == Some(&"cron")).then_some(log)
+        (run_again(&log).last() == SERVICES.last()).then_some(log)
     });
     assert_eq!(run_again(&log), SERVICES[at..], "{log}");
     let complaint = format!(
@@ -116,7 +122,7 @@ fn a_writer_thread_that_is_gone_is_replaced() {
     let node = node_with_fault(home.path(), "store:writer");
     let log = until(SOON, "all services run again", || {
         let log = node.program.stderr();
-        (run_again(&log).last() == Some(&"cron")).then_some(log)
+        (run_again(&log).last() == SERVICES.last()).then_some(log)
     });
     assert_eq!(run_again(&log), SERVICES, "{log}");
     let route = Route::tcp(home.path(), &node.address(), echo_server());
@@ -153,15 +159,20 @@ fn a_panic_of_the_dht_ends_no_device_session() {
 }
 
 #[test]
-fn a_panic_of_the_chores_restarts_them_alone() {
+fn a_panic_of_the_chores_takes_only_the_rewards_along() {
     fails_once("cron", "panic", SOON);
+}
+
+#[test]
+fn a_panic_of_the_rewards_restarts_them_alone() {
+    fails_once("rewards", "panic", SOON);
 }
 
 #[test]
 fn a_service_that_hangs_is_found_and_restarted() {
     // Each waits for the supervisor's second question: all at once.
     std::thread::scope(|scope| {
-        for service in SERVICES {
+        for service in lasting() {
             scope.spawn(move || fails_once(service, "hang", HANG));
         }
     });
@@ -169,12 +180,12 @@ fn a_service_that_hangs_is_found_and_restarted() {
 
 #[test]
 fn a_service_that_does_not_start_is_tried_again_with_longer_pauses() {
-    for service in SERVICES {
+    for service in lasting() {
         let home = tempfile::tempdir().unwrap();
         let node = node_with_fault(home.path(), &format!("{service}:start:2"));
         let log = until(SOON, "it runs again", || {
             let log = node.program.stderr();
-            (run_again(&log).last() == Some(&"cron")).then_some(log)
+            (run_again(&log).last() == SERVICES.last()).then_some(log)
         });
         let failed = format!("service {service} failed: it cannot be started");
         assert_eq!(log.matches(&failed).count(), 2, "{log}");

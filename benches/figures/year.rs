@@ -4,7 +4,7 @@ use super::programs::{folder, Node};
 use super::say;
 use chr_node::identity::{Address, SecretKey};
 use chr_node::node::network::peers::PeerBook;
-use chr_node::node::statistics::{Charts, NodeStats, Span, Statistics};
+use chr_node::node::statistics::{read_history, NodeStats, Span, Statistics};
 use chr_node::rpc::HistorySpan;
 use chr_node::store::{Batch, Record, Store, StoreOptions, MAX_ROWS};
 use chr_node::ticket::{epoch_of, Ticket, TicketRow};
@@ -54,10 +54,8 @@ pub fn charts() -> Result<(), String> {
         (HistorySpan::Year, "year_chart"),
         (HistorySpan::Day, "year_day"),
     ] {
-        // Nothing of it was read before.
-        let charts = Charts::default();
         let began = Instant::now();
-        let read = charts.of(span, &store, &statistics, Moment(0), unix.as_secs());
+        let read = read_history(span, &store, &statistics, unix.as_secs());
         let history = smol::block_on(read)?;
         say(name, began.elapsed().as_secs_f64() * 1e3);
         let known = history.uptime.iter().flatten().count();

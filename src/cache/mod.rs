@@ -22,7 +22,7 @@
 //! | [`Kind::Peers`] | 5 min | | 1 h | no | a restarted node finds others by its own table `peer_history` |
 //! | [`Kind::Block`] | 1 min | | 10 min | no | outlived before a commit would write it: nothing but wear |
 //! | [`Kind::Contract`] | 5 min | yes | 1 d | where the key is lasting | at a block that the caller named it never changes, and a restart must not depend on the chain |
-//! | [`Kind::Statistics`] | 30 s | | 5 min | no | its source is the store |
+//! | [`Kind::Statistics`] | 30 s | | never | no | its source is the store |
 //! | [`Kind::Ticket`] | 1 h | yes | never | no | the ticket's own row is on the disk already |
 //!
 //! | file | what it owns |

@@ -125,6 +125,7 @@ pub(super) fn history(rewards: &Value, most: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use super::*;
     use serde_json::json;
 

@@ -79,6 +79,7 @@ pub(super) fn latest(tickets: &Value, most: usize, now: u64) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use super::*;
     use serde_json::json;
 

@@ -11,7 +11,7 @@ use super::https::Https;
 use super::network::Network;
 use super::rates::Rates;
 use super::runfile::RunFile;
-use super::statistics::{Charts, Statistics};
+use super::statistics::Statistics;
 use super::supervisor::Record;
 use super::surroundings::Surroundings;
 use super::watch::Watch;
@@ -217,8 +217,6 @@ pub struct House {
     pub hub: Arc<Hub>,
     /// What was carried.
     pub statistics: Arc<Mutex<Statistics>>,
-    /// What was carried, as it was read from the store lately.
-    pub charts: Arc<Charts>,
     /// What was earned.
     pub earnings: Earnings,
     /// What is carried at present.
@@ -306,7 +304,6 @@ impl House {
             server: Place::default(),
             door: Place::default(),
             statistics: Arc::new(Mutex::new(Statistics::new(started))),
-            charts: Arc::default(),
             rates: Mutex::default(),
             run_file: Mutex::new(None),
             record: OnceLock::new(),

@@ -20,7 +20,7 @@
 //! | `recent.rs` | the latest hour, in memory |
 //! | `keep.rs` | rows to the store, from it, and out of it |
 //! | `history.rs` | rows as the series of a chart |
-//! | `charts.rs` | who reads them, and how often |
+//! | `charts.rs` | reading them |
 
 mod charts;
 mod history;
@@ -32,7 +32,7 @@ use crate::rpc::{History, HistorySpan};
 use crate::time::Moment;
 use std::collections::VecDeque;
 
-pub use charts::Charts;
+pub use charts::read_history;
 pub use keep::{keep, prune, Retention};
 pub use recent::RECENT_MAX;
 pub use row::{NodeStats, Sample, Span};

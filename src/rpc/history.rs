@@ -2,7 +2,7 @@
 //! equal steps of time, oldest first. `null` is a step of which nothing is known:
 //! the node was not running, or the clock was not set.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::pin::Pin;
 
@@ -58,7 +58,7 @@ impl HistorySpan {
 pub type Series = Vec<Option<u64>>;
 
 /// The result of `stats_history`. All series are of one length.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     /// Seconds of a step.
     pub step_seconds: u64,

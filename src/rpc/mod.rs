@@ -80,7 +80,7 @@ mod stored;
 mod stream;
 mod token;
 mod view;
-mod websocket;
+pub mod websocket;
 mod wire;
 mod worker;
 

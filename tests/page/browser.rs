@@ -146,6 +146,15 @@ impl Browser {
         text.as_str().expect(selector).to_owned()
     }
 
+    /// Presses the first element that this selects, as a person does: scripts may not do all that a press may.
+    pub fn press(&self, selector: &str) {
+        let find = json!({ "using": "css selector", "value": selector });
+        let found = self.command("POST", "/element", find);
+        let id = found.as_object().unwrap().values().next().unwrap();
+        let path = format!("/element/{}/click", id.as_str().unwrap());
+        self.command("POST", &path, json!({}));
+    }
+
     /// A command of Chromium's own protocol.
     pub fn devtools(&self, command: &str, params: Value) -> Value {
         let body = json!({ "cmd": command, "params": params });

@@ -146,7 +146,7 @@ pub(super) fn store(mut reader: Reader) -> Result<Command, Failure> {
         }
     }
     let only = |said: bool, option: &str, of: &str| match said {
-        true => Err(reader.error(&format!("{option} is for `store {of}` alone"))),
+        true => Err(reader.error(format!("{option} is for `store {of}` alone"))),
         false => Ok(()),
     };
     if action.as_deref() != Some("export") {
@@ -166,7 +166,7 @@ pub(super) fn store(mut reader: Reader) -> Result<Command, Failure> {
         (Some("import"), None) => return Err(reader.error("which file? Say `store import FILE`")),
         (Some(other), _) => return Err(reader.unexpected(other, STORE_ACTIONS)),
         (None, _) => {
-            return Err(reader.error(&format!("what shall be done? {}", capital(STORE_ACTIONS))))
+            return Err(reader.error(format!("what shall be done? {}", capital(STORE_ACTIONS))))
         }
     };
     Ok(Command::Store(StoreArgs {

@@ -21,6 +21,7 @@
 //! | `one:a\|b` | varint | the word |
 //! | `?` before a type | 0, or 1 and the type | null, or the type |
 
+use crate::identity::hex::{decode as decode_hex, encode as encode_hex};
 use crate::store::transfer::RawRow;
 use crate::store::Table;
 use serde_json::{Map, Value};
@@ -89,7 +90,7 @@ fn fields(shape: &str) -> impl Iterator<Item = (&str, &str)> {
 pub fn to_json(row: &RawRow) -> Value {
     let mut object = Map::new();
     object.insert("table".into(), row.table.name().into());
-    object.insert("key".into(), hex(&row.key).into());
+    object.insert("key".into(), encode_hex(&row.key).into());
     object.insert("version".into(), row.version.into());
     let decoded = shape(row).and_then(|shape| {
         let told = decode(shape, &row.body)?;
@@ -97,7 +98,7 @@ pub fn to_json(row: &RawRow) -> Value {
     });
     match decoded {
         Some(told) => object.insert("row".into(), Value::Object(told)),
-        None => object.insert("value".into(), hex(&row.body).into()),
+        None => object.insert("value".into(), encode_hex(&row.body).into()),
     };
     Value::Object(object)
 }
@@ -113,7 +114,7 @@ pub fn from_json(value: &Value) -> Result<RawRow, String> {
     };
     let name = text("table")?;
     let table = Table::named(name.as_bytes()).ok_or_else(|| format!("no table \"{name}\""))?;
-    let key = unhex(text("key")?).ok_or("\"key\" is not hexadecimal")?;
+    let key = decode_hex(text("key")?).ok_or("\"key\" is not hexadecimal")?;
     let version = value.get("version").and_then(Value::as_u64);
     let version = version.and_then(|version| u8::try_from(version).ok());
     let version = version.ok_or("\"version\" is missing or no number up to 255")?;
@@ -130,7 +131,7 @@ pub fn from_json(value: &Value) -> Result<RawRow, String> {
             encode(shape, told)?
         }
         Some(_) => return Err("\"row\" is no object".into()),
-        None => unhex(text("value")?).ok_or("\"value\" is not hexadecimal")?,
+        None => decode_hex(text("value")?).ok_or("\"value\" is not hexadecimal")?,
     };
     Ok(row)
 }
@@ -167,7 +168,7 @@ fn take(kind: &str, rest: &mut &[u8]) -> Option<Value> {
         };
     }
     if let Some(length) = kind.strip_prefix("hex:") {
-        return Some(hex(take_bytes(length.parse().ok()?, rest)?).into());
+        return Some(encode_hex(take_bytes(length.parse().ok()?, rest)?).into());
     }
     if let Some(words) = kind.strip_prefix("one:") {
         let number = usize::try_from(take_uint(rest)?).ok()?;
@@ -196,7 +197,7 @@ fn take(kind: &str, rest: &mut &[u8]) -> Option<Value> {
             let length = usize::try_from(take_uint(rest)?).ok()?;
             let bytes = take_bytes(length, rest)?;
             Some(match kind {
-                "bytes" => hex(bytes).into(),
+                "bytes" => encode_hex(bytes).into(),
                 _ => std::str::from_utf8(bytes).ok()?.into(),
             })
         }
@@ -214,7 +215,7 @@ fn put(kind: &str, value: &Value, body: &mut Vec<u8>) -> Option<()> {
         };
     }
     if let Some(length) = kind.strip_prefix("hex:") {
-        let bytes = unhex(value.as_str()?)?;
+        let bytes = decode_hex(value.as_str()?)?;
         body.extend(&bytes);
         return (bytes.len() == length.parse::<usize>().ok()?).then_some(());
     }
@@ -241,7 +242,7 @@ fn put(kind: &str, value: &Value, body: &mut Vec<u8>) -> Option<()> {
         "bytes" | "text" => {
             let text = value.as_str()?;
             let bytes = match kind {
-                "bytes" => unhex(text)?,
+                "bytes" => decode_hex(text)?,
                 _ => text.as_bytes().to_vec(),
             };
             put_varint(bytes.len() as u128, body);
@@ -285,25 +286,9 @@ fn put_varint(mut number: u128, body: &mut Vec<u8>) {
     body.push(number as u8);
 }
 
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |n: u8| char::from(DIGITS.get(usize::from(n)).copied().unwrap_or(b'0'));
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(digit).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |c: &u8| char::from(*c).to_digit(16).map(|n| n as u8);
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let bytes = pairs
-        .iter()
-        .map(|[high, low]| Some(digit(high)? << 4 | digit(low)?));
-    rest.is_empty().then(|| bytes.collect()).flatten()
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use crate::node::statistics::{NodeStats, Span};
     use crate::reward::{Mark, RewardRow};

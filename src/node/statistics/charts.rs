@@ -1,5 +1,6 @@
-//! Who reads a history: never more than one at a time, and none twice within
-//! half a minute.
+//! Reads a history. Who may and how often is the cache's
+//! ([`crate::cache::Kind::Statistics`]): one at a time of each span, and none twice
+//! within half a minute.
 //!
 //! A year is some milliseconds of reading, which must not hold up the thread that
 //! relays: it is done in the pool for blocking work.
@@ -10,74 +11,39 @@ use super::{NodeStats, Span, Statistics};
 use crate::rpc::{History, HistorySpan};
 use crate::store::{Receipt, Store, StoreError};
 use crate::task;
-use crate::time::Moment;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
-/// For how long what was read is shown again: a step of the shortest chart that
-/// is read has ten times as much.
-const FRESH: Duration = Duration::from_secs(30);
-
-/// Histories that were read lately: four of them at most, 30 KB each.
-#[derive(Default)]
-pub struct Charts {
-    /// Held by who reads; the others wait and then find what he has read.
-    reading: smol::lock::Mutex<()>,
-    read: Mutex<Vec<(HistorySpan, Moment, Arc<History>)>>,
-}
-
-impl Charts {
-    /// The history of `span` up to `unix`, a time that can be believed; `now` is
-    /// the boot-time clock.
-    ///
-    /// # Errors
-    /// The store's, in words.
-    pub async fn of(
-        &self,
-        span: HistorySpan,
-        store: &Store,
-        statistics: &Mutex<Statistics>,
-        now: Moment,
-        unix: u64,
-    ) -> Result<Arc<History>, String> {
-        let _turn = self.reading.lock().await;
-        if let Some(history) = self.known(span, now) {
-            return Ok(history);
+/// The history of `span` up to `unix`, a time that can be believed.
+///
+/// # Errors
+/// The store's, in words.
+pub async fn read_history(
+    span: HistorySpan,
+    store: &Store,
+    statistics: &Mutex<Statistics>,
+    unix: u64,
+) -> Result<History, String> {
+    let begun = {
+        let statistics = statistics.lock().unwrap_or_else(PoisonError::into_inner);
+        statistics.begun()
+    };
+    let mut steps = loop {
+        let store = store.clone();
+        let found = task::unblock(move || fetch(&store, span, unix)).await;
+        match found.map_err(|error| error.to_string())? {
+            Ok(steps) => break steps,
+            // Rows were on their way to the disk.
+            Err(leaving) => drop(leaving.await),
         }
-        let begun = {
-            let statistics = statistics.lock().unwrap_or_else(PoisonError::into_inner);
-            statistics.begun()
-        };
-        let mut steps = loop {
-            let store = store.clone();
-            let found = task::unblock(move || fetch(&store, span, unix)).await;
-            match found.map_err(|error| error.to_string())? {
-                Ok(steps) => break steps,
-                // Rows were on their way to the disk.
-                Err(leaving) => drop(leaving.await),
-            }
-        };
-        let (step, _) = span.steps();
-        for row in &begun {
-            // An hour that is not over is in its minutes, where they are shown.
-            if row.span.seconds() <= step {
-                steps.add(row);
-            }
+    };
+    let (step, _) = span.steps();
+    for row in &begun {
+        // An hour that is not over is in its minutes, where they are shown.
+        if row.span.seconds() <= step {
+            steps.add(row);
         }
-        let history = Arc::new(steps.finish(Some(begins(span, unix))));
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        read.retain(|(known, _, _)| *known != span);
-        read.push((span, now, history.clone()));
-        Ok(history)
     }
-
-    fn known(&self, span: HistorySpan, now: Moment) -> Option<Arc<History>> {
-        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = |at: &Moment| now.since(*at) < FRESH;
-        let mut read = read.iter();
-        let found = read.find(|(known, at, _)| *known == span && fresh(at));
-        found.map(|(_, _, history)| history.clone())
-    }
+    Ok(steps.finish(Some(begins(span, unix))))
 }
 
 /// When the first step begins; the last one has `unix` in it.

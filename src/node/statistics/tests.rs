@@ -270,10 +270,8 @@ fn size(dir: &Path) -> u64 {
 /// The chart of a span that ends now.
 fn chart(world: &World, store: &Store, statistics: Statistics, span: HistorySpan) -> History {
     let unix = world.sample.unix.unwrap();
-    let charts = Charts::default();
     let statistics = std::sync::Mutex::new(statistics);
-    let found = charts.of(span, store, &statistics, world.sample.now, unix);
-    (*block_on(found).unwrap()).clone()
+    block_on(read_history(span, store, &statistics, unix)).unwrap()
 }
 
 fn total(series: &[Option<u64>], step: u64) -> u64 {
@@ -313,10 +311,9 @@ fn a_chart_shows_every_byte_and_gaps_as_gaps() {
     ] {
         let statistics = std::mem::replace(&mut world.statistics, Statistics::new(now));
         let statistics = std::sync::Mutex::new(statistics);
-        let charts = Charts::default();
         let unix = world.sample.unix.unwrap();
-        let found = charts.of(span, &store, &statistics, now, unix);
-        let history = (*block_on(found).unwrap()).clone();
+        let found = read_history(span, &store, &statistics, unix);
+        let history = block_on(found).unwrap();
         world.statistics = statistics.into_inner().unwrap();
         let (step, count) = span.steps();
         for series in [&history.bandwidth_in, &history.uptime, &history.errors] {
@@ -440,27 +437,4 @@ fn the_latest_hour_is_in_memory_and_its_steps_have_no_holes_by_jitter() {
     assert_eq!(history.uptime.iter().flatten().count(), 12);
     assert_eq!(total(&history.bandwidth_in, 10), 1_200);
     assert!(history.uptime[..48].iter().all(Option::is_none));
-}
-
-#[test]
-fn a_history_is_read_once_by_all_who_ask_within_half_a_minute() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    let world = World::new();
-    let statistics = std::sync::Mutex::new(Statistics::new(Moment(0)));
-    let charts = Charts::default();
-    let ask = |seconds: u64| {
-        let now = world.sample.now + Duration::from_secs(seconds);
-        charts.of(
-            HistorySpan::Month,
-            &store,
-            &statistics,
-            now,
-            START + seconds,
-        )
-    };
-    let (one, two) = block_on(smol::future::zip(ask(0), ask(29)));
-    assert!(std::sync::Arc::ptr_eq(&one.unwrap(), &two.clone().unwrap()));
-    let later = block_on(ask(31)).unwrap();
-    assert!(!std::sync::Arc::ptr_eq(&two.unwrap(), &later));
 }

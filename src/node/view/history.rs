@@ -1,6 +1,8 @@
 //! What was carried: charts.
 
 use super::super::house::House;
+use super::super::statistics::read_history;
+use crate::cache::{Ask, Fault, Fetch, Fetched, Kind};
 use crate::rpc::{Asked, History, HistoryReply, HistorySpan, Params, RpcFault, Told};
 use crate::time::Clock;
 use std::sync::PoisonError;
@@ -37,13 +39,23 @@ impl House {
             Some(_) if !self.clock.trusted() => {
                 Err("the clock is not set: only the latest hour can be shown".to_owned())
             }
-            Some(store) => Ok((store, self.clock.now(), self.clock.unix())),
+            Some(store) => Ok((store, self.clock.unix())),
         };
-        let (charts, statistics) = (self.charts.clone(), self.statistics.clone());
+        let (cache, statistics) = (self.cache.clone(), self.statistics.clone());
+        let ask = Ask::new(Kind::Statistics, &[span as u8]);
         Box::pin(async move {
-            let (store, now, unix) = found?;
-            let history = charts.of(span, &store, &statistics, now, unix).await?;
-            Ok((*history).clone())
+            let (store, unix) = found?;
+            let fetch: Fetch = Box::new(move || {
+                Box::pin(async move {
+                    let history = read_history(span, &store, &statistics, unix).await;
+                    let bytes = postcard::to_allocvec(&history.map_err(Fault::Down)?);
+                    let bytes = bytes.map_err(|error| Fault::Down(error.to_string()))?;
+                    Ok(Fetched::from(bytes))
+                })
+            });
+            let found = cache.get(ask, fetch).await;
+            let found = found.map_err(|error| error.to_string())?;
+            postcard::from_bytes(&found.value).map_err(|error| error.to_string())
         })
     }
 }

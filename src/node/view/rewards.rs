@@ -9,8 +9,11 @@ use crate::rpc::{
 use crate::time::Clock;
 use crate::tokens::Tokens;
 
+/// Whether a note holds.
+type Holds = fn(&RewardStatus) -> bool;
+
 /// What a person should know, and when it holds.
-const NOTES: [(&str, fn(&RewardStatus) -> bool); 4] = [
+const NOTES: [(&str, Holds); 4] = [
     (
         "no rates are set: nothing is claimed to be earned (rewards.rates)",
         |status| status.rates.is_none(),

@@ -74,6 +74,12 @@ pub(super) const METHODS: &[Method] = &[Method {
             remark: string? -- what an operator should look at
             refused: integer -- questions for others that were turned away
         }? -- null without chain.url
+        https: {
+          address: string
+          fingerprint: string? -- SHA-256 of the certificate
+          self_signed: boolean
+          fault: string? -- why the files that were named are not in force
+        }? -- null: it is off
         fleet: @fleet_status
         sessions: @session_list -- the first of them
         peers: @peer_list -- the first of them

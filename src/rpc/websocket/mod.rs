@@ -10,7 +10,7 @@
 //! | `subscriptions.rs` | who listens to what, and how it is told, without I/O |
 //! | `serve.rs` | the conversation |
 
-mod frame;
+pub mod frame;
 pub(super) mod handshake;
 mod serve;
 mod subscriptions;

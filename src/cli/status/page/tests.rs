@@ -1,4 +1,5 @@
 //! Tests of the page.
+#![allow(clippy::indexing_slicing)]
 
 use super::*;
 use serde_json::json;

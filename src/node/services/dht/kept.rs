@@ -39,7 +39,7 @@ pub(super) fn save(house: &House, handle: &Handle, ending: bool) {
     let mut count = 0;
     let full = |batch: &mut Batch, count: &mut usize| {
         *count += 1;
-        if *count % MAX_ROWS == 0 {
+        if count.is_multiple_of(MAX_ROWS) {
             // The store waits for its commits when it is closed.
             drop(store.write(std::mem::take(batch)));
         }
@@ -52,7 +52,7 @@ pub(super) fn save(house: &House, handle: &Handle, ending: bool) {
         let _ = batch.put(row);
         full(&mut batch, &mut count);
     }
-    if count % MAX_ROWS != 0 {
+    if !count.is_multiple_of(MAX_ROWS) {
         drop(store.write(batch));
     }
 }
@@ -73,6 +73,12 @@ pub(super) async fn load(house: Arc<House>, handle: Handle) {
     let Some(store) = house.store.get() else {
         return;
     };
+    let written = store.health().written;
+    let mut tables = written.tables();
+    if !tables.any(|(table, rows)| table == KeptRow::TABLE && rows > 0) {
+        // Mostly: and a thread for the work would cost memory.
+        return;
+    }
     let (mut kept, mut lost) = (0u64, 0u64);
     let mut from = Vec::new();
     loop {
