@@ -277,6 +277,37 @@ fn a_chain_that_is_away_is_told_its_answers_are_marked_and_it_comes_back() {
     drop(anvil);
 }
 
+#[test]
+fn what_stays_true_is_answered_after_a_restart_without_the_chain() {
+    let Some(program) = anvil_or_skip() else {
+        return;
+    };
+    let anvil = Anvil::start(&program, 0, 1284);
+    let contract = anvil.deploy(ANSWERS);
+    let at = anvil.ask("eth_blockNumber", json!([]));
+    anvil.ask("anvil_mine", json!(["0x50"]));
+    let home = tempfile::tempdir().unwrap();
+    let url = anvil.url();
+    let settings = [("CHR_CHAIN__URL", url.as_str())];
+    let node = Node::start_with(home.path(), &settings);
+    result(&node, "eth_blockNumber", json!([]));
+    let question = json!([{"to": contract}, at]);
+    let answer = result(&node, "eth_call", question.clone());
+    assert_eq!(answer, format!("0x{:064x}", 42));
+    // Asked for twice it is worth a row.
+    assert_eq!(result(&node, "eth_call", question.clone()), answer);
+    assert_eq!(node.ask("network_stats")["cache"]["disk_rows"], 1);
+    node.program.signal("-TERM");
+    let mut node = node;
+    node.program.wait(SOON);
+    drop((node, anvil));
+
+    let node = Node::start_with(home.path(), &settings);
+    assert_eq!(result(&node, "eth_call", question), answer);
+    let cache = node.ask("network_stats")["cache"].clone();
+    assert_eq!(cache["l2"]["hits"], 1, "{cache}");
+}
+
 /// Keys and certificates of an authority and of servers that it has signed.
 struct Authority {
     openssl: PathBuf,

@@ -132,7 +132,11 @@ fn what_moves_in_the_node_moves_on_the_page_and_is_what_rpc_says() {
     let home = tempfile::tempdir().unwrap();
     let node = Node::start_with(home.path(), &[("NAME", "attic-pi")]);
     let _traffic = Traffic::start(home.path(), &node);
-    until(SOON, "bytes flow", || {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = Node::start_with(elsewhere.path(), &[("SEED_LIST", &node.seed())]);
+    until(SOON, "bytes flow and another node is known", || {
+        let knows = node.known().iter().any(|id| id == other.id());
+        knows.then_some(())?;
         (node.ask("network_stats")["bytes_in"].as_u64()? > 2_000_000).then_some(())
     });
 
@@ -188,6 +192,10 @@ fn what_moves_in_the_node_moves_on_the_page_and_is_what_rpc_says() {
             ((span == "10min") == (from == "10 min ago") && from != "–").then_some(())
         });
     }
+    // What was carried at a time can be read without a pointer.
+    browser.run("document.getElementById('chart').dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowLeft' }))");
+    let at = browser.text("#at");
+    assert!(at.contains(" UTC"), "{at}");
     browser.press("#copy");
     until(SOON, "the address is copied", || {
         (browser.text("#copy") == "Copied").then_some(())

@@ -148,7 +148,8 @@ impl Chain {
                 Err(error) => return Some(Err(error)),
             }
         } else {
-            (0, None)
+            let last = self.0.head().last(self.0.options.clock.now());
+            (last.map_or(0, |(number, _)| number), None)
         };
         let ready = question.at(head, &self.0.mark);
         Some(self.look_up(ready).await.map(|mut answer| {

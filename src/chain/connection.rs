@@ -3,14 +3,19 @@
 use super::http::{Reader, Reply};
 use super::place::Place;
 use crate::platform::socket::Tuning;
-use crate::session::dial::dial;
+use crate::session::dial::{addresses, connect};
 use crate::tls::{Channel, WebClient};
 use async_io::Async;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use std::net::TcpStream;
+use std::time::Duration;
 
 /// Bytes that are read at a time; the buffer lives as long as an exchange.
 const CHUNK: usize = 16 * 1024;
+
+/// How long one address may take: a name with two, of which one leads nowhere (IPv6
+/// on half of all networks), must still be reached within a question's time.
+const CONNECT_TIME: Duration = Duration::from_secs(3);
 
 /// See the module's text.
 pub(super) struct Connection {
@@ -33,10 +38,22 @@ fn broken(why: impl Into<String>) -> Broken {
     }
 }
 
+/// Connects to the first address that answers.
+async fn dial(place: &Place) -> Result<Async<TcpStream>, String> {
+    let mut last = String::new();
+    for address in addresses(&place.host, place.port).await? {
+        match connect(address, CONNECT_TIME, Tuning::LOCAL).await {
+            Ok(socket) => return Ok(socket),
+            Err(why) => last = why,
+        }
+    }
+    Err(last)
+}
+
 impl Connection {
     /// Connects, and shakes hands where it is TLS.
     pub async fn open(place: &Place, tls: Option<&WebClient>) -> Result<Connection, String> {
-        let socket = dial(&place.host, place.port, Tuning::LOCAL).await?;
+        let socket = dial(place).await?;
         let mut connection = Connection { socket, tls: None };
         if let Some(tls) = tls {
             connection.shake(tls, &place.host).await?;

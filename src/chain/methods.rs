@@ -142,13 +142,16 @@ impl Method {
 }
 
 impl Question {
-    /// Whether the newest block has to be known before it can be asked.
+    /// Whether the newest block has to be known before it can be asked. Where the
+    /// caller names a block it only tells whether the answer stays true for good.
     #[must_use]
     pub fn needs_head(&self) -> bool {
-        self.block.is_some()
+        let block = self.block.map(|(_, at)| at);
+        matches!(block, Some(At::Latest | At::Tag(_)))
     }
 
-    /// Puts the newest block in, and finds the key. `chain` tells chains apart.
+    /// Puts the newest block in (0 if it is not known), and finds the key. `chain`
+    /// tells chains apart.
     #[must_use]
     pub fn at(mut self, head: u64, chain: &[u8]) -> Ready {
         let (mut lasting, mut keep) = (false, true);

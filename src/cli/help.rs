@@ -330,7 +330,7 @@ disk. Settings of a node, in the environment or elsewhere, do not count here.
 
 const STORE: &str = "\
 Look after the store: the file that a node keeps everything in (tickets,
-statistics, other nodes, what it keeps for others). The node's key is not in it.
+statistics, other nodes, what it keeps for others). Its key is not in there.
 
 Usage: chr-node store check        [--data-dir DIR] [--json]
        chr-node store compact      [--data-dir DIR] [--json]
@@ -340,13 +340,13 @@ Usage: chr-node store check        [--data-dir DIR] [--json]
   check   walk the file and say what is in it and whether it is sound. Nothing
           is written, and a damaged file can be looked at, too. Not while the
           node runs: its file changes then
-  compact make the file as short as its rows are, by a copy that takes its place.
-          Not while the node runs; the disk needs room for the copy
-  export  write all rows as lines of JSON, one object a row. While the node runs,
-          too: a backup of one moment, without a pause
-  import  read such lines, into an empty store or into one with rows: all of them
-          or, if a line is bad, none. Rows that the store has stay as they are.
-          Not while the node runs
+  compact make the file as short as its rows are, by a copy that takes its
+          place. Not while the node runs; the disk needs room for the copy
+  export  write all rows as lines of JSON, one object a row. While the node
+          runs, too: a backup of one moment, without a pause
+  import  read such lines, into an empty store or into one with rows: all of
+          them or, if a line is bad, none. Rows that the store has stay as
+          they are. Not while the node runs
 
 Options:
   --data-dir DIR     the node's folder [./data, or DATA_DIR]

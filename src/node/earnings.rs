@@ -102,7 +102,8 @@ impl House {
             }
         };
         if let Some(row) = &running {
-            self.clock.raise_floor(row.seen);
+            // It is rounded up: a restart in the same second must not look like 1970.
+            self.clock.raise_floor(row.seen.saturating_sub(1));
         }
         let epoch = self.clock.best().unwrap_or(self.clock.floor());
         let epoch = epoch_of(epoch);

@@ -227,13 +227,20 @@ fn is_host(name: &str) -> bool {
 
 impl House {
     /// Reads the files of HTTPS if they are others than before, and puts them in
-    /// force. Short, and off the executor where it touches files.
-    pub async fn look_at_https(&self) {
+    /// force. Short, and off the executor where it touches files. On a tick (not
+    /// `told`) our own file is not looked at: nobody renews it, and an idle node sleeps.
+    pub async fn look_at_https(&self, told: bool) {
         if self.rpcs.places.is_empty() {
             return;
         }
         let settings = self.settings();
         let found = Source::of(&settings, self.data_dir());
+        if !told && !matches!(found, Ok(Source::Files(..)) | Err(_)) {
+            let state = self.https.lock();
+            if state.fault.is_none() && state.source.as_ref() == found.as_ref().ok() {
+                return;
+            }
+        }
         let (before, have) = {
             let state = self.https.lock();
             (

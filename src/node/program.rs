@@ -56,7 +56,7 @@ async fn serve(
                     Ok(()) => log::info!("SIGHUP: the configuration was read again"),
                     Err(e) => log::error!("SIGHUP: {e}; nothing was changed"),
                 }
-                house.look_at_https().await;
+                house.look_at_https(true).await;
                 notify::ready();
             }
             Ok(Ok(signal)) => {

@@ -2,8 +2,9 @@
 //!
 //! Worst case in memory, with the defaults: 128 connections of 8 KiB head, 4 KiB
 //! read ahead and 8 KiB body, 4 MiB of larger bodies, and one body of 1 MiB copied
-//! on its way to the worker: about 8 MiB, under attack only. An idle
-//! connection holds no buffer at all.
+//! on its way to the worker: about 8 MiB, under attack only. Over TLS a connection may
+//! hold two records more (36 KiB: 4.5 MiB if all do). An idle connection holds no
+//! buffer at all. Those who listen have their own bounds below.
 
 use std::time::Duration;
 

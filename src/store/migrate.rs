@@ -134,9 +134,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::store::batch::Batch;
+    use crate::store::commit;
     use crate::store::env::{Environment, StoreOptions};
     use crate::store::folder::Folder;
-    use crate::store::writer;
     use std::path::Path;
     use std::sync::Arc;
 
@@ -165,11 +165,11 @@ mod tests {
         for number in 0..ROWS {
             let (key, value) = old_row(START / 60 + number);
             let batch = Batch::raw(Table::NodeStats, &key, &value);
-            writer::commit(&env, &[batch]).unwrap();
+            commit::commit(&env, &[batch]).unwrap();
         }
         let schema = record::encode(&Schema { version: 1 }).unwrap();
         let batch = Batch::raw(Table::Meta, &schema.0, &schema.1);
-        writer::commit(&env, &[batch]).unwrap();
+        commit::commit(&env, &[batch]).unwrap();
         env
     }
 

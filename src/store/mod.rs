@@ -24,6 +24,7 @@
 //! | `migrate.rs` | stores of older versions |
 //! | `batch.rs` | changes that are committed together |
 //! | `lazy.rs` | rows that wait for a commit that happens anyway |
+//! | `commit.rs` | one transaction, whatever it takes |
 //! | `writer.rs` | the queue and the writer thread |
 //! | `meter.rs` | bytes that a thread writes, as the kernel counts them |
 //! | `written.rs` | what the writer has done |
@@ -43,6 +44,7 @@
 mod bad;
 mod batch;
 pub mod check;
+mod commit;
 pub mod compact;
 mod env;
 mod error;

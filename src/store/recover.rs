@@ -18,7 +18,7 @@ use super::meta::{Schema, SCHEMA_VERSION};
 use super::meter::Meter;
 use super::migrate::{self, Renewed};
 use super::pages::{self, Layout, Mode, Survey};
-use super::{record, writer, Store, StoreError, Table};
+use super::{commit, record, Store, StoreError, Table};
 
 /// Files of one kind that are kept: a disk that ruins more is not to be trusted
 /// with another, and the space is the user's.
@@ -218,13 +218,13 @@ fn carry_over(
         batch.changes.push(change);
         if batch.changes.len() >= MAX_ROWS || bytes >= CARRIED {
             bytes = 0;
-            return writer::commit(&env, &[std::mem::take(&mut batch)]);
+            return commit::commit(&env, &[std::mem::take(&mut batch)]);
         }
         Ok(())
     };
     let survey = pages::survey(old, Mode::Lenient, Some(&mut take))?;
     if !batch.changes.is_empty() {
-        writer::commit(&env, &[batch])?;
+        commit::commit(&env, &[batch])?;
     }
     env.close();
     Ok((kept.iter().sum(), lost(&survey, kept)))

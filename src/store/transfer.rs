@@ -11,6 +11,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::commit::transact;
 use super::env::{Environment, StoreOptions};
 use super::folder::Folder;
 use super::meta::{Schema, SCHEMA_VERSION};
@@ -18,7 +19,6 @@ use super::migrate::{self, Renewed};
 use super::pages::{self, Mode};
 use super::record::{self, MAX_KEY, MAX_VALUE};
 use super::recover::finish_interrupted;
-use super::writer::transact;
 use super::{StoreError, Table};
 
 /// Transactions by which a file may be ahead of a walk over it.

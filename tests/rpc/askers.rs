@@ -1,7 +1,10 @@
 //! Who sees what.
 
+use crate::common::{Node, SOON};
 use crate::scene::{bearer, call, get, result, Scene, ELSEWHERE};
 use serde_json::json;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 /// Every text of 42 characters that is an address, and every IPv4 address.
 fn addresses(text: &str) -> Vec<String> {
@@ -16,6 +19,29 @@ fn addresses(text: &str) -> Vec<String> {
         .filter(|word| id(word) || ip(word))
         .map(str::to_owned)
         .collect()
+}
+
+/// What a stranger hears of the node's events, up to the first `status`: that has sessions and
+/// nodes in it.
+fn listened(node: &Node) -> String {
+    let mut stream = TcpStream::connect(node.rpc()).unwrap();
+    let head = format!("GET /events HTTP/1.1\r\nHost: localhost\r\n{ELSEWHERE}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let mut heard = Vec::new();
+    let mut chunk = [0; 65_536];
+    loop {
+        let count = stream.read(&mut chunk).unwrap();
+        assert!(count > 0, "{}", String::from_utf8_lossy(&heard));
+        heard.extend_from_slice(&chunk[..count]);
+        let text = String::from_utf8_lossy(&heard);
+        if let Some((_, status)) = text.split_once("event: status") {
+            if status.contains("\n\n") {
+                assert!(status.contains('\u{2026}'), "{status}");
+                return text.into_owned();
+            }
+        }
+    }
 }
 
 #[test]
@@ -53,6 +79,7 @@ fn no_address_of_a_device_or_a_node_is_told_to_strangers() {
         let reply = get(node, path, &[ELSEWHERE]);
         seen.push((path.to_owned(), reply.body));
     }
+    seen.push(("/events".to_owned(), listened(node)));
     let own = [node.id(), "127.77.0.1"];
     for (what, text) in seen {
         // What the page tells people to type is an example.

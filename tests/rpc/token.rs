@@ -1,10 +1,11 @@
 //! The operator's token.
 
-use crate::common::tools::until;
+use crate::common::tools::{find_or_skip, until};
 use crate::common::{chr_node, Node, SOON};
 use crate::scene::{bearer, call, get, post, request, result, ELSEWHERE};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 fn name() -> serde_json::Value {
     json!({"node.name": "changed"})
@@ -145,6 +146,7 @@ fn a_node_that_keeps_nothing_has_no_token() {
         .env("DATA_DIR", home.path())
         .env("EDGE2_PORT", "0")
         .env("PEER2_PORT", "0")
+        .env("RPCS_PORT", "off")
         .env("CHR_NETWORK__BIND", "127.0.0.1");
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let place = port.local_addr().unwrap();
@@ -170,4 +172,40 @@ fn a_node_that_keeps_nothing_has_no_token() {
     assert!(!home.path().join("operator.token").exists());
     let health = get(&node, "/health", &[]);
     assert!(!health.body.contains("token"), "{}", health.body);
+}
+
+#[test]
+fn from_elsewhere_the_token_counts_over_https() {
+    let Some(curl) = find_or_skip("curl") else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start_with(home.path(), &[("RPCS_PORT", "0")]);
+    let place = node.run["rpcs"].as_str().unwrap();
+    let ask = |path: &str, headers: &[&str], body: Option<&str>| {
+        let mut command = Command::new(&curl);
+        command.args(["-sk", "-m", "20", "-w", "\n%{http_code}"]);
+        for header in headers {
+            command.args(["-H", header]);
+        }
+        if let Some(body) = body {
+            command.args(["-H", "Content-Type: application/json", "-d", body]);
+        }
+        let output = command.arg(format!("https://{place}{path}")).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let token = bearer(&node);
+    let change = name().to_string();
+    let stranger = ask("/config", &[ELSEWHERE], Some(&change));
+    assert!(stranger.ends_with("\n401"), "{stranger}");
+    let reading = ask("/config", &[ELSEWHERE], None);
+    assert!(reading.ends_with("\n401"), "{reading}");
+    let reading = ask("/config", &[ELSEWHERE, &token], None);
+    assert!(reading.ends_with("\n200") && reading.contains("storage.data_dir"));
+    let operator = ask("/config", &[ELSEWHERE, &token], Some(&change));
+    assert!(operator.ends_with("\n200"), "{operator}");
+    assert_eq!(result(&node, "chr_node_info")["name"], "changed");
+    let info = r#"{"jsonrpc":"2.0","id":1,"method":"config_show"}"#;
+    let shown = ask("/rpc", &[ELSEWHERE, &token], Some(info));
+    assert!(shown.contains("storage.data_dir"), "{shown}");
 }

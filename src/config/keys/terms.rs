@@ -189,7 +189,7 @@ pub(super) const TERMS: &[Key] = &[
         takes: Takes::Text,
         live: false,
         env: None,
-        doc: "JSON-RPC of the chain that eth_ methods are asked of. Its path may be a secret, and is shown to nobody.",
+        doc: "JSON-RPC of the chain that eth_ methods are asked of. Its path may be a secret, and is not told over RPC.",
         allowed: "http://HOST:PORT/PATH or https://HOST/PATH; empty for none",
         set: set!(chain.url, text => http_url(text)),
         get: |s| s.chain.url.as_ref().map_or_else(String::new, ToString::to_string),

@@ -61,7 +61,7 @@ impl Service for Rpc {
                 log::warn!("HTTP is degraded: {e}");
             }
             house.door.put(door.clone());
-            house.look_at_https().await;
+            house.look_at_https(true).await;
             house.show_https();
             let plain = listeners.into_iter().map(|listener| (listener, false));
             let both = plain.chain(secure.into_iter().map(|listener| (listener, true)));
@@ -93,6 +93,6 @@ impl Service for Rpc {
 async fn look(house: Arc<House>, beat: Beat) {
     loop {
         beat.asked().await;
-        house.look_at_https().await;
+        house.look_at_https(false).await;
     }
 }
