@@ -442,6 +442,10 @@ fn seven() -> u16 {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "chain-https"),
+    ignore = "needs cargo test --features chain-https --test chain"
+)]
 fn a_chain_behind_tls_is_asked_if_its_authority_is_known() {
     let Some(python) = find_or_skip("python3") else {
         return;
@@ -479,6 +483,10 @@ fn a_chain_behind_tls_is_asked_if_its_authority_is_known() {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "chain-https"),
+    ignore = "needs cargo test --features chain-https --test chain"
+)]
 fn a_chain_that_proves_nothing_is_not_believed_and_the_reason_is_told() {
     let Some(python) = find_or_skip("python3") else {
         return;

@@ -5,12 +5,12 @@ use super::gate::Gate;
 use super::head::{Block, Head, State};
 use super::http::{post, Reply};
 use super::methods::{self, Ready};
-use super::place::{trust, Place};
+use super::place::Place;
+use super::trust::Trust;
 use super::{Answer, ChainError};
 use crate::cache::{Ask, Cache, CacheError, Fault, Fetched, Kind};
 use crate::identity::sha256;
 use crate::time::{Clock, Moment};
-use crate::tls::WebClient;
 use async_io::Timer;
 use serde_json::{json, Value};
 use smol::future;
@@ -71,7 +71,7 @@ pub(super) struct Inner {
 #[derive(Default)]
 struct Wires {
     idle: Vec<(Connection, Moment)>,
-    tls: Option<WebClient>,
+    tls: Option<Trust>,
     rest: Option<Rest>,
     questions: u64,
 }
@@ -368,7 +368,7 @@ impl Inner {
             }
         }
         let tls = self.tls().await?;
-        let mut connection = Connection::open(&self.options.place, tls.as_ref()).await?;
+        let mut connection = Connection::open(&self.options.place, tls).await?;
         match connection.exchange(request).await {
             Ok(reply) => Ok(self.keep(connection, reply)),
             Err(broken) => Err(broken.why),
@@ -398,7 +398,7 @@ impl Inner {
         wires.idle.retain(|(_, since)| now.since(*since) < KEEP);
     }
 
-    async fn tls(&self) -> Result<Option<WebClient>, String> {
+    async fn tls(&self) -> Result<Option<Trust>, String> {
         if !self.options.place.https {
             return Ok(None);
         }
@@ -407,7 +407,7 @@ impl Inner {
             return Ok(Some(known));
         }
         let (file, clock) = (self.options.ca_file.clone(), self.options.clock.clone());
-        let tls = trust(file, clock).await?;
+        let tls = Trust::read(file, clock).await?;
         self.wires().tls = Some(tls.clone());
         Ok(Some(tls))
     }

@@ -2,9 +2,10 @@
 
 use super::http::{Reader, Reply};
 use super::place::Place;
+use super::trust::Trust;
 use crate::platform::socket::Tuning;
 use crate::session::dial::{addresses, connect};
-use crate::tls::{Channel, WebClient};
+use crate::tls::Channel;
 use async_io::Async;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use std::net::TcpStream;
@@ -52,46 +53,13 @@ async fn dial(place: &Place) -> Result<Async<TcpStream>, String> {
 
 impl Connection {
     /// Connects, and shakes hands where it is TLS.
-    pub async fn open(place: &Place, tls: Option<&WebClient>) -> Result<Connection, String> {
-        let socket = dial(place).await?;
-        let mut connection = Connection { socket, tls: None };
-        if let Some(tls) = tls {
-            connection.shake(tls, &place.host).await?;
-        }
-        Ok(connection)
-    }
-
-    async fn shake(&mut self, tls: &WebClient, host: &str) -> Result<(), String> {
-        let words = |e: &dyn std::fmt::Display| e.to_string();
-        let mut channel = tls.channel(host).map_err(|e| words(&e))?;
-        let mut out = Vec::new();
-        channel.start(&mut out).map_err(|e| words(&e))?;
-        let mut buffer = vec![0; CHUNK];
-        loop {
-            let sent = self.socket.write_all(&out).await;
-            sent.map_err(|e| words(&e))?;
-            out.clear();
-            if !channel.is_handshaking() {
-                self.tls = Some(channel);
-                return Ok(());
-            }
-            let length = self.socket.read(&mut buffer).await.map_err(|e| words(&e))?;
-            if length == 0 {
-                return Err("it closed the connection during the TLS handshake".to_owned());
-            }
-            let input = buffer.get_mut(..length).unwrap_or_default();
-            // Nothing of use comes before the question.
-            let received = channel.receive(input, &mut out, &mut |_| ());
-            if let Err(error) = received {
-                let _ = self.socket.write_all(&out).await;
-                let why = words(&error);
-                return Err(if why.contains("UnknownIssuer") {
-                    format!("{why}: name the file of its authority by chain.ca_file")
-                } else {
-                    why
-                });
-            }
-        }
+    pub async fn open(place: &Place, trust: Option<Trust>) -> Result<Connection, String> {
+        let mut socket = dial(place).await?;
+        let tls = match trust {
+            Some(trust) => Some(trust.shake(&mut socket, &place.host).await?),
+            None => None,
+        };
+        Ok(Connection { socket, tls })
     }
 
     /// Sends a request and reads its answer.

@@ -19,7 +19,8 @@
 //! | `head.rs` | the newest block, when to look again, whether the chain is in step: without I/O |
 //! | `gate.rs` | how much may be asked for others: without I/O |
 //! | `http.rs` | requests and answers of HTTP/1.1: without I/O |
-//! | `place.rs` | where the chain is; certificates of authorities |
+//! | `place.rs` | where the chain is |
+//! | `trust.rs` | TLS towards it; certificates of authorities (feature `chain-https`; `no_trust.rs` without) |
 //! | `connection.rs` | one connection |
 //! | `client.rs` | connections, time limits, back-off |
 //! | `follow.rs` | the loop that follows the head |
@@ -41,6 +42,11 @@ pub mod http;
 pub mod methods;
 mod params;
 mod place;
+#[cfg(feature = "chain-https")]
+mod trust;
+#[cfg(not(feature = "chain-https"))]
+#[path = "no_trust.rs"]
+mod trust;
 
 pub use client::{Chain, Options};
 pub use gate::{CALLS_A_SECOND, CALLS_MAX};

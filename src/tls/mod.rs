@@ -27,12 +27,13 @@
 //! | `config.rs` | the configurations, and the choice above |
 //! | `channel.rs` | TLS without I/O: bytes in, bytes out |
 //! | `web/` | ordinary TLS for HTTPS: certificates on P-256 |
-//! | `authorities.rs` | towards web servers, whose certificates authorities have signed |
+//! | `authorities.rs` | towards web servers, whose certificates authorities have signed (feature `chain-https`) |
 //! | `error.rs` | what went wrong, in words for a person |
 //!
 //! Nothing is ever resumed: a resumed session shows no certificate, a full
 //! handshake costs a fifth of a millisecond.
 
+#[cfg(feature = "chain-https")]
 mod authorities;
 mod channel;
 mod config;
@@ -43,6 +44,7 @@ mod signer;
 mod verifier;
 mod web;
 
+#[cfg(feature = "chain-https")]
 pub use authorities::{web_client, WebClient};
 pub use channel::{Channel, Progress, Version, MAX_PLAIN, MAX_SEALED};
 pub use config::{client_config, client_config_with, ServerConfigs, Versions};

@@ -2,6 +2,10 @@
 
 use super::node_with;
 use crate::common::chain::{ask, made_up};
+#[cfg(not(feature = "chain-https"))]
+use crate::common::tools::*;
+#[cfg(not(feature = "chain-https"))]
+use crate::common::*;
 use serde_json::json;
 
 pub fn url() {
@@ -21,6 +25,25 @@ pub fn url() {
         .contains("chain.url"));
 }
 
+/// Without the feature `chain-https` both would do nothing, so they are refused
+/// with what to do.
+#[cfg(not(feature = "chain-https"))]
+pub fn ca_file() {
+    for (variable, value) in [
+        ("CHR_CHAIN__URL", "https://127.0.0.1:9/"),
+        ("CHR_CHAIN__CA_FILE", "/nonexistent/authorities.pem"),
+    ] {
+        let mut command = chr_node();
+        command.args(["config", "check"]).env(variable, value);
+        let ran = run(&mut command, SOON);
+        assert_ne!(ran.code, 0, "{variable}");
+        for wanted in ["http://", "--features chain-https"] {
+            assert!(ran.err.contains(wanted), "{variable}: {}", ran.err);
+        }
+    }
+}
+
+#[cfg(feature = "chain-https")]
 pub fn ca_file() {
     let settings = [
         ("CHR_CHAIN__URL", "https://127.0.0.1:9/"),

@@ -5,12 +5,11 @@ use super::table::{bytes, joined};
 use super::{Key, Takes};
 use crate::config::value::peers::fleet;
 use crate::config::value::rewards::{period, rates, tokens_or_none};
-use crate::config::value::web::http_url;
+use crate::config::value::web::{authorities, http_url};
 use crate::config::value::{
     self, boolean, fleet_rule, format, levels, list_of, number, show_duration, show_size,
     show_tls_versions, tls_versions,
 };
-use std::path::PathBuf;
 
 /// What devices are held to, what is earned, and how the program runs.
 pub(super) const TERMS: &[Key] = &[
@@ -190,7 +189,7 @@ pub(super) const TERMS: &[Key] = &[
         live: false,
         env: None,
         doc: "JSON-RPC of the chain that eth_ methods are asked of. Its path may be a secret, and is not told over RPC.",
-        allowed: "http://HOST:PORT/PATH or https://HOST/PATH; empty for none",
+        allowed: "http://HOST:PORT/PATH, https:// in builds with --features chain-https; empty for none",
         set: set!(chain.url, text => http_url(text)),
         get: |s| s.chain.url.as_ref().map_or_else(String::new, ToString::to_string),
     },
@@ -200,8 +199,8 @@ pub(super) const TERMS: &[Key] = &[
         live: false,
         env: None,
         doc: "Certificates of the authorities that an https chain.url is checked with (PEM).",
-        allowed: "the path of a file; empty for the system's",
-        set: set!(chain.ca_file, text => Ok::<_, String>((!text.is_empty()).then(|| PathBuf::from(text)))),
+        allowed: "the path of a file, in builds with --features chain-https; empty for the system's",
+        set: set!(chain.ca_file, text => authorities(text)),
         get: |s| s.chain.ca_file.as_ref().map_or_else(String::new, |file| file.display().to_string()),
     },
     Key {

@@ -2,9 +2,13 @@
 
 use super::{host, masked, shown};
 use std::fmt;
+use std::path::PathBuf;
 
 /// Longest URL: keys of providers have 32 to 100 characters.
 const MAX_URL: usize = 1024;
+
+/// What a build without the feature `chain-https` says to settings that need it.
+pub const NEEDS_CHAIN_HTTPS: &str = "this build speaks no https to a chain: name the http:// URL of a node or proxy of your own, or build with --features chain-https";
 
 /// `http://HOST[:PORT][/PATH]` or `https://…`.
 #[derive(Clone, PartialEq, Eq)]
@@ -99,12 +103,26 @@ pub fn http_url(text: &str) -> Result<Option<HttpUrl>, String> {
         None if path.is_empty() => "/".to_owned(),
         None => path.to_owned(),
     };
+    if https && !cfg!(feature = "chain-https") {
+        return Err(NEEDS_CHAIN_HTTPS.to_owned());
+    }
     Ok(Some(HttpUrl {
         https,
         host,
         port,
         path,
     }))
+}
+
+/// The file with the certificates of authorities for an https URL; empty for none.
+///
+/// # Errors
+/// [`NEEDS_CHAIN_HTTPS`], where it would do nothing.
+pub fn authorities(text: &str) -> Result<Option<PathBuf>, String> {
+    if !text.is_empty() && !cfg!(feature = "chain-https") {
+        return Err(NEEDS_CHAIN_HTTPS.to_owned());
+    }
+    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
 }
 
 #[cfg(test)]
@@ -121,12 +139,19 @@ mod tests {
                 "http://127.0.0.1:8545",
             ),
             (
+                " HTTP://Rpc.Example/v2/KeY?a=1 ",
+                "http://rpc.example/v2/KeY?a=1",
+                "http://rpc.example…",
+            ),
+            ("http://[::1]:80/", "http://[::1]/", "http://[::1]"),
+            #[cfg(feature = "chain-https")]
+            (
                 " HTTPS://Rpc.Example/v2/KeY?a=1 ",
                 "https://rpc.example/v2/KeY?a=1",
                 "https://rpc.example…",
             ),
+            #[cfg(feature = "chain-https")]
             ("https://a.b:443?x", "https://a.b/?x", "https://a.b…"),
-            ("http://[::1]:80/", "http://[::1]/", "http://[::1]"),
         ] {
             let url = http_url(text).unwrap().unwrap();
             assert_eq!(url.to_string(), full);
@@ -143,6 +168,8 @@ mod tests {
         for (text, wanted) in [
             ("127.0.0.1:8545", "http://"),
             ("wss://a.b/ws", "WebSocket"),
+            #[cfg(not(feature = "chain-https"))]
+            ("https://a.b/", "--features chain-https"),
             ("http://user:pass@a.b/", "passwords"),
             ("http://a.b:0/", "port"),
             ("http://a.b:99999/", "port"),
