@@ -60,7 +60,7 @@ fn every_span_has_series_of_one_length_and_of_the_right_time() {
             let from = history["from"].as_u64().unwrap();
             let to = from + step * steps as u64;
             assert!(
-                from % step == 0 && to > now && to <= now + 2 * step,
+                from.is_multiple_of(step) && to > now && to <= now + 2 * step,
                 "{answer}"
             );
         }
