@@ -44,6 +44,12 @@ fn result(node: &Node, method: &str, params: Value) -> Value {
     answer["result"].clone()
 }
 
+/// What an answer says that is no result.
+fn refusal(answer: &Value) -> String {
+    let message = answer["error"]["message"].as_str();
+    message.map_or_else(|| panic!("{answer}"), str::to_owned)
+}
+
 fn chain(node: &Node) -> Value {
     node.ask("node_status")["chain"].clone()
 }
@@ -509,10 +515,7 @@ fn a_chain_that_proves_nothing_is_not_believed_and_the_reason_is_told() {
         let settings = [("CHR_CHAIN__URL", url.as_str()), ("CHR_CHAIN__CA_FILE", ca)];
         let node = Node::start_with(home.path(), &settings);
         let answer = ask(&node, "eth_chainId", json!([]));
-        let message = answer["error"]["message"]
-            .as_str()
-            .expect(&answer.to_string())
-            .to_owned();
+        let message = refusal(&answer);
         assert!(message.contains(wanted), "{wanted}: {message}");
     }
     // And HTTPS towards a server that speaks HTTP.
@@ -676,10 +679,7 @@ fn a_chain_that_talks_nonsense_harms_nobody() {
         let port = made_up(move |_, _| said.clone());
         let (_home, node) = node_of(&format!("http://127.0.0.1:{port}"));
         let answer = ask(&node, "eth_blockNumber", json!([]));
-        let message = answer["error"]["message"]
-            .as_str()
-            .expect(&answer.to_string())
-            .to_owned();
+        let message = refusal(&answer);
         assert!(message.contains(wanted), "{wanted}: {message}");
         assert!(node.ask("chr_node_info")["node_id"].is_string());
     }

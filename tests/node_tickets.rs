@@ -321,3 +321,23 @@ fn unpaid_traffic_pauses_and_flows_again_after_the_next_ticket() {
     }
     sending.join().unwrap();
 }
+
+#[test]
+fn the_ticket_of_a_device_that_comes_back_is_not_recovered_again() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    let tier = |name: &str| {
+        let cache = node.ask("network_stats")["cache"].clone();
+        cache[name]["hits"].as_u64().unwrap()
+    };
+    let device = key();
+    for (session, hits) in [(1, 0), (2, 1), (3, 2)] {
+        // The same ticket each time: signatures are deterministic.
+        let raw = Raw::admitted(&node, &device, 40 * MIB);
+        assert_eq!((tier("l1"), tier("source")), (hits, 1), "session {session}");
+        drop(raw);
+    }
+    // Another device, another ticket.
+    let _other = Raw::admitted(&node, &key(), 40 * MIB);
+    assert_eq!((tier("l1"), tier("source")), (2, 2));
+}

@@ -196,6 +196,8 @@ fn what_moves_in_the_node_moves_on_the_page_and_is_what_rpc_says() {
     browser.run("document.getElementById('chart').dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowLeft' }))");
     let at = browser.text("#at");
     assert!(at.contains(" UTC"), "{at}");
+    browser.run("document.getElementById('chart').dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape' }))");
+    assert_eq!(browser.text("#at"), "");
     browser.press("#copy");
     until(SOON, "the address is copied", || {
         (browser.text("#copy") == "Copied").then_some(())

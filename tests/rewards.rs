@@ -102,9 +102,10 @@ fn a_node_that_was_off_for_three_hours_has_three_periods_of_nothing() {
     let mut found = rows.iter();
     let full = found.find(|row| row["table"] == "reward_tracking" && row["row"]["start"] == start);
     let full = &full.unwrap_or_else(|| panic!("{rows:?}"))["row"];
+    let two = (2 * ONE).to_string();
     assert_eq!(
         (&full["over"], &full["earned"]),
-        (&true.into(), &"2".into())
+        (&true.into(), &two.into())
     );
 }
 

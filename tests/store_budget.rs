@@ -176,7 +176,7 @@ impl World {
             minutes: Duration::from_secs(7 * DAY),
             hours: Duration::from_secs(366 * DAY),
         };
-        if hour % 4 == 0 {
+        if hour.is_multiple_of(4) {
             prune(&self.store, &retention, wall.unix).unwrap();
         }
     }

@@ -11,14 +11,13 @@ use std::sync::Arc;
 
 /// Where systems keep the certificates of authorities: Debian and Alpine and
 /// OpenWrt, Red Hat, SUSE, FreeBSD, Termux, macOS.
-const BUNDLES: [&str; 7] = [
+const BUNDLES: [&str; 6] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
     "/usr/local/share/certs/ca-root-nss.crt",
     "/data/data/com.termux/files/usr/etc/tls/cert.pem",
-    "/usr/share/ca-certificates/ca-bundle.crt",
 ];
 
 /// Longest bundle in bytes; the usual one has 220,000.

@@ -99,7 +99,7 @@ pub(super) const FAREWELL: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Open connections of clients. Past it, the one that has kept us
-    /// waiting longest ends. Costs up to 20 KiB each while a request is coming in, under 2 KiB idle.
+    /// waiting longest ends. Costs up to 20 KiB each while a request is coming in, under 2 KiB idle, 4 over TLS.
     pub connections: usize,
     /// Complete requests that wait for the worker or are with it. Past it, one waits up to half a second, then 503.
     pub requests: usize,

@@ -3,7 +3,7 @@
 
 use super::common::tools::find_or_skip;
 use serde_json::{json, Value};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -94,34 +94,39 @@ impl Browser {
     }
 
     fn command(&self, method: &str, path: &str, body: Value) -> Value {
+        let (head, body) = self.exchange(method, path, &body).unwrap();
+        let answer: Value = serde_json::from_slice(&body).unwrap();
+        assert!(head.contains(" 200 "), "{method} {path}: {answer}");
+        answer["value"].clone()
+    }
+
+    /// Head and body of the driver's answer.
+    fn exchange(&self, method: &str, path: &str, body: &Value) -> io::Result<(String, Vec<u8>)> {
         let body = body.to_string();
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(90)))
-            .unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(90)))?;
         write!(
             stream,
             "{method} {}{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
             self.session,
             body.len()
-        )
-        .unwrap();
+        )?;
         // The driver keeps the connection whatever it is told, so the length decides.
         let mut stream = BufReader::new(stream);
         let (mut head, mut length) = (String::new(), 0);
         while !head.ends_with("\r\n\r\n") {
             let at = head.len();
-            assert!(stream.read_line(&mut head).unwrap() > 0, "{head}");
+            if stream.read_line(&mut head)? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
             let line = head[at..].to_ascii_lowercase();
             if let Some(value) = line.strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
+                length = value.trim().parse().map_err(io::Error::other)?;
             }
         }
         let mut body = vec![0; length];
-        stream.read_exact(&mut body).unwrap();
-        let answer: Value = serde_json::from_slice(&body).unwrap();
-        assert!(head.contains(" 200 "), "{method} {path}: {answer}");
-        answer["value"].clone()
+        stream.read_exact(&mut body)?;
+        Ok((head, body))
     }
 
     /// Opens a page and waits until it is loaded.
@@ -223,10 +228,10 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        if !self.session.is_empty() && !std::thread::panicking() {
-            self.command("DELETE", "", json!({}));
+        if !self.session.is_empty() {
+            let _ = self.exchange("DELETE", "", &json!({}));
         }
-        // The driver ends its browser with itself when it is told so, not when it is killed.
+        // It ends with its session; a driver that is killed before would leave it behind.
         let pid = self.driver.id().to_string();
         let _ = Command::new("kill").args(["-TERM", &pid]).status();
         let _ = self.driver.wait();

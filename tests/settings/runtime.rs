@@ -152,8 +152,16 @@ pub fn keep_hours() {
 }
 
 pub fn flush_interval() {
-    let often = node_with(&[("CHR_STORAGE__FLUSH_INTERVAL", "1s")]);
-    let seldom = node_with(&[("CHR_STORAGE__FLUSH_INTERVAL", "1h")]);
+    // The end of a reward period has a commit of its own, and so has the first start.
+    let period = ("CHR_REWARDS__PERIOD", "24h");
+    let often = node_with(&[("CHR_STORAGE__FLUSH_INTERVAL", "1s"), period]);
+    let seldom = node_with(&[("CHR_STORAGE__FLUSH_INTERVAL", "1h"), period]);
+    for (_, node) in [&often, &seldom] {
+        until(SOON, "the first start is committed", || {
+            let status = crate::common::network::call(node, "node_status");
+            (status["store"]["commits"].as_u64()? > 0).then_some(())
+        });
+    }
     let (before, quiet) = (written(often.0.path()), written(seldom.0.path()));
     // Statistics have a row for each minute that is over.
     until(Duration::from_secs(150), "statistics are written", || {

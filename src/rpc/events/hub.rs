@@ -59,14 +59,22 @@ pub enum Next {
     Event(Arc<Event>),
 }
 
-/// Which event makes room: tickets and blocks come by the second, devices by the hour, so
-/// the frequent ones keep half of the ring and no more.
-fn oldest(ring: &VecDeque<Arc<Event>>) -> usize {
-    let frequent = |event: &Arc<Event>| matches!(event.topic, Topic::Ticket | Topic::Block);
-    if ring.iter().filter(|event| frequent(event)).count() > RING / 2 {
-        return ring.iter().position(frequent).unwrap_or(0);
+/// Whether such events come by the second, and not by the hour as devices do.
+fn is_frequent(topic: Topic) -> bool {
+    matches!(topic, Topic::Ticket | Topic::Block)
+}
+
+/// The event that makes room in the ring for one of this topic, if it has to: frequent ones
+/// have half of the ring and no more, or nobody would ever see who came and went.
+fn leaving(ring: &VecDeque<Arc<Event>>, topic: Topic) -> Option<usize> {
+    let mut frequent = ring
+        .iter()
+        .enumerate()
+        .filter(|(_, e)| is_frequent(e.topic));
+    if is_frequent(topic) && frequent.clone().count() >= RING / 2 {
+        return frequent.next().map(|(place, _)| place);
     }
-    0
+    (ring.len() >= RING).then_some(0)
 }
 
 /// See the module's text.
@@ -129,8 +137,7 @@ impl Hub {
             short: OnceLock::new(),
         });
         if !status {
-            if state.ring.len() >= RING {
-                let place = oldest(&state.ring);
+            if let Some(place) = leaving(&state.ring, topic) {
                 state.ring.remove(place);
             }
             state.ring.push_back(event.clone());
