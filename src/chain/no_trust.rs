@@ -1,7 +1,6 @@
 //! Without the feature `chain-https`: nobody is believed, so no TLS is ever spoken.
 //! Settings that need it are refused before it comes to this.
 
-use crate::config::value::web::NEEDS_CHAIN_HTTPS;
 use crate::time::Clock;
 use crate::tls::Channel;
 use async_io::Async;
@@ -16,7 +15,7 @@ pub(super) enum Trust {}
 impl Trust {
     /// Says why not.
     pub async fn read(_: Option<PathBuf>, _: Arc<dyn Clock>) -> Result<Trust, String> {
-        Err(NEEDS_CHAIN_HTTPS.to_owned())
+        Err("this build speaks no https to a chain (feature chain-https)".to_owned())
     }
 
     /// Cannot be called.
