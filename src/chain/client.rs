@@ -10,6 +10,7 @@ use super::trust::Trust;
 use super::{Answer, ChainError};
 use crate::cache::{Ask, Cache, CacheError, Fault, Fetched, Kind};
 use crate::identity::sha256;
+use crate::sorted::object;
 use crate::time::{Clock, Moment};
 use async_io::Timer;
 use serde_json::{json, Value};
@@ -338,7 +339,12 @@ impl Inner {
             wires.questions = wires.questions.saturating_add(1);
             wires.questions
         };
-        let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        let body = object(&mut [
+            ("jsonrpc", "2.0".into()),
+            ("id", id.into()),
+            ("method", method.into()),
+            ("params", params.clone()),
+        ]);
         let place = &self.options.place;
         let (authority, agent) = (place.authority(), &self.options.agent);
         let request = post(&authority, &place.path, agent, body.to_string().as_bytes());

@@ -7,6 +7,7 @@ use crate::config::value::show_size;
 use crate::config::{Key, Loaded, Request, Settings, Source, KEYS};
 use crate::platform::limits::{connection_cap, raise_descriptors, Descriptors};
 use crate::platform::memory::Memory;
+use crate::sorted::object;
 use crate::store::StoreOptions;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -164,15 +165,17 @@ fn lines_of_json(loaded: &Loaded, machine: &Machine) -> String {
     for key in KEYS {
         let (source, place) = words(loaded.origin(key.name));
         let here = here(key, loaded, machine);
-        let line = json!({
-            "key": key.name,
-            "value": (key.get)(&loaded.settings),
-            "source": source,
-            "where": place,
-            "default": key.default(),
-            "live": key.live,
-            "here": here.map(|here| json!({"value": here.value, "why": here.why})),
-        });
+        let here =
+            here.map(|here| object(&mut [("value", here.value.into()), ("why", here.why.into())]));
+        let line = object(&mut [
+            ("key", key.name.into()),
+            ("value", (key.get)(&loaded.settings).into()),
+            ("source", source.into()),
+            ("where", place.into()),
+            ("default", key.default().into()),
+            ("live", key.live.into()),
+            ("here", here.into()),
+        ]);
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{line}");
     }

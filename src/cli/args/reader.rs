@@ -30,11 +30,14 @@ impl Reader {
     }
 
     /// A usage error of this subcommand.
-    pub(super) fn error(&self, what: impl AsRef<str>) -> Failure {
-        Failure::Usage(match self.topic {
-            Topic::Overview => what.as_ref().to_owned(),
-            topic => format!("{}: {}", topic.name(), what.as_ref()),
-        })
+    #[cold]
+    pub(super) fn error(&self, what: impl Into<String>) -> Failure {
+        let mut what = what.into();
+        if self.topic != Topic::Overview {
+            what.insert_str(0, ": ");
+            what.insert_str(0, self.topic.name());
+        }
+        Failure::Usage(what)
     }
 
     pub(super) fn next(&mut self) -> Result<Option<Word>, Failure> {

@@ -1,9 +1,10 @@
 //! `chr-node store check`: what is in the store's file, and whether it is sound.
 
 use crate::config::value::show_size;
+use crate::sorted::object;
 use crate::store::check::Checked;
 use crate::store::SCHEMA_VERSION;
-use serde_json::{json, Value};
+use serde_json::Value;
 use std::fmt::Write as _;
 
 /// The whole as an object.
@@ -13,31 +14,36 @@ pub fn as_json(checked: &Checked) -> Value {
         .tables
         .iter()
         .map(|table| {
-            json!({
-                "name": table.name,
-                "rows": table.rows,
-                "bytes": table.bytes,
-                "damaged": table.damaged,
-            })
+            object(&mut [
+                ("name", table.name.as_str().into()),
+                ("rows", table.rows.into()),
+                ("bytes", table.bytes.into()),
+                ("damaged", table.damaged.into()),
+            ])
         })
         .collect();
     let flaws: Vec<Value> = survey
         .flaws
         .iter()
-        .map(|flaw| json!({"page": flaw.page, "text": flaw.text}))
+        .map(|flaw| {
+            object(&mut [
+                ("page", flaw.page.into()),
+                ("text", flaw.text.as_str().into()),
+            ])
+        })
         .collect();
-    json!({
-        "file": checked.file.to_string_lossy(),
-        "sound": checked.trouble().is_none(),
-        "written_by": checked.written_by(),
-        "schema": checked.schema,
-        "bytes": survey.file_len,
-        "page_size": survey.page_size,
-        "free_pages": survey.free_pages,
-        "tables": tables,
-        "flaws": flaws,
-        "flaw_count": survey.flaw_count,
-    })
+    object(&mut [
+        ("file", checked.file.to_string_lossy().into()),
+        ("sound", checked.trouble().is_none().into()),
+        ("written_by", checked.written_by().into()),
+        ("schema", checked.schema.into()),
+        ("bytes", survey.file_len.into()),
+        ("page_size", survey.page_size.into()),
+        ("free_pages", survey.free_pages.into()),
+        ("tables", tables.into()),
+        ("flaws", flaws.into()),
+        ("flaw_count", survey.flaw_count.into()),
+    ])
 }
 
 /// The whole for people.

@@ -3,9 +3,10 @@
 use super::{in_words, rows};
 use crate::cli::{print, Failure};
 use crate::config::value::show_size;
+use crate::sorted::object;
 use crate::store::transfer::{dump, import as write_rows, in_use, Dumped, RawRow};
 use crate::store::{compact as shrink, StoreError, StoreOptions, SCHEMA_VERSION};
-use serde_json::{json, Value};
+use serde_json::Value;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -143,7 +144,7 @@ fn lines(dir: &Path, out: &mut dyn Write) -> Result<Dumped, StoreError> {
         path: "the output".into(),
         text: e.to_string(),
     };
-    let head = json!({"format": FORMAT, "schema": SCHEMA_VERSION});
+    let head = object(&mut [("format", FORMAT.into()), ("schema", SCHEMA_VERSION.into())]);
     writeln!(out, "{head}").map_err(failed)?;
     dump(dir, &mut |row| {
         // An older layout is brought up, as the node's next start would.
@@ -275,12 +276,12 @@ pub fn import(dir: &Path, file: &Path, replace: bool, json: bool) -> Result<(), 
     let done = write_rows(dir, StoreOptions::default(), replace, &mut open)
         .map_err(|e| Failure::Failed(in_words(&e, "rows cannot be put into a store in use")))?;
     if json {
-        let object = json!({
-            "added": done.added,
-            "replaced": done.replaced,
-            "same": done.same,
-            "left": done.left,
-        });
+        let object = object(&mut [
+            ("added", done.added.into()),
+            ("replaced", done.replaced.into()),
+            ("same", done.same.into()),
+            ("left", done.left.into()),
+        ]);
         return print(&format!("{object}\n"));
     }
     let mut text = format!(
@@ -335,7 +336,7 @@ pub fn compact(dir: &Path, json: bool) -> Result<(), Failure> {
     let done = shrink::compact(dir, StoreOptions::default())
         .map_err(|e| Failure::Failed(in_words(&e, why)))?;
     if json {
-        let object = json!({"before": done.before, "after": done.after});
+        let object = object(&mut [("before", done.before.into()), ("after", done.after.into())]);
         return print(&format!("{object}\n"));
     }
     print(&format!(

@@ -8,7 +8,7 @@ use crate::node::error::NodeError;
 use crate::node::house::House;
 use crate::node::supervisor::{Beats, End, Later, Restart, Running, Service};
 use crate::rpc::events::Topic;
-use serde_json::json;
+use crate::sorted::object;
 use smol::future::FutureExt;
 use std::sync::Arc;
 
@@ -40,12 +40,12 @@ impl Follower {
 
 /// The event `block`.
 fn told(block: &Block) -> String {
-    json!({
-        "number": block.number,
-        "hash": block.hash,
-        "time": block.time,
-        "transactions": block.transactions,
-    })
+    object(&mut [
+        ("number", block.number.into()),
+        ("hash", block.hash.as_str().into()),
+        ("time", block.time.into()),
+        ("transactions", block.transactions.into()),
+    ])
     .to_string()
 }
 

@@ -3,6 +3,7 @@
 
 use super::{all, json, types, Method, Run};
 use crate::rpc::fault::RpcFault;
+use crate::sorted::object;
 use serde_json::{json, Value};
 use std::sync::OnceLock;
 
@@ -56,30 +57,33 @@ fn tell(method: &'static Method) -> Value {
     let params: Vec<Value> = params
         .iter()
         .map(|field| {
-            json!({
-                "name": field.name,
-                "required": !field.optional,
-                "description": field.doc,
-                "schema": field.kind.schema(false),
-            })
+            object(&mut [
+                ("name", field.name.into()),
+                ("required", (!field.optional).into()),
+                ("description", field.doc.into()),
+                ("schema", field.kind.schema(false)),
+            ])
         })
         .collect();
     let result = types::parse(method.result).map_or(Value::Bool(true), |kind| kind.schema(true));
     let mut tags = Vec::new();
     if method.writes {
-        tags.push(json!({ "name": "writes" }));
+        tags.push(object(&mut [("name", "writes".into())]));
     }
     if matches!(method.run, Run::Later) {
-        tags.push(json!({ "name": "asynchronous" }));
+        tags.push(object(&mut [("name", "asynchronous".into())]));
     }
-    json!({
-        "name": method.name,
-        "summary": method.summary,
-        "paramStructure": "either",
-        "params": params,
-        "result": { "name": "result", "schema": result },
-        "tags": tags,
-    })
+    object(&mut [
+        ("name", method.name.into()),
+        ("summary", method.summary.into()),
+        ("paramStructure", "either".into()),
+        ("params", params.into()),
+        (
+            "result",
+            object(&mut [("name", "result".into()), ("schema", result)]),
+        ),
+        ("tags", tags.into()),
+    ])
 }
 
 #[cfg(test)]

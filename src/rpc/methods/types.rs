@@ -10,7 +10,8 @@
 //! `any`, `object`, `address` (20 bytes), `hash` (32 bytes), `data` (bytes), `quantity` (all of them
 //! hexadecimal after `0x`), `block` (a quantity or a word such as `latest`).
 
-use serde_json::{json, Map, Value};
+use crate::sorted::object;
+use serde_json::{Map, Value};
 
 /// Words that stand for a block.
 const BLOCK_TAGS: [&str; 5] = ["latest", "earliest", "pending", "safe", "finalized"];
@@ -268,23 +269,28 @@ impl Type<'_> {
     /// As a JSON schema (draft 7). A value that the program hands out (`told`) may have
     /// its address shortened.
     pub fn schema(&self, told: bool) -> Value {
-        let hex = |pattern: &str| json!({ "type": "string", "pattern": pattern });
+        let hex =
+            |pattern: &str| object(&mut [("type", "string".into()), ("pattern", pattern.into())]);
         match self {
-            Type::Text(text) => json!({ "const": text }),
+            Type::Text(text) => object(&mut [("const", (*text).into())]),
             Type::Result(name) => {
                 result_of(name).map_or(Value::Bool(true), |kind| kind.schema(told))
             }
             Type::Nullable(inner) => {
-                json!({ "anyOf": [inner.schema(told), { "type": "null" }] })
+                let null = object(&mut [("type", "null".into())]);
+                object(&mut [("anyOf", vec![inner.schema(told), null].into())])
             }
             Type::Union(all) => {
                 let all: Vec<Value> = all.iter().map(|kind| kind.schema(told)).collect();
-                json!({ "anyOf": all })
+                object(&mut [("anyOf", all.into())])
             }
-            Type::List(inner) => json!({ "type": "array", "items": inner.schema(told) }),
-            Type::Map(inner) => {
-                json!({ "type": "object", "additionalProperties": inner.schema(told) })
+            Type::List(inner) => {
+                object(&mut [("type", "array".into()), ("items", inner.schema(told))])
             }
+            Type::Map(inner) => object(&mut [
+                ("type", "object".into()),
+                ("additionalProperties", inner.schema(told)),
+            ]),
             Type::Object(fields) => {
                 let mut properties = Map::new();
                 let mut required = Vec::new();
@@ -294,15 +300,17 @@ impl Type<'_> {
                         required.push(Value::from(field.name));
                     }
                 }
-                json!({
-                    "type": "object",
-                    "properties": properties,
-                    "required": required,
-                    "additionalProperties": false,
-                })
+                object(&mut [
+                    ("type", "object".into()),
+                    ("properties", properties.into()),
+                    ("required", required.into()),
+                    ("additionalProperties", false.into()),
+                ])
             }
             Type::Word(word) => match *word {
-                "string" | "integer" | "number" | "boolean" | "object" => json!({ "type": word }),
+                "string" | "integer" | "number" | "boolean" | "object" => {
+                    object(&mut [("type", (*word).into())])
+                }
                 "address" if told => hex("^0x([0-9a-f]{40}|[0-9a-f]{4}\u{2026}[0-9a-f]{4})$"),
                 "address" => hex("^0x[0-9a-fA-F]{40}$"),
                 "hash" => hex("^0x[0-9a-fA-F]{64}$"),
@@ -330,6 +338,7 @@ impl Field<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn a_type_is_read_as_it_is_written() {

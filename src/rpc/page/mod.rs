@@ -23,7 +23,8 @@ use super::asker::Asker;
 use super::redact;
 use super::reply::{Answer, Kind};
 use super::view::NodeView;
-use serde_json::{json, Value};
+use crate::sorted::object;
+use serde_json::Value;
 use template::{at, fill};
 
 const PAGE: &str = include_str!("page.html");
@@ -99,16 +100,19 @@ fn besides(status: &Value, now: f64, sees_all: bool) -> Value {
         events.retain(|event| !matches!(at(event, "topic").as_str(), Some("ticket" | "block")));
     }
     let carried = |path| at(status, path).as_f64().unwrap_or(0.0);
-    json!({
-        "name": name,
-        "title": title,
-        "time": now,
-        "carried": carried("network.bytes_in") + carried("network.bytes_out"),
-        "publish": format!("chr-node publish 8080:public --node {node}"),
-        "forward": format!("chr-node forward 127.0.0.1:8080 0xDEVICE:8080 --node {node}"),
-        "happened": happened,
-        "readonly": !sees_all,
-    })
+    let carried = carried("network.bytes_in") + carried("network.bytes_out");
+    let publish = format!("chr-node publish 8080:public --node {node}");
+    let forward = format!("chr-node forward 127.0.0.1:8080 0xDEVICE:8080 --node {node}");
+    object(&mut [
+        ("name", name.into()),
+        ("title", title.into()),
+        ("time", now.into()),
+        ("carried", carried.into()),
+        ("publish", publish.into()),
+        ("forward", forward.into()),
+        ("happened", happened),
+        ("readonly", (!sees_all).into()),
+    ])
 }
 
 #[cfg(test)]

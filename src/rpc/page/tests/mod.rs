@@ -2,6 +2,7 @@
 use super::*;
 use crate::rpc::view::fake::Fake;
 use proptest::prelude::*;
+use serde_json::json;
 use std::collections::BTreeSet;
 
 /// Where programs of this machine ask from.
