@@ -170,6 +170,8 @@ struct Bill {
     base: u64,
     /// Highest `total_bytes` signed.
     signed: u64,
+    /// The usage that was known when that was signed.
+    from: u64,
     /// Whether the node has taken a ticket of this run: then it cannot hold a
     /// higher one of an earlier run.
     accepted: bool,
@@ -179,6 +181,13 @@ struct Bill {
 impl Bill {
     fn paid(&self) -> u64 {
         self.signed.saturating_sub(self.base)
+    }
+
+    /// Whether `usage` is so far that a node which has the latest ticket asks for a
+    /// better one: three quarters of its step.
+    fn is_due(&self, usage: u64) -> bool {
+        let step = self.signed.saturating_sub(self.from);
+        self.accepted && usage.saturating_sub(self.from) >= step.saturating_sub(step / 4)
     }
 }
 
@@ -272,6 +281,7 @@ impl Payer {
             epoch,
             base: ask.usage,
             signed: ask.usage,
+            from: ask.usage,
             accepted: false,
             ports: 0,
         });
@@ -312,6 +322,7 @@ impl Payer {
             // What was signed and refused will not be paid.
             bill.base = usage.max(last_total);
             bill.signed = bill.base;
+            bill.from = bill.base;
         }
         Some(self.sign(bill, usage, false, carried))
     }
@@ -341,7 +352,14 @@ impl Payer {
             .rate
             .saturating_mul(STEP_SECONDS)
             .clamp(least, MAX_STEP);
-        let mut total = usage.saturating_add(step).max(bill.signed);
+        // A step that is smaller than what is left of the last one must be paid for, too:
+        // the node asks once, and takes nothing that is no better than what it has. A node
+        // that asks before it is due gets no more than that.
+        let mut total = usage.saturating_add(step);
+        if total <= bill.signed {
+            let more = if bill.is_due(usage) { least } else { 0 };
+            total = bill.signed.saturating_add(more);
+        }
         if let Some(limit) = self.limit {
             let known = self
                 .find(bill.payee, bill.epoch)
@@ -356,7 +374,10 @@ impl Payer {
         if total > MAX_TOTAL_BYTES {
             return Err(PayRefusal::OutOfBounds);
         }
-        bill.signed = total;
+        if total > bill.signed {
+            bill.signed = total;
+            bill.from = usage;
+        }
         bill.ports = bill.ports.max(carried.ports).min(MAX_TOTAL_CONNECTIONS);
         // This node first, then the others that the device has sessions with.
         let others = self.sessions.iter().map(|session| session.payee.node);

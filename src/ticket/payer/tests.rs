@@ -70,6 +70,35 @@ fn a_step_covers_two_seconds_within_its_bounds() {
 }
 
 #[test]
+fn a_transfer_that_slows_down_is_paid_for_all_the_same() {
+    let mut payer = begun(None);
+    let first = total(&mut payer, 0, carried(0, 50 * MIB));
+    assert_eq!(first, 100 * MIB);
+    payer.accepted(NODE);
+    // Asked too early, or twice: nothing more is signed.
+    for usage in [0, 50 * MIB, 74 * MIB] {
+        assert_eq!(total(&mut payer, usage, carried(usage, MIB)), first);
+    }
+    // Three quarters are used; two seconds at the new rate are less than what is left.
+    let second = total(&mut payer, 75 * MIB, carried(75 * MIB, MIB));
+    assert_eq!(second, 104 * MIB);
+    payer.accepted(NODE);
+    assert_eq!(total(&mut payer, 75 * MIB, carried(75 * MIB, MIB)), second);
+    // 29 MiB from 75: the next is due at three quarters of those.
+    let third = total(&mut payer, 97 * MIB, carried(97 * MIB, MIB));
+    assert_eq!(third, 108 * MIB);
+}
+
+#[test]
+fn a_node_that_asks_all_the_time_gets_no_more_for_it() {
+    let mut payer = begun(None);
+    for _ in 0..1000 {
+        assert_eq!(total(&mut payer, 3 * MIB, carried(0, 0)), 7 * MIB);
+        payer.accepted(NODE);
+    }
+}
+
+#[test]
 fn the_terms_name_node_time_and_ports() {
     let mut payer = begun(None);
     let terms = payer
