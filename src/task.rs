@@ -4,8 +4,10 @@
 //! KB of code for each kind. Every task here is a boxed future, so there is one
 //! copy; the price is one pointer to follow at each wake-up.
 
+pub mod blocking;
 pub mod channel;
 
+use blocking::Blocking;
 use smol::{Executor, Task};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -75,8 +77,8 @@ pub async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
 }
 
 /// [`unblock`] for what has its box already and no result.
-pub fn unblock_boxed(work: Work) -> Task<()> {
-    smol::unblock(work)
+pub fn unblock_boxed(work: Work) -> Blocking {
+    blocking::submit(work)
 }
 
 /// A thread for `work`; `stack` in bytes, if not the usual one.
