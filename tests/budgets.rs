@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The stripped release build, in bytes.
-const BINARY: u64 = 4_070_000;
+const BINARY: u64 = 4_090_000;
 /// Crates in the tree of the default build, this one not counted.
 const CRATES: usize = 160;
 /// Resident bytes of an idle, authenticated session with its ticket: the target

@@ -1,6 +1,7 @@
 //! What is cached, for how long, and what the age of an answer means. No clock,
 //! no I/O: ages are arguments.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest key in bytes; longer ones are for the caller to hash. LMDB takes 511.
@@ -126,15 +127,15 @@ impl Terms {
 
 /// Kind and name of an answer, as one string of bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Key(Box<[u8]>);
+pub(super) struct Key(Short);
 
 impl Key {
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
+        self.0.bytes()
     }
 
     pub(super) fn kind(&self) -> Kind {
-        let number = self.0.first().copied().unwrap_or(0);
+        let number = self.bytes().first().copied().unwrap_or(0);
         // Only `Ask::new` and `Key::read` make keys.
         Kind::of(number).unwrap_or(Kind::Block)
     }
@@ -146,7 +147,59 @@ impl Key {
     /// The key of a row, if this program knows its kind.
     pub(super) fn read(bytes: &[u8]) -> Option<Key> {
         Kind::of(*bytes.first()?)?;
-        Some(Key(bytes.into()))
+        Some(Key(Short::of(bytes)))
+    }
+}
+
+/// Bytes without a place of their own on the heap, if they are few. What is kept
+/// for an hour and was made while a session began would else hold a page each,
+/// among the memory that all sessions give back when they leave.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Short {
+    /// So many of these; the others are zero.
+    Here(u8, [u8; SHORT]),
+    /// More of them.
+    There(Arc<[u8]>),
+}
+
+/// A hash with its kind, and whatever is no longer.
+const SHORT: usize = 33;
+
+impl Short {
+    pub(super) fn of(bytes: &[u8]) -> Short {
+        let mut here = [0; SHORT];
+        match (here.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+            (Some(place), Ok(length)) => {
+                place.copy_from_slice(bytes);
+                Short::Here(length, here)
+            }
+            _ => Short::There(bytes.into()),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Short::Here(length, bytes) => bytes.get(..usize::from(*length)).unwrap_or(bytes),
+            Short::There(bytes) => bytes,
+        }
+    }
+
+    /// To be handed out.
+    pub(super) fn shared(&self) -> Arc<[u8]> {
+        match self {
+            Short::Here(..) => self.bytes().into(),
+            Short::There(bytes) => bytes.clone(),
+        }
+    }
+}
+
+impl From<Arc<[u8]>> for Short {
+    fn from(bytes: Arc<[u8]>) -> Short {
+        if bytes.len() > SHORT {
+            Short::There(bytes)
+        } else {
+            Short::of(&bytes)
+        }
     }
 }
 
@@ -168,7 +221,7 @@ impl Ask {
         bytes.push(kind as u8);
         bytes.extend_from_slice(name);
         Ask {
-            key: Key(bytes.into()),
+            key: Key(Short::of(&bytes)),
             lasting: false,
             anew: false,
         }

@@ -4,7 +4,7 @@
 //! ghosts: one that is asked for once does not drive out one that is asked for
 //! all day); what an answer weighs and how old it may be is decided here.
 
-use super::kind::{Age, Key};
+use super::kind::{Age, Key, Short};
 use super::Found;
 use crate::time::Moment;
 use quick_cache::unsync::Cache;
@@ -25,7 +25,7 @@ const SHARE: u64 = 4;
 const USUAL: u64 = 512;
 
 struct Entry {
-    value: Arc<[u8]>,
+    value: Short,
     at: Moment,
     /// How old it was then: it may come from the disk.
     older: Duration,
@@ -43,7 +43,7 @@ struct Weigh;
 
 impl Weighter<Key, Entry> for Weigh {
     fn weight(&self, key: &Key, entry: &Entry) -> u64 {
-        weight(key, &entry.value)
+        weight(key, entry.value.bytes())
     }
 }
 
@@ -107,7 +107,7 @@ impl Memory {
             entry.written = true;
         }
         Some(Seen {
-            value: entry.value.clone(),
+            value: entry.value.shared(),
             since,
             age,
             worth_writing,
@@ -120,7 +120,7 @@ impl Memory {
         self.insert(
             key,
             Entry {
-                value,
+                value: value.into(),
                 at: now,
                 older: Duration::ZERO,
                 lasting,
@@ -134,7 +134,7 @@ impl Memory {
         self.insert(
             key,
             Entry {
-                value,
+                value: value.into(),
                 at: now,
                 older,
                 lasting: true,
@@ -144,7 +144,7 @@ impl Memory {
     }
 
     fn insert(&mut self, key: &Key, entry: Entry) {
-        if weight(key, &entry.value) > self.capacity / SHARE {
+        if weight(key, entry.value.bytes()) > self.capacity / SHARE {
             self.cache.remove(key);
         } else {
             self.cache.insert(key.clone(), entry);
@@ -167,6 +167,8 @@ impl Memory {
     /// Counted anew.
     pub fn held(&self) -> u64 {
         let entries = self.cache.iter();
-        entries.map(|(key, entry)| weight(key, &entry.value)).sum()
+        entries
+            .map(|(key, entry)| weight(key, entry.value.bytes()))
+            .sum()
     }
 }

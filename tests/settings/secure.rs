@@ -27,7 +27,9 @@ pub fn rpcs_port() {
     let (home, node) = node_with(&[("RPCS_PORT", "0"), ("RPC_PORT", "off")]);
     assert!(ready(&node).ends_with("{\"ready\":true}"));
     let first = fingerprint(node.rpcs());
-    assert!(node.program.stderr().contains(&first));
+    until(SOON, "the fingerprint is told", || {
+        node.program.stderr().contains(&first).then_some(())
+    });
     drop(node);
     let node = Node::start_with(home.path(), &[("RPCS_PORT", "0")]);
     assert_eq!(fingerprint(node.rpcs()), first);
