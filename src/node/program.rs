@@ -20,8 +20,7 @@ pub type Reload = Box<dyn FnMut(&Loaded) -> Result<Loaded, String> + Send>;
 pub fn run(plan: NodePlan, reload: Reload, adopted: Adopted) -> Result<(), NodeError> {
     let executor = Arc::new(Executor::new());
     let runtime = &plan.loaded.settings.runtime;
-    // Read by the pool when it is used for the first time; no thread runs yet.
-    std::env::set_var("BLOCKING_MAX_THREADS", runtime.worker_pool_size.to_string());
+    crate::task::blocking::limit_threads(runtime.worker_pool_size);
     let threads = runtime.threads;
     let served = crew::run(
         &executor,

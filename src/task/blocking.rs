@@ -9,15 +9,17 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::Work;
 
-/// Most threads at a time. What blocks longest are names that nobody answers,
-/// half a minute each; more than a few at once are a node without a network.
-const THREADS_MAX: usize = 16;
+/// Most threads at a time, until [`limit_threads`] says another number. What blocks
+/// longest are names that nobody answers, half a minute each; more than a few at
+/// once are a node without a network.
+static THREADS_MAX: AtomicUsize = AtomicUsize::new(16);
 
 /// How long a thread waits for more.
 const IDLE: Duration = Duration::from_secs(1);
@@ -42,6 +44,11 @@ struct State {
     /// Threads that wait.
     idle: usize,
     threads: usize,
+}
+
+/// From now on there are at most so many threads at a time, and one at least.
+pub fn limit_threads(most: usize) {
+    THREADS_MAX.store(most.max(1), Ordering::Relaxed);
 }
 
 /// Work under way. Resolves when it is done, by a panic if it had one; dropped,
@@ -88,7 +95,7 @@ pub(super) fn submit(work: Work) -> Blocking {
     let promise = Arc::new(Promise::default());
     let mut state = lock(&POOL.state);
     state.queue.push_back((work, promise.clone()));
-    if state.queue.len() > state.idle && state.threads < THREADS_MAX {
+    if state.queue.len() > state.idle && state.threads < THREADS_MAX.load(Ordering::Relaxed) {
         state.threads += 1;
         drop(state);
         if super::thread("chr-block", None, Box::new(serve)).is_err() {

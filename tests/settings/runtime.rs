@@ -42,7 +42,7 @@ pub fn worker_pool_size() {
         let text = size.to_string();
         let settings = [("CHR_RUNTIME__WORKER_POOL_SIZE", text.as_str())];
         let node = Node::start_command(command, home.path(), &settings);
-        let count = || threads_named(&node, "blocking-");
+        let count = || threads_named(&node, "chr-block");
         until(SOON, "the pool is as large as it may be", || {
             (count() == size).then_some(())
         });
