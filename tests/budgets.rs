@@ -34,10 +34,8 @@ const CRATES: usize = 160;
 const SESSION: u64 = 11_000;
 /// What may stay of many sessions that have come and gone: entries of the
 /// executor's and the reactor's tables, which only grow (32 bytes a session of
-/// the largest crowd), pages around the pieces that were in use meanwhile, and the
-/// signers that the cache remembers for an hour (150 bytes a device, and twice that
-/// while its table grows).
-const GIVEN_BACK: u64 = 700_000;
+/// the largest crowd), and pages around the pieces that were in use meanwhile.
+const GIVEN_BACK: u64 = 500_000;
 /// What may stay behind of a session that ended, until the node looks after its
 /// house: the account of its device, and gaps that the allocator cannot join.
 const LEFT_BEHIND: u64 = 2_000;

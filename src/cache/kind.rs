@@ -86,6 +86,12 @@ impl Kind {
         }
     }
 
+    /// Whether somebody else has to be asked for it, or the disk: then it is kept
+    /// also when memory is given back.
+    pub(super) const fn is_fetched(self) -> bool {
+        !matches!(self, Kind::Ticket)
+    }
+
     const fn of(number: u8) -> Option<Kind> {
         Some(match number {
             1 => Kind::Peers,

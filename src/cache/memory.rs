@@ -71,6 +71,11 @@ impl Seen {
     }
 }
 
+fn empty(capacity: u64) -> Cache<Key, Entry, Weigh> {
+    let items = usize::try_from(capacity / USUAL).unwrap_or(usize::MAX);
+    Cache::with_weighter(items, capacity, Weigh)
+}
+
 /// See the module's text.
 pub(super) struct Memory {
     cache: Cache<Key, Entry, Weigh>,
@@ -79,10 +84,20 @@ pub(super) struct Memory {
 
 impl Memory {
     pub fn new(capacity: u64) -> Memory {
-        let items = usize::try_from(capacity / USUAL).unwrap_or(usize::MAX);
         Memory {
-            cache: Cache::with_weighter(items, capacity, Weigh),
+            cache: empty(capacity),
             capacity,
+        }
+    }
+
+    /// Forgets what is cheap to find out again, and lets go of the tables that
+    /// it has made large.
+    pub fn give_back(&mut self) {
+        let mut old = std::mem::replace(&mut self.cache, empty(self.capacity));
+        for (key, entry) in old.drain() {
+            if key.kind().is_fetched() {
+                self.cache.insert(key, entry);
+            }
         }
     }
 

@@ -164,6 +164,12 @@ impl Cache {
         state.disk.remove(&ask.key);
     }
 
+    /// Gives memory back after a crowd has left: forgets what costs no more than a
+    /// moment of the processor to find out again, such as who has signed a ticket.
+    pub fn give_back(&self) {
+        self.0.lock().memory.give_back();
+    }
+
     /// Drops what is of no use any more, from memory and disk. Call it every
     /// minute or so.
     pub fn sweep(&self) {

@@ -114,6 +114,23 @@ fn contract(name: &str) -> Ask {
 }
 
 #[test]
+fn memory_is_given_back_without_forgetting_what_others_were_asked_for() {
+    let world = World::new();
+    let contract = Ask::new(Kind::Contract, b"code");
+    world.cache.remember(&contract, b"6001");
+    for device in 0..100u8 {
+        let ask = Ask::new(Kind::Ticket, &[device; 32]);
+        world.cache.remember(&ask, &[device; 20]);
+    }
+    assert_eq!(world.cache.counts().entries, 101);
+    world.cache.give_back();
+    let counts = world.cache.counts();
+    assert_eq!(counts.entries, 1);
+    assert!(counts.bytes < 1_000, "{} bytes", counts.bytes);
+    assert_eq!(world.cache.recall(&contract).as_deref(), Some(&b"6001"[..]));
+}
+
+#[test]
 fn an_answer_is_given_again_for_its_time_and_not_longer() {
     for (kind, ttl) in [
         (Kind::Peers, 300),

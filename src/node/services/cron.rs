@@ -165,6 +165,7 @@ impl Chores {
             if let Some(server) = server {
                 server.admission.tidy(now);
             }
+            house.cache.give_back();
             let store = house.store.get();
             memory::give_back(move || {
                 if let Some(store) = store {
