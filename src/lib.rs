@@ -29,6 +29,7 @@
 //! | [`time`] | the clock as an argument |
 //! | [`task`] | tasks, all of one shape |
 //! | [`tokens`] | amounts of tokens, exact to 18 decimals |
+//! | [`parts`] | parts that a build may lack |
 //! | [`sorted`] | lists in order: one sort for all types, small maps |
 //! | [`meter`] | counters and histograms of durations |
 //! | [`liveness`] | how a loop proves that it still turns |
@@ -45,6 +46,7 @@ pub mod identity;
 pub mod liveness;
 pub mod meter;
 pub mod node;
+pub mod parts;
 pub mod peer;
 pub mod platform;
 pub mod ports;

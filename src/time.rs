@@ -47,4 +47,11 @@ pub trait Clock: Send + Sync {
     fn trusted(&self) -> bool;
     /// The latest time that is known to have passed, in seconds since 1970.
     fn floor(&self) -> u64;
+    /// When `past` was, in seconds since 1970; `None` if the wall clock cannot be
+    /// believed. A clock that knows fractions of seconds gives the same answer
+    /// each time, whenever it is asked.
+    fn date(&self, past: Moment) -> Option<u64> {
+        let passed = self.now().since(past).as_secs();
+        self.trusted().then(|| self.unix().saturating_sub(passed))
+    }
 }

@@ -23,6 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sorted", &[]),
     ("tokens", &[]),
     ("meter", &[]),
+    ("parts", &[]),
     ("cache", &["store"]),
     (
         "chain",
@@ -59,7 +60,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// What everyone may use.
-const FREE: &[&str] = &["time", "liveness", "task", "sorted", "tokens", "meter"];
+const FREE: &[&str] = &[
+    "time", "liveness", "task", "sorted", "tokens", "meter", "parts",
+];
 /// The only files with unsafe code.
 const UNSAFE: &[&str] = &["src/platform/sys.rs", "src/store/env.rs"];
 /// A room above this wants another wall.

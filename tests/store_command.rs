@@ -190,8 +190,10 @@ fn a_file_that_has_become_long_is_as_short_as_its_rows_again() {
 fn a_store_that_is_not_there_is_not_made_by_looking_for_it() {
     let home = tempfile::tempdir().unwrap();
     for words in [&["compact"][..], &["export"], &["check"]] {
-        let text = refused(&store(home.path(), words));
+        let output = store(home.path(), words);
+        let text = refused(&output);
         assert!(text.contains("there is no"), "{text}");
+        assert!(output.stdout.is_empty(), "half a backup");
     }
     assert!(!home.path().join("store").exists());
     let text = refused(&store(home.path(), &["import", "/nonexistent.jsonl"]));

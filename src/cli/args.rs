@@ -20,6 +20,7 @@ use crate::config::value::shown;
 use crate::config::Assignment;
 use crate::edge::device::NodeAddress;
 use crate::identity::Address;
+use crate::parts::{self, DEMO, MESSAGES, REWARDS, STORE_TOOLS};
 use lexopt::Parser;
 use reader::Reader;
 use std::ffi::OsString;
@@ -282,21 +283,24 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Failur
         .is_none_or(|first| first.as_encoded_bytes().starts_with(b"-"));
     let name = if option_first { None } else { args.next() };
     let name = name.map(|name| name.to_string_lossy().into_owned());
+    if let Some(part) = name.as_deref().and_then(parts::missing_for_command) {
+        return Err(Failure::Usage(part.absent()));
+    }
     let parser = Parser::from_args(args);
     match name.as_deref() {
         None => node::run(Reader::new(parser, Topic::Overview)),
         Some("run") => node::run(Reader::new(parser, Topic::Run)),
         Some("publish") => device::publish(Reader::new(parser, Topic::Publish)),
         Some("forward") => device::forward(Reader::new(parser, Topic::Forward)),
-        Some("message") => device::message(Reader::new(parser, Topic::Message)),
+        Some("message") if MESSAGES.built => device::message(Reader::new(parser, Topic::Message)),
         Some("identity") => node::identity(Reader::new(parser, Topic::Identity)),
         Some("config") => config::parse(Reader::new(parser, Topic::Config)),
-        Some("demo") => demo::parse(Reader::new(parser, Topic::Demo)),
-        Some("store") => node::store(Reader::new(parser, Topic::Store)),
+        Some("demo") if DEMO.built => demo::parse(Reader::new(parser, Topic::Demo)),
+        Some("store") if STORE_TOOLS.built => node::store(Reader::new(parser, Topic::Store)),
         Some("status") => asking(parser, Topic::Status, Command::Status),
         Some("peers") => asking(parser, Topic::Peers, Command::Peers),
         Some("tickets") => asking(parser, Topic::Tickets, Command::Tickets),
-        Some("rewards") => asking(parser, Topic::Rewards, Command::Rewards),
+        Some("rewards") if REWARDS.built => asking(parser, Topic::Rewards, Command::Rewards),
         Some("health") => asking(parser, Topic::Health, Command::Health),
         Some("help") => node::help(Reader::new(parser, Topic::Overview)),
         Some(other) => Err(Failure::Usage(format!(

@@ -3,6 +3,7 @@
 mod asking;
 
 use crate::config::KEYS;
+use crate::parts;
 use std::fmt::Write as _;
 
 /// What there is help on.
@@ -365,10 +366,16 @@ Example:
   chr-node store export --data-dir /var/lib/chr-node --output backup.jsonl
 ";
 
-/// Name and version, one line.
+/// Name and version, one line; in a second one what this build is without.
 #[must_use]
 pub fn version() -> String {
-    format!("chr-node {}\n", env!("CARGO_PKG_VERSION"))
+    let mut text = format!("chr-node {}\n", env!("CARGO_PKG_VERSION"));
+    let without: Vec<_> = parts::left_out().collect();
+    if !without.is_empty() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "built without: {}", without.join(", "));
+    }
+    text
 }
 
 /// The text on a topic.

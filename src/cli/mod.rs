@@ -31,6 +31,7 @@ pub mod told;
 pub use args::{parse, Command};
 
 use crate::config::ConfigError;
+use crate::parts::{DEMO, MESSAGES, REWARDS, STORE_TOOLS};
 use crate::platform::limits::raise_descriptors;
 use crate::platform::memory;
 use std::fmt;
@@ -91,18 +92,23 @@ pub fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Run(args) => run::execute(args),
         Command::Publish(args) => publish::execute(args),
         Command::Forward(args) => forward::execute(args),
-        Command::Message(args) => message::execute(args),
+        Command::Message(args) if MESSAGES.built => message::execute(args),
         Command::Identity(args) => identity::execute(args),
         Command::Config(args) => config::execute(args),
-        Command::Demo(args) => demo::execute(args),
-        Command::Store(args) => store::execute(args),
+        Command::Demo(args) if DEMO.built => demo::execute(args),
+        Command::Store(args) if STORE_TOOLS.built => store::execute(args),
         Command::Status(args) => status::execute(args),
         Command::Peers(args) => peers::execute(args),
         Command::Tickets(args) => tickets::execute(args),
-        Command::Rewards(args) => rewards::execute(args),
+        Command::Rewards(args) if REWARDS.built => rewards::execute(args),
         Command::Health(args) => health::execute(args),
         Command::Help(topic) => print(&help::text(*topic)),
         Command::Version => print(&help::version()),
+        // The arguments of these are not read in a build without them.
+        Command::Message(_) => Err(Failure::Usage(MESSAGES.absent())),
+        Command::Demo(_) => Err(Failure::Usage(DEMO.absent())),
+        Command::Store(_) => Err(Failure::Usage(STORE_TOOLS.absent())),
+        Command::Rewards(_) => Err(Failure::Usage(REWARDS.absent())),
     }
 }
 

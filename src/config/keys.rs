@@ -93,6 +93,12 @@ impl Key {
         (self.get)(&Settings::default())
     }
 
+    /// Whether it has the value that asks for nothing: the default of a build
+    /// without the part that it is for.
+    pub(super) fn is_off(&self, settings: &Settings) -> bool {
+        (self.get)(settings) == self.default()
+    }
+
     /// The environment variable that every key has: `CHR_SECTION__KEY`.
     #[must_use]
     pub fn variable(&self) -> String {

@@ -24,6 +24,7 @@ pub use keys::{Key, Takes, KEYS};
 pub use profile::Profile;
 pub use sources::{Assignment, Loaded, Request, Source};
 
+use crate::parts::HTTPS;
 use crate::platform::memory::Memory;
 use crate::tokens::Tokens;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -132,7 +133,7 @@ impl Default for Network {
             edge_ports: vec![41046, 41047],
             peer_port: Some(51055),
             rpc_port: Some(8545),
-            rpcs_port: Some(8443),
+            rpcs_port: HTTPS.built.then_some(8443),
             rpcs_certificate: None,
             rpcs_key: None,
             bind: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],

@@ -12,6 +12,7 @@ use super::file::{self, Content, Fault};
 use super::slip::nearest;
 use super::value::shown;
 use super::{ConfigError, Key, Profile, Settings, KEYS};
+use crate::parts::{self, Part};
 use crate::platform::device::Device;
 use std::ffi::OsString;
 use std::fmt;
@@ -127,12 +128,47 @@ impl Loaded {
         value: String,
         source: Source,
     ) -> Result<(), ConfigError> {
+        let absent = parts::missing_for_setting(key.name);
+        if let Some(part) = absent.filter(|_| !matches!(source, Source::Profile(_))) {
+            return self.leave_out(key, value, source, part);
+        }
         match (key.set)(&mut self.settings, &value) {
             Ok(()) => {
                 self.set_origin(key.name, source);
                 Ok(())
             }
             Err(problem) => Err(ConfigError::BadValue {
+                key: key.name,
+                value,
+                source,
+                problem,
+                allowed: key.allowed,
+            }),
+        }
+    }
+
+    /// A value for a part that this build is without. Who says it here and now is
+    /// told; a file that is for other builds, too, is taken as it is, with a warning.
+    fn leave_out(
+        &mut self,
+        key: &'static Key,
+        value: String,
+        source: Source,
+        part: Part,
+    ) -> Result<(), ConfigError> {
+        let mut without = Settings::default();
+        let problem = match (key.set)(&mut without, &value) {
+            Ok(()) if key.is_off(&without) => return Ok(()),
+            Ok(()) => part.absent(),
+            Err(problem) => problem,
+        };
+        match source {
+            Source::File(..) | Source::Environment(_) if problem == part.absent() => {
+                self.warnings
+                    .push(format!("{} ({source}) has no effect: {problem}", key.name));
+                Ok(())
+            }
+            source => Err(ConfigError::BadValue {
                 key: key.name,
                 value,
                 source,

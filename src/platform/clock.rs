@@ -113,6 +113,14 @@ impl Clock for BootClock {
             .map_or(0, |passed| passed.as_secs())
     }
 
+    fn date(&self, past: Moment) -> Option<u64> {
+        // The two clocks begin their seconds at different times: taking whole
+        // ones from each would date a moment by one more or less at each look.
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        let then = wall.saturating_sub(self.now().since(past));
+        self.trusted().then_some(then.as_secs())
+    }
+
     fn trusted(&self) -> bool {
         let unix = self.unix();
         let near = |network: u64| unix.abs_diff(network) <= NETWORK_MARGIN;
@@ -231,6 +239,26 @@ mod tests {
         assert_eq!(clock.trusted(), clock.unix() >= build_date());
         clock.raise_floor(clock.unix() + 1000);
         assert!(!clock.trusted());
+    }
+
+    #[test]
+    fn a_moment_has_the_same_date_however_often_it_is_asked_for() {
+        let clock = BootClock::new();
+        // Both clocks, read within a millisecond.
+        let (now, wall) = loop {
+            let before = clock.now();
+            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            if clock.now().since(before) < Duration::from_millis(1) {
+                break (before, wall);
+            }
+        };
+        let fraction = Duration::from_nanos(wall.subsec_nanos().into());
+        let ago = |passed: Duration| Moment(now.0 - u64::try_from(passed.as_nanos()).unwrap());
+        let margin = Duration::from_millis(5);
+        let before = clock.date(ago(fraction + margin));
+        assert_eq!(before, Some(wall.as_secs() - 1));
+        let second = Duration::from_secs(1);
+        assert_eq!(clock.date(ago(fraction + second - margin)), before);
     }
 
     #[test]

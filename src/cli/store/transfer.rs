@@ -145,12 +145,17 @@ fn lines(dir: &Path, out: &mut dyn Write) -> Result<Dumped, StoreError> {
         text: e.to_string(),
     };
     let head = object(&mut [("format", FORMAT.into()), ("schema", SCHEMA_VERSION.into())]);
-    writeln!(out, "{head}").map_err(failed)?;
-    dump(dir, &mut |row| {
+    // With the first row: where there is no store, nothing is written that could be
+    // taken for a backup.
+    let mut head = Some(format!("{head}\n"));
+    let seen = dump(dir, &mut |row| {
         // An older layout is brought up, as the node's next start would.
         let row = row.renewed().unwrap_or(row);
-        writeln!(out, "{}", rows::to_json(&row)).map_err(failed)
-    })
+        let head = head.take().unwrap_or_default();
+        writeln!(out, "{head}{}", rows::to_json(&row)).map_err(failed)
+    })?;
+    write!(out, "{}", head.unwrap_or_default()).map_err(failed)?;
+    Ok(seen)
 }
 
 fn gone_is_fine(written: io::Result<()>) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use super::super::house::House;
 use crate::identity::Address;
 use crate::ports::Link;
 use crate::rpc::{FleetNode, FleetStatus, SessionInfo};
-use crate::time::{Clock, Moment};
+use crate::time::Clock;
 use std::time::Duration;
 
 /// Milliseconds, rounded up, so that no round trip that was measured is 0.
@@ -15,11 +15,12 @@ fn millis(rtt: Duration) -> u64 {
 impl House {
     /// What `session_list` returns, at most so many.
     pub(super) fn device_sessions(&self, most: usize) -> Vec<SessionInfo> {
-        let now = self.clock.now();
-        let unix = self.clock.trusted().then(|| self.clock.unix());
         let mut links = self.board.links();
         links.truncate(most);
-        links.iter().map(|link| session(link, now, unix)).collect()
+        links
+            .iter()
+            .map(|link| session(link, &*self.clock))
+            .collect()
     }
 
     /// What `fleet_status` returns.
@@ -49,15 +50,13 @@ impl House {
     }
 }
 
-/// One session; `unix` is the wall clock's `now`, where it can be believed.
-fn session(link: &Link, now: Moment, unix: Option<u64>) -> SessionInfo {
+fn session(link: &Link, clock: &impl Clock) -> SessionInfo {
     let guest = link.guest();
-    let age = guest.map(|guest| now.since(guest.since).as_secs());
     let (bytes_in, bytes_out) = link.payload();
     SessionInfo {
         device: link.remote().to_string(),
         address: guest.map(|guest| guest.from.to_canonical().to_string()),
-        since: unix.zip(age).map(|(unix, age)| unix.saturating_sub(age)),
+        since: guest.and_then(|guest| clock.date(guest.since)),
         ports: link.port_count() as u64,
         bytes_in,
         bytes_out,

@@ -77,8 +77,6 @@ impl House {
         let Some(book) = self.book.get() else {
             return TicketList::default();
         };
-        let (now, trusted) = (self.clock.now(), self.clock.trusted());
-        let unix = trusted.then(|| self.clock.unix());
         let tally = book.tally();
         let sums = tally.sums();
         let latest = tally.latest().take(LATEST_MAX).copied();
@@ -105,7 +103,7 @@ impl House {
                     total_bytes: ticket.worth.bytes,
                     total_connections: ticket.worth.connections,
                     usage: ticket.usage,
-                    at: unix.map(|unix| unix.saturating_sub(now.since(ticket.at).as_secs())),
+                    at: self.clock.date(ticket.at),
                 })
                 .collect(),
         }

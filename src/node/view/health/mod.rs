@@ -107,7 +107,8 @@ impl House {
             health.layers.push(HealthLayer {
                 layer: layer.name(),
                 state: standing.state,
-                since: unix.map(|unix| unix.saturating_sub(lasted)),
+                since: (self.clock.date(standing.since))
+                    .or_else(|| Some(unix?.saturating_sub(lasted))),
                 seconds: lasted,
                 reason: worst.map(|worst| worst.reason.clone()),
                 remedy: worst.map(|worst| worst.remedy.to_owned()),

@@ -1,0 +1,114 @@
+//! Parts that a build may lack: what is named in `[features]` of Cargo.toml.
+//!
+//! A part is cut off at the border of its room: whoever would enter asks the
+//! part's `built`, a constant, so the compiler throws away what nobody can
+//! reach, and every build checks all of the code. What is not there says so, in
+//! one form: `this build has no demonstration (built without the feature demo)`.
+
+/// A part of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its name in Cargo.toml.
+    pub feature: &'static str,
+    /// What a user calls it.
+    pub what: &'static str,
+    /// Whether this build has it.
+    pub built: bool,
+}
+
+/// One part.
+macro_rules! part {
+    ($feature:literal, $what:literal) => {
+        Part {
+            feature: $feature,
+            what: $what,
+            built: cfg!(feature = $feature),
+        }
+    };
+}
+
+/// Asking an EVM chain, and the JSON-RPC methods of Ethereum.
+pub const CHAIN: Part = part!("chain", "chain client");
+/// `chr-node demo`
+pub const DEMO: Part = part!("demo", "demonstration");
+/// `/events` and `/ws`
+pub const EVENTS: Part = part!("events", "event streams");
+/// Statistics of the past.
+pub const HISTORY: Part = part!("history", "statistics of the past");
+/// The HTTPS port.
+pub const HTTPS: Part = part!("https", "HTTPS port");
+/// `status` that is drawn anew each second.
+pub const LIVE_STATUS: Part = part!("live-status", "live status");
+/// `chr-node message`, `publish --messages`, and messages through this node.
+pub const MESSAGES: Part = part!("messages", "messages between devices");
+/// `/metrics`
+pub const METRICS: Part = part!("metrics", "metrics");
+/// `rpc_discover`
+pub const OPENRPC: Part = part!("openrpc", "OpenRPC document");
+/// Reward periods.
+pub const REWARDS: Part = part!("rewards", "reward periods");
+/// `GET /`
+pub const STATUS_PAGE: Part = part!("status-page", "status page");
+/// `chr-node store`
+pub const STORE_TOOLS: Part = part!("store-tools", "store tools");
+
+/// All of them, in the order of their names.
+pub const ALL: [Part; 12] = [
+    CHAIN,
+    DEMO,
+    EVENTS,
+    HISTORY,
+    HTTPS,
+    LIVE_STATUS,
+    MESSAGES,
+    METRICS,
+    OPENRPC,
+    REWARDS,
+    STATUS_PAGE,
+    STORE_TOOLS,
+];
+
+impl Part {
+    /// What is said where somebody asks for a part that is not there.
+    #[cold]
+    #[must_use]
+    pub fn absent(&self) -> String {
+        format!(
+            "this build has no {} (built without the feature {})",
+            self.what, self.feature
+        )
+    }
+}
+
+/// The features that this build is without.
+pub fn left_out() -> impl Iterator<Item = &'static str> {
+    ALL.iter()
+        .filter(|part| !part.built)
+        .map(|part| part.feature)
+}
+
+/// The part that alone a setting is for, where this build is without it.
+#[must_use]
+pub fn missing_for_setting(key: &str) -> Option<Part> {
+    let part = match key {
+        "storage.keep_minutes" | "storage.keep_hours" => HISTORY,
+        _ if key.starts_with("network.rpcs_") => HTTPS,
+        _ if key.starts_with("chain.") => CHAIN,
+        _ if key.starts_with("rewards.") => REWARDS,
+        _ => return None,
+    };
+    (!part.built).then_some(part)
+}
+
+/// The part that a subcommand is, where this build is without it.
+#[must_use]
+pub fn missing_for_command(name: &str) -> Option<Part> {
+    let part = match name {
+        "demo" => DEMO,
+        "message" => MESSAGES,
+        "rewards" => REWARDS,
+        "store" => STORE_TOOLS,
+        _ => return None,
+    };
+    (!part.built).then_some(part)
+}
