@@ -622,8 +622,8 @@ Version 3.1.4-rc.1; a program is one file, stripped.
 
 | target | C library needed | program | gzip -9 | idle memory | measured |
 | --- | --- | --: | --: | --: | --- |
-| `m68k-unknown-linux-musl` | none (musl, static) | 0 KB | 0 KB | not measured | |
-| `sparc-unknown-linux-gnu` | glibc, 2.17 or newer | 4,065 KB | 4 KB | not measured | |
+| `m68k-unknown-linux-musl` | none (musl, static) | 0 KB | 0 KB | not measured |  |
+| `sparc-unknown-linux-gnu` | glibc, 2.17 or newer | 4,065 KB | 4 KB | not measured |  |
 | `vax-unknown-linux-musl`, router build | none (musl, static) | 1,899 KB | 2 KB | 3.3 MB (0.5 of its own) | in a guest |
 {end}
 after

@@ -128,7 +128,7 @@ def table(version, programs, memory):
             known.text() if known else "not measured",
             known.how if known else "",
         ]
-        rows.append("| " + " | ".join(cells).replace("|  |", "| |") + " |")
+        rows.append("| " + " | ".join(cells) + " |")
     return "\n".join([*rows, END])
 
 
