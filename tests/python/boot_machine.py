@@ -153,9 +153,11 @@ class Machine:
 
     def power_cut(self):
         """Pulls the plug: (blocks that survived, blocks lost) of the disk's cache."""
-        left = self.disk.power_cut()
+        left = self.disk.power_cut(120)
         self.process.kill()
         self.gone()
+        if left is None:
+            raise Broken("nothing was written for two minutes, so the power was not cut in the middle")
         return left
 
     def power_off(self):
