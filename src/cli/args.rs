@@ -294,7 +294,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Failur
     let name = if option_first { None } else { args.next() };
     let name = name.map(|name| name.to_string_lossy().into_owned());
     if let Some(part) = name.as_deref().and_then(parts::missing_for_command) {
-        return Err(Failure::Usage(part.absent()));
+        return Err(Failure::Usage(part.absent.to_owned()));
     }
     let parser = Parser::from_args(args);
     match name.as_deref() {
