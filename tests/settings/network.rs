@@ -77,6 +77,20 @@ pub fn seeds() {
     assert_eq!(third.known(), Vec::<String>::new());
 }
 
+pub fn dns() {
+    use crate::common::dns::name_server;
+    // A name that no other server of the world has: it is asked of this one.
+    let names = [(
+        "seed.chr-node.invalid",
+        std::net::Ipv4Addr::new(127, 0, 0, 6),
+    )];
+    let server = name_server("127.0.0.1:0", &names).unwrap().to_string();
+    let (_home, first) = at(6, &ALL);
+    let seeds = format!("seed.chr-node.invalid:{}", first.peer().port());
+    let (_home2, second) = at(7, &[("SEED_LIST", &seeds), ("CHR_NETWORK__DNS", &server)]);
+    until(SOON, "the seed is known", || knows(&second, &first));
+}
+
 /// A fleet of these, as the setting has it.
 fn fleet_of(nodes: &[&Node]) -> String {
     let name = |(n, node): (usize, &&Node)| format!("n{n}={}", node.seed());
