@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Puts an image for containers together without an engine; see scripts/packages/oci.
 
-usage: image.py DOCKERFILE ARCH PROGRAM VERSION TIME OUT
+usage: image.py DOCKERFILE ARCH PROGRAM VERSION TIME FORMAT OUT
 
 Reads the last stage of the Dockerfile. Only what stands there today is understood;
 anything else is an error, so that file and image cannot differ unnoticed.
@@ -16,6 +16,8 @@ import sys
 import tarfile
 from datetime import datetime, timezone
 
+# What builders put into an image that does not say it, so that theirs and ours are equal.
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Bytes that a program for these machines has in its head: ELF class and machine.
 ELF = {"amd64": (2, 62), "arm64": (2, 183), "arm": (1, 40)}
 
@@ -66,7 +68,7 @@ def health(rest):
 
 def settings(lines, version):
     """What the image's configuration says, and the files that are put in."""
-    config = {"Env": ["PATH=/"], "Labels": {"org.opencontainers.image.version": version}}
+    config = {"Env": [PATH], "Labels": {"org.opencontainers.image.version": version}}
     files = []
     for name, rest in lines:
         if name == "LABEL":
@@ -138,9 +140,9 @@ def text(value):
 
 
 def main():
-    if len(sys.argv) != 7:
+    if len(sys.argv) != 8:
         sys.exit(__doc__)
-    dockerfile, arch, program, version, time, out = sys.argv[1:]
+    dockerfile, arch, program, version, time, form, out = sys.argv[1:]
     time = int(time)
     with open(program, "rb") as file:
         program = file.read()
@@ -185,31 +187,33 @@ def main():
     }
     if arch == "arm":
         place["platform"]["variant"] = "v7"
-    path = "blobs/sha256/"
-    members = {
-        "oci-layout": text({"imageLayoutVersion": "1.0.0"}),
-        "index.json": text(
-            {
-                "schemaVersion": 2,
-                "mediaType": "application/vnd.oci.image.index.v1+json",
-                "manifests": [place],
-            }
-        ),
-        "manifest.json": text(
-            [
-                {
-                    "Config": path + digest(image),
-                    "RepoTags": ["chr-node:latest", f"chr-node:{version}"],
-                    "Layers": [path + digest(root)],
-                }
-            ]
-        ),
-        path + digest(image): image,
-        path + digest(manifest): manifest,
-        path + digest(root): root,
-    }
+    if form == "oci":
+        path = "blobs/sha256/"
+        index = {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": [place],
+        }
+        members = {
+            "oci-layout": text({"imageLayoutVersion": "1.0.0"}),
+            "index.json": text(index),
+            path + digest(manifest): manifest,
+            path + digest(image): image,
+            path + digest(root): root,
+        }
+    else:
+        saved = {
+            "Config": digest(image) + ".json",
+            "RepoTags": ["chr-node:latest", f"chr-node:{version}"],
+            "Layers": [digest(root) + ".tar"],
+        }
+        members = {
+            "manifest.json": text([saved]),
+            saved["Config"]: image,
+            saved["Layers"][0]: root,
+        }
     with tarfile.open(out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for folder in ("blobs", "blobs/sha256"):
+        for folder in ("blobs", "blobs/sha256") if form == "oci" else ():
             tar.addfile(entry(folder, time, 0, 0o755, kind=tarfile.DIRTYPE))
         for name in sorted(members):
             tar.addfile(entry(name, time, len(members[name])), io.BytesIO(members[name]))
