@@ -3,6 +3,7 @@
 use super::error::NodeError;
 use super::house::{rules, set_windows, terms, House};
 use crate::config::{Loaded, Settings};
+use crate::platform::resolver;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Told of settings that were put in force, for what lies outside the node: the log.
@@ -102,6 +103,7 @@ impl House {
         let settings = &loaded.settings;
         let (terms, rules) = (terms(settings, self.node)?, rules(settings, self.node)?);
         set_windows(&self.budget, settings);
+        resolver::configure(settings.network.dns.clone());
         *self.configuration.lock() = InForce::new(loaded);
         let settings = self.settings();
         if let Some(book) = self.book.get() {
