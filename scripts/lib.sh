@@ -8,7 +8,7 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # The name that messages begin with.
-script=scripts/${0##*/scripts/}
+script=scripts/${0##*scripts/}
 
 # say WORDS…: how far it is.
 say() { printf '== %s\n' "$*" >&2; }
