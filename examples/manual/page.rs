@@ -25,7 +25,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 
 const SIGNALS: &[(&str, &str)] = &[
     ("SIGTERM, SIGINT", "The program writes what it holds in memory, closes its connections and ends."),
-    ("SIGHUP", "A node reads its settings file again. Settings marked with * take their new values at once; of the others the log says that they need a restart. With a mistake in the file nothing changes. A device's command ends, as by SIGTERM."),
+    ("SIGHUP", "A node reads its settings file again. Settings marked with * take their new values at once; of the others the log says that they need a restart. With a mistake in the file nothing changes. A device's command ends at once."),
 ];
 
 const EXIT: &[(&str, &str)] = &[
@@ -100,7 +100,12 @@ fn option(out: &mut String, option: &Opt) {
         Some(value) => format!(" \\fI{}\\fR", plain(value)),
         None => String::new(),
     };
-    let _ = writeln!(out, ".TP\n\\fB{head}\\fR{value}\n{}", prose(&option.doc));
+    let doc = match option.doc.as_str() {
+        "this text" => "print the help on this command",
+        "name and version" => "print name and version",
+        doc => doc,
+    };
+    let _ = writeln!(out, ".TP\n\\fB{head}\\fR{value}\n{}", prose(doc));
 }
 
 /// Lines between usage and options: terms with explanations, and prose.
