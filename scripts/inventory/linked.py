@@ -233,9 +233,14 @@ def _zig(target, folder):
 
 
 def zig_folder():
-    """Where scripts/cross-build keeps zig, or None."""
-    prefix = pathlib.Path(os.environ.get("CROSS_PREFIX", "/opt/rust-cross"))
-    return next(iter(sorted(prefix.glob("venv/lib/python3*/site-packages/ziglang"))), None)
+    """Where scripts/cross-build keeps zig, or None if it has not installed any."""
+    cache = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
+    places = [os.environ.get("CHR_CROSS_DIR"), cache + "/chr-node-cross", str(ROOT / "target/cross"), "/opt/rust-cross"]
+    for place in filter(None, places):
+        found = sorted(pathlib.Path(place).glob("venv/lib/python3*/site-packages/ziglang"))
+        if found:
+            return found[0]
+    return None
 
 
 def linked(target, features="", defaults=True, std=True, zig=None):

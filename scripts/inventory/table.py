@@ -57,14 +57,11 @@ def runs_here(unit):
     return unit.split("-")[0] == platform.machine()
 
 
-def measure(file, settle=SETTLE):
+def measure(file, settle):
     """Starts a node that knows nobody, and reads its memory when it has settled."""
     folder = tempfile.mkdtemp(prefix="chr-node-idle-")
-    program = pathlib.Path(folder) / "chr-node"
-    shutil.copy(file, program)
-    program.chmod(0o755)
     ports = [f"network.{p}=0" for p in ("edge_ports", "peer_port", "rpc_port", "rpcs_port")]
-    words = [str(program), "run", "--data-dir", folder + "/data"]
+    words = [str(file.resolve()), "run", "--data-dir", folder + "/data"]
     for port in [*ports, "network.bind=127.0.0.1"]:
         words += ["--set", port]
     clean = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "TMPDIR")}
@@ -85,7 +82,7 @@ def measure(file, settle=SETTLE):
                 raise Wrong(f"{file} ended while it was watched")
             status = pathlib.Path(f"/proc/{node.pid}/status").read_text()
             numbers = {k: int(v) for k, v in re.findall(r"^(VmRSS|RssAnon):\s+(\d+) kB$", status, re.MULTILINE)}
-            return Memory(numbers["VmRSS"], numbers["RssAnon"], f"VmRSS, {settle} s after the start")
+            return Memory(numbers["VmRSS"], numbers["RssAnon"], f"VmRSS, {settle:g} s after the start")
         finally:
             node.send_signal(signal.SIGTERM)
             try:
@@ -131,7 +128,7 @@ def table(version, programs, memory):
             known.text() if known else "not measured",
             known.how if known else "",
         ]
-        rows.append("| " + " | ".join(cells).replace("|  |", "| |") + " |")
+        rows.append("| " + " | ".join(cells) + " |")
     return "\n".join([*rows, END])
 
 
@@ -153,6 +150,7 @@ def main():
     parser = argparse.ArgumentParser(prog="scripts/release --table")
     parser.add_argument("--readme", required=True, type=pathlib.Path)
     parser.add_argument("--memory", action="append", default=[])
+    parser.add_argument("--settle", type=float, default=SETTLE)
     parser.add_argument("folder", type=pathlib.Path)
     options = parser.parse_args()
     version, programs = units(options.folder)
@@ -161,7 +159,7 @@ def main():
         memory.update(told(file))
     for unit, file in programs.items():
         if unit not in memory and runs_here(unit):
-            memory[unit] = measure(file)
+            memory[unit] = measure(file, options.settle)
     put(options.readme, table(version, {u: f.read_bytes() for u, f in programs.items()}, memory))
 
 

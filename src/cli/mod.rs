@@ -30,12 +30,15 @@ pub mod told;
 
 pub use args::{parse, Command};
 
+use crate::config::value::peers::name_servers as read_name_servers;
 use crate::config::ConfigError;
 use crate::parts::{DEMO, MESSAGES, REWARDS, STORE_TOOLS};
 use crate::platform::limits::raise_descriptors;
-use crate::platform::memory;
+use crate::platform::{memory, resolver};
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 
 /// Why the program ends without success.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +91,9 @@ impl From<ConfigError> for Failure {
 /// What the subcommand says.
 pub fn dispatch(command: &Command) -> Result<(), Failure> {
     memory::prepare();
+    if asks_for_names(command) {
+        resolver::configure(name_servers(std::env::var_os(NAME_SERVERS))?);
+    }
     match command {
         Command::Run(args) => run::execute(args),
         Command::Publish(args) => publish::execute(args),
@@ -105,11 +111,36 @@ pub fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Help(topic) => print(&help::text(*topic)),
         Command::Version => print(&help::version()),
         // The arguments of these are not read in a build without them.
-        Command::Message(_) => Err(Failure::Usage(MESSAGES.absent())),
-        Command::Demo(_) => Err(Failure::Usage(DEMO.absent())),
-        Command::Store(_) => Err(Failure::Usage(STORE_TOOLS.absent())),
-        Command::Rewards(_) => Err(Failure::Usage(REWARDS.absent())),
+        Command::Message(_) => Err(Failure::Usage(MESSAGES.absent.to_owned())),
+        Command::Demo(_) => Err(Failure::Usage(DEMO.absent.to_owned())),
+        Command::Store(_) => Err(Failure::Usage(STORE_TOOLS.absent.to_owned())),
+        Command::Rewards(_) => Err(Failure::Usage(REWARDS.absent.to_owned())),
     }
+}
+
+/// Where a device is told what `network.dns` tells a node: it has no settings.
+const NAME_SERVERS: &str = "CHR_NETWORK__DNS";
+
+/// Whether a command looks names up without having the settings of a node. (With
+/// them, it is the node that says whom to ask.)
+fn asks_for_names(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Publish(_)
+            | Command::Forward(_)
+            | Command::Message(_)
+            | Command::Status(_)
+            | Command::Peers(_)
+            | Command::Tickets(_)
+            | Command::Rewards(_)
+            | Command::Health(_)
+    )
+}
+
+fn name_servers(value: Option<OsString>) -> Result<Vec<SocketAddr>, Failure> {
+    let text = value.unwrap_or_default();
+    read_name_servers(&text.to_string_lossy())
+        .map_err(|problem| Failure::Usage(format!("{NAME_SERVERS}: {problem}")))
 }
 
 /// Open files without which a program cannot even wait for something.

@@ -4,10 +4,11 @@ use super::args::RpcArgs;
 use super::Failure;
 use crate::config::value::shown;
 use crate::config::{Loaded, Request};
+use crate::platform::resolver;
 use serde_json::{json, Value};
 use std::ffi::OsString;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -148,10 +149,21 @@ impl Endpoint {
             .map_err(|_| format!("no node answers there ({})", shown(status)))
     }
 
+    /// Where the authority leads to.
+    fn places(&self) -> Result<Vec<SocketAddr>, String> {
+        // `parse` has seen to it that a number follows.
+        let (host, port) = self.authority.rsplit_once(':').unwrap_or_default();
+        let port = port.parse().unwrap_or_default();
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        let found = resolver::lookup(bare.unwrap_or(host))?;
+        Ok(found
+            .into_iter()
+            .map(|ip| SocketAddr::new(ip, port))
+            .collect())
+    }
+
     fn exchange(&self, request: &str) -> Result<Vec<u8>, String> {
-        let places = self.authority.to_socket_addrs();
-        let places = places.map_err(|e| format!("the name is not found ({e})"))?;
-        let mut stream = connect(places)?;
+        let mut stream = connect(self.places()?)?;
         let words = |e: std::io::Error| match e.kind() {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => {
                 format!("no answer within {} s", ANSWER.as_secs())
@@ -168,7 +180,7 @@ impl Endpoint {
     }
 }
 
-fn connect(places: impl Iterator<Item = SocketAddr>) -> Result<TcpStream, String> {
+fn connect(places: Vec<SocketAddr>) -> Result<TcpStream, String> {
     let mut last = "the name has no address".to_owned();
     for place in places {
         match TcpStream::connect_timeout(&place, CONNECT) {

@@ -27,7 +27,7 @@ pub use sources::{Assignment, Loaded, Request, Source};
 use crate::parts::HTTPS;
 use crate::platform::memory::Memory;
 use crate::tokens::Tokens;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use value::rewards::Rates;
@@ -119,6 +119,8 @@ pub struct Network {
     pub host: Option<String>,
     /// Nodes that are asked for the network when none is known.
     pub seeds: Vec<PeerPlace>,
+    /// Name servers that are asked where the system names none.
+    pub dns: Vec<SocketAddr>,
     /// Links to other nodes at once.
     pub max_peers: usize,
     /// Whether this node keeps and finds things for others.
@@ -141,6 +143,7 @@ impl Default for Network {
             rpc_hosts: Vec::new(),
             host: None,
             seeds: Vec::new(),
+            dns: Vec::new(),
             max_peers: 64,
             serve: Serve::Auto,
             subnet_limits: SubnetLimits::Auto,

@@ -3,6 +3,8 @@
 use super::error::NodeError;
 use super::house::{rules, set_windows, terms, House};
 use crate::config::{Loaded, Settings};
+use crate::parts::REWARDS;
+use crate::platform::resolver;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Told of settings that were put in force, for what lies outside the node: the log.
@@ -102,6 +104,7 @@ impl House {
         let settings = &loaded.settings;
         let (terms, rules) = (terms(settings, self.node)?, rules(settings, self.node)?);
         set_windows(&self.budget, settings);
+        resolver::configure(settings.network.dns.clone());
         *self.configuration.lock() = InForce::new(loaded);
         let settings = self.settings();
         if let Some(book) = self.book.get() {
@@ -111,7 +114,9 @@ impl House {
             server.services.terms.change(terms);
             server.admission.change(self.admission());
         }
-        self.earnings.change(&settings);
+        if REWARDS.built {
+            self.earnings.change(&settings);
+        }
         self.network.change(&settings);
         if let Some(links) = self.network.links.get() {
             links.change(self.peer_terms());

@@ -28,6 +28,7 @@ use crate::platform::clock::BootClock;
 use crate::platform::limits::{connection_cap, raise_descriptors};
 use crate::platform::listen::listen_all;
 use crate::platform::memory::Memory;
+use crate::platform::resolver;
 use crate::ports::{Budget, Switchboard};
 use crate::rpc::events::Hub;
 use crate::rpc::{Calls, Door};
@@ -249,6 +250,7 @@ impl House {
     /// What is missing, and what to do.
     pub fn open(plan: NodePlan, executor: &Arc<Executor<'static>>) -> Result<House, NodeError> {
         let settings = plan.loaded.settings.clone();
+        resolver::configure(settings.network.dns.clone());
         let descriptors = raise_descriptors();
         let memory = settings.memory_budget(&Memory::read());
         let for_answers = settings.cache_memory(memory);

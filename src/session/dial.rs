@@ -1,35 +1,30 @@
 //! Finds a host and connects to it: the resolver runs where it may block.
 
+use crate::platform::resolver;
 use crate::platform::socket::Tuning;
 use crate::task;
 use async_io::{Async, Timer};
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// How long a TCP connection to one address may take.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
-/// Addresses of one name that are tried; a name with more is no host.
-const ADDRESSES_MAX: usize = 16;
 
 /// The addresses of a host name or IP address.
 ///
 /// # Errors
-/// In words: the name is not found, or has no address.
+/// In words: the name is not found, whom was asked, and what to do.
 pub async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
     let name = host.to_owned();
-    let lookup = task::unblock(move || {
-        let found = (name.as_str(), port).to_socket_addrs()?;
-        Ok::<Vec<SocketAddr>, std::io::Error>(found.take(ADDRESSES_MAX).collect())
-    });
-    match lookup.await {
-        Ok(found) if found.is_empty() => Err("the name has no address".into()),
-        Ok(found) => Ok(found),
-        Err(e) => Err(format!("the name is not found ({e})")),
-    }
+    let found = task::unblock(move || resolver::lookup(&name)).await?;
+    Ok(found
+        .into_iter()
+        .map(|ip| SocketAddr::new(ip, port))
+        .collect())
 }
 
 /// Connects to the first address that answers.

@@ -656,6 +656,7 @@ class Session:
         self.ports, self.active, self.waiting = {}, set(), {}
         self.welcome, self.admitted = None, False
         self.carried, self.opened, self.signed = 0, 0, 0
+        self.accepted, self.too_low = None, None  # the node's last words on a ticket
         # The node's ask, when to say again that we are here, the word on its way.
         self.asked, self.presence_at, self.saying = None, None, False
         self.request("Hello", self.welcomed, capabilities=owner.capabilities, agent=AGENT)
@@ -794,10 +795,13 @@ class Session:
 
         def answered(name, fields):
             if name == "TicketTooLow":  # an earlier run has signed more
+                self.too_low = fields
                 self.signed = max(fields["usage"] + self.owner.step, fields["last_total"])
                 self.admitted = False
                 self.send_ticket(epoch, now)
-            elif name != "TicketAccepted":
+            elif name == "TicketAccepted":
+                self.accepted = fields
+            else:
                 raise Failure(f"the ticket was refused: {fields['text']} ({fields['code']})")
 
         self.request("Ticket", answered, **ticket)

@@ -2,7 +2,7 @@
 
 use super::{Key, Takes};
 use crate::config::profile::Profile;
-use crate::config::value::peers::{choice, seeds, word, SERVE, SUBNET_LIMITS};
+use crate::config::value::peers::{choice, name_servers, seeds, word, SERVE, SUBNET_LIMITS};
 use crate::config::value::{
     addresses, auto, duration, host, list_of, number, port_or_off, ports, show_duration, show_size,
     size, within,
@@ -231,6 +231,16 @@ pub(super) const PLACES: &[Key] = &[
         allowed: "HOST:PORT, 0xADDR@HOST:PORT or diode://0xADDR@HOST:PORT, separated by commas or spaces; none is ignored",
         set: set!(network.seeds, text => seeds(text)),
         get: |s| joined(&s.network.seeds),
+    },
+    Key {
+        name: "network.dns",
+        takes: Takes::List,
+        live: true,
+        env: None,
+        doc: "Name servers that are asked where the system names none, as on a phone, or where its own do not know a name. The commands of devices take the variable, too.",
+        allowed: "up to 4 of IP, IP:PORT or [IPv6]:PORT, separated by commas or spaces",
+        set: set!(network.dns, text => name_servers(text)),
+        get: |s| joined(&s.network.dns),
     },
     Key {
         name: "network.max_peers",

@@ -47,6 +47,7 @@ fn a_key_writes_to_its_own_field_and_no_other() {
         ("network.rpc_hosts", "node.lan"),
         ("network.host", "203.0.113.9"),
         ("network.seeds", "seed.example:51055"),
+        ("network.dns", "192.0.2.1:53"),
         ("network.max_peers", "9"),
         ("network.serve", "no"),
         ("network.subnet_limits", "always"),

@@ -1,8 +1,9 @@
 //! Other nodes as settings name them.
 
-use super::{address, host, list, number, shown, within};
+use super::{address, host, list, list_of, number, shown, within};
+use crate::platform::resolver;
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddr};
 
 /// The URI form that users of this system have in their lists.
 const SCHEME: &str = "diode://";
@@ -10,6 +11,9 @@ const SCHEME: &str = "diode://";
 /// Seeds beyond this do not make a network easier to find, and each costs a
 /// lookup of its name.
 const MAX_SEEDS: usize = 64;
+
+/// Each that is silent costs a name eight seconds.
+const MAX_NAME_SERVERS: usize = 4;
 
 /// Fleet nodes are kept connected: more than this is a network, not a fleet.
 pub const MAX_FLEET: usize = 64;
@@ -179,6 +183,21 @@ pub fn seeds(text: &str) -> Result<Vec<PeerPlace>, String> {
     Ok(seeds)
 }
 
+/// Addresses of name servers.
+///
+/// # Errors
+/// A phrase that names the item.
+pub fn name_servers(text: &str) -> Result<Vec<SocketAddr>, String> {
+    let servers = list_of(text, |item| {
+        resolver::server(item).ok_or_else(|| {
+            "a name server is an IP address, with or without :PORT (IPv6 in brackets then)"
+                .to_owned()
+        })
+    })?;
+    bounded(servers.len(), MAX_NAME_SERVERS)?;
+    Ok(servers)
+}
+
 /// A list of `NAME=0xADDR@HOST:PORT`, names and addresses all different.
 ///
 /// # Errors
@@ -312,6 +331,27 @@ mod tests {
             let error = fleet(&text).unwrap_err();
             assert!(error.contains(words), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_name_server_is_an_address_since_nobody_could_look_up_its_name() {
+        let read = name_servers("192.0.2.1, [2001:db8::1]:5353").unwrap();
+        assert_eq!(
+            read,
+            [
+                "192.0.2.1:53".parse().unwrap(),
+                "[2001:db8::1]:5353".parse().unwrap()
+            ]
+        );
+        assert_eq!(name_servers(" ").unwrap(), []);
+        let error = name_servers("192.0.2.1 dns.example").unwrap_err();
+        assert!(
+            error.contains("\"dns.example\", a name server is"),
+            "{error}"
+        );
+        assert!(name_servers("::1 ::2 ::3 ::4 ::5")
+            .unwrap_err()
+            .contains("above 4"));
     }
 
     #[test]
