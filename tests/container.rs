@@ -228,7 +228,7 @@ fn the_image_serves_as_a_user_without_a_name_on_a_root_that_cannot_be_written() 
     let script = format!(
         "mount --bind {shown} {shown}\nmount --bind /dev {shown}/dev\nmount --bind {shown}/data {shown}/data\n\
          mount -o remount,bind,ro {shown}\n\
-         exec setpriv --no-new-privs --bounding-set=-all chroot --userspec=41046:41046 {shown} /chr-node \"$@\""
+         exec setpriv --no-new-privs chroot --userspec=41046:41046 {shown} /chr-node \"$@\""
     );
     let inside = |words: &[&str]| {
         let mut command = Command::new("unshare");
