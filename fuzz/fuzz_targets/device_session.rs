@@ -4,11 +4,11 @@
 
 use chr_node::edge::device::session::{DeviceSession, Event, SessionParts};
 use chr_node::edge::device::Traffic;
-use chr_node::identity::Address;
+use chr_node::session::{Protocol, Stop};
 use chr_node::identity::SecretKey;
+use chr_node::identity::Address;
 use chr_node::ports::link::Link;
 use chr_node::ports::{Budget, LocalPort};
-use chr_node::session::{Protocol, Stop};
 use chr_node::ticket::Payer;
 use chr_node::time::Clock;
 use chr_node::wire::code::Code;
@@ -90,11 +90,7 @@ impl World {
     }
 
     fn feed(&mut self, bytes: &[u8]) {
-        let split = if self.split == 0 {
-            bytes.len().max(1)
-        } else {
-            self.split
-        };
+        let split = if self.split == 0 { bytes.len().max(1) } else { self.split };
         for piece in bytes.chunks(split) {
             let Some(session) = &mut self.session else {
                 return;
@@ -140,8 +136,7 @@ impl World {
         if what % 12 < 2 {
             if let (Some(link), true) = (&self.link, self.held.len() < HELD_MAX) {
                 let name = input.pick(&NAMES);
-                self.held
-                    .extend(LocalPort::open(link, Address([5; 20]), name, now));
+                self.held.extend(LocalPort::open(link, Address([5; 20]), name, now));
             }
             return;
         }
@@ -169,7 +164,9 @@ impl World {
             4 => {
                 let _ = port.poll_opened(&mut cx);
             }
-            5 | 6 => while let Poll::Ready(Ok(Some(_))) = port.poll_read(&mut cx, now) {},
+            5 | 6 => {
+                while let Poll::Ready(Ok(Some(_))) = port.poll_read(&mut cx, now) {}
+            }
             7 => {
                 let _ = port.poll_read(&mut cx, now);
             }
@@ -206,14 +203,7 @@ fn prepare(world: &mut World, asks: bool) {
     encode(1, &welcome, &mut out);
     if asks {
         let unix_time = world.clock.unix();
-        encode(
-            0,
-            &PresenceAsk {
-                last_t: 7,
-                unix_time,
-            },
-            &mut out,
-        );
+        encode(0, &PresenceAsk { last_t: 7, unix_time }, &mut out);
     }
     let accepted = TicketAccepted {
         epoch: 676,

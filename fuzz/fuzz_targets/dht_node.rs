@@ -57,10 +57,7 @@ fn at(n: u8) -> SocketAddr {
 
 fn contact(input: &mut Input) -> Contact {
     let n = input.byte();
-    Contact {
-        id: id(n),
-        at: at(n),
-    }
+    Contact { id: id(n), at: at(n) }
 }
 
 fn body(input: &mut Input) -> Body {
@@ -76,49 +73,19 @@ fn body(input: &mut Input) -> Body {
             let length = usize::from(input.byte());
             input.take(length.max(1)).to_vec()
         };
-        (0..count)
-            .map(one)
-            .filter(|r: &Vec<u8>| !r.is_empty())
-            .collect::<Vec<_>>()
+        (0..count).map(one).filter(|r: &Vec<u8>| !r.is_empty()).collect::<Vec<_>>()
     };
     match input.byte() % 10 {
-        0 => Body::Ping {
-            serving,
-            check: None,
-        },
-        1 => Body::Ping {
-            serving,
-            check: Some(at(input.byte())),
-        },
-        2 => Body::Pong {
-            serving,
-            unix: input.u64(),
-            seen: at(input.byte()),
-        },
+        0 => Body::Ping { serving, check: None },
+        1 => Body::Ping { serving, check: Some(at(input.byte())) },
+        2 => Body::Pong { serving, unix: input.u64(), seen: at(input.byte()) },
         3 => Body::FindNode { serving, target },
-        4 => Body::Nodes {
-            contacts: contacts(input),
-        },
-        5 => Body::FindValue {
-            serving,
-            key: target,
-        },
-        6 => Body::Value {
-            records: records(input),
-            contacts: contacts(input),
-        },
-        7 => Body::Store {
-            serving,
-            records: records(input),
-        },
-        8 => Body::Stored {
-            codes: input.take(3).to_vec(),
-        },
-        _ => Body::Sync {
-            serving,
-            prefix: Prefix::of(&target, input.byte()),
-            hashes: [input.u64(); 16],
-        },
+        4 => Body::Nodes { contacts: contacts(input) },
+        5 => Body::FindValue { serving, key: target },
+        6 => Body::Value { records: records(input), contacts: contacts(input) },
+        7 => Body::Store { serving, records: records(input) },
+        8 => Body::Stored { codes: input.take(3).to_vec() },
+        _ => Body::Sync { serving, prefix: Prefix::of(&target, input.byte()), hashes: [input.u64(); 16] },
     }
 }
 
@@ -138,13 +105,9 @@ impl World {
         while let Some(action) = self.engine.next_action() {
             count += 1;
             assert!(count < 5_000, "actions without end");
-            let Action::Send { to, bytes } = action else {
-                continue;
-            };
+            let Action::Send { to, bytes } = action else { continue };
             assert!(bytes.len() <= 1200);
-            let Ok(header) = peek(&bytes) else {
-                panic!("it sends what is no packet")
-            };
+            let Ok(header) = peek(&bytes) else { panic!("it sends what is no packet") };
             if header.kind.is_request() {
                 self.asked.push((to, header));
                 if self.asked.len() > 64 {
@@ -160,23 +123,9 @@ impl World {
         }
     }
 
-    fn put(
-        &mut self,
-        from: SocketAddr,
-        n: Address,
-        to: Address,
-        txid: u64,
-        cookie: u64,
-        body: Body,
-    ) {
+    fn put(&mut self, from: SocketAddr, n: Address, to: Address, txid: u64, cookie: u64, body: Body) {
         let seal = Toy(n);
-        let packet = Packet {
-            txid,
-            cookie,
-            from: n,
-            to,
-            body,
-        };
+        let packet = Packet { txid, cookie, from: n, to, body };
         if let Ok(bytes) = encode(&packet, &|digest| seal.sign(digest)) {
             self.engine.receive(self.now, self.wall, from, &bytes);
         }
@@ -195,10 +144,7 @@ fuzz_target!(|data: &[u8]| {
     let mut world = World {
         engine: Engine::new(config, Box::new(Toy(own)), 7, now),
         now,
-        wall: Wall {
-            unix: 1_753_920_000,
-            trusted: input.byte() & 1 == 0,
-        },
+        wall: Wall { unix: 1_753_920_000, trusted: input.byte() & 1 == 0 },
         asked: Vec::new(),
         cookies: Vec::new(),
     };
@@ -209,8 +155,7 @@ fuzz_target!(|data: &[u8]| {
         }
         match input.byte() % 8 {
             0 => {
-                world.now.0 +=
-                    input.pick(&[1_000_000, 300_000_000, 5_000_000_000, 3_700_000_000_000]);
+                world.now.0 += input.pick(&[1_000_000, 300_000_000, 5_000_000_000, 3_700_000_000_000]);
                 world.engine.tick(world.now, world.wall);
             }
             1 | 2 => {
@@ -228,22 +173,14 @@ fuzz_target!(|data: &[u8]| {
                     continue;
                 }
                 let (to, header) = world.asked.remove(place % world.asked.len());
-                let from = if header.to == Address::ZERO {
-                    id(2)
-                } else {
-                    header.to
-                };
+                let from = if header.to == Address::ZERO { id(2) } else { header.to };
                 if input.byte() % 4 == 0 {
                     let bare = chr_node::wire::dht::challenge(&header, from, input.u64());
                     world.engine.receive(world.now, world.wall, to, &bare);
                 } else {
                     let mut answer = body(&mut input);
                     if header.kind == Type::Ping {
-                        answer = Body::Pong {
-                            serving: true,
-                            unix: 1_753_920_000,
-                            seen: at(1),
-                        };
+                        answer = Body::Pong { serving: true, unix: 1_753_920_000, seen: at(1) };
                     }
                     world.put(to, from, own, header.txid, input.u64(), answer);
                 }

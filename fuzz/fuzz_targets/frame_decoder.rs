@@ -33,10 +33,7 @@ impl Seen {
                     return;
                 }
                 Ok(Some(Piece::Control { kind, id, body })) => {
-                    assert!(
-                        self.open.is_none(),
-                        "a control frame inside of a data frame"
-                    );
+                    assert!(self.open.is_none(), "a control frame inside of a data frame");
                     assert!(kind != 0 && kind < TYPE_END && kind != DATA);
                     assert!(body.len() + 4 <= CONTROL_MAX);
                     self.bytes.extend(control_header(kind, id, body.len()));

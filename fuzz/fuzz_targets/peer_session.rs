@@ -58,11 +58,7 @@ impl Locate for Finder {
             let table = table.lock().unwrap();
             let links = table.links.iter().flatten();
             let mut fit = links.filter(|link| !tried.contains(&link.remote()));
-            let found = if table.how & 4 == 0 {
-                fit.next()
-            } else {
-                fit.last()
-            };
+            let found = if table.how & 4 == 0 { fit.next() } else { fit.last() };
             found
                 .filter(|_| table.how & 3 != 2)
                 .cloned()
@@ -201,11 +197,7 @@ impl Party {
     }
 
     fn feed(&mut self, bytes: &[u8], world: &World) {
-        let split = if self.split == 0 {
-            bytes.len().max(1)
-        } else {
-            self.split
-        };
+        let split = if self.split == 0 { bytes.len().max(1) } else { self.split };
         for piece in bytes.chunks(split) {
             let Some(session) = &mut self.session else {
                 return;
@@ -256,14 +248,7 @@ impl Party {
         let agent = "a".to_owned();
         match self.index {
             0 | 1 => {
-                encode(
-                    1,
-                    &Hello {
-                        capabilities: 0,
-                        agent,
-                    },
-                    &mut out,
-                );
+                encode(1, &Hello { capabilities: 0, agent }, &mut out);
                 for name in NAMES {
                     let publish = Publish {
                         name: name.to_owned(),
@@ -302,11 +287,7 @@ impl Party {
 
 fn peer_open(input: &mut Input, party: &mut Party, out: &mut Vec<u8>) {
     let choice = input.byte();
-    let port = if choice < 240 {
-        party.next
-    } else {
-        u32::from(choice)
-    };
+    let port = if choice < 240 { party.next } else { u32::from(choice) };
     let known = addresses();
     let open = PeerOpen {
         port,
@@ -392,11 +373,7 @@ fuzz_target!(|data: &[u8]| {
     let (services, hub) = (world.services.clone(), world.hub.clone());
     drop(parties);
     assert_eq!(hub.count(), 0, "a link stayed behind");
-    assert_eq!(
-        services.board.devices(),
-        0,
-        "a session left its place behind"
-    );
+    assert_eq!(services.board.devices(), 0, "a session left its place behind");
     assert_eq!(services.board.lookups(), 0, "a search stayed behind");
     assert_eq!(services.budget.used(), 0, "a port left its memory behind");
     assert_eq!(world.admission.sessions(), 0);

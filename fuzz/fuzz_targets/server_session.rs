@@ -2,19 +2,19 @@
 //! raw bytes, time and lost connections in any order.
 #![no_main]
 
+use chr_node::session::{Protocol, Stop};
 use chr_node::edge::server::{Announce, ServerSession, Services, Terms};
+use chr_node::session::{Admission, AdmissionLimits};
 use chr_node::edge::ALPN;
 use chr_node::identity::Address;
 use chr_node::ports::link::CONTROL_QUEUE_MAX;
 use chr_node::ports::{Budget, Switchboard};
-use chr_node::session::{Admission, AdmissionLimits};
-use chr_node::session::{Protocol, Stop};
 use chr_node::ticket::{Book, Policy, Rules, Ticket, TicketTerms};
 use chr_node::time::Clock;
 use chr_node::wire::control::{encode, Hello, Publish};
-use chr_node::wire::presence::{DevicePresence, PresenceSigned, CAPABILITY};
 use chr_node_fuzz::frames::{self, Spent, NAMES};
 use chr_node_fuzz::witness::Witness;
+use chr_node::wire::presence::{DevicePresence, PresenceSigned, CAPABILITY};
 use chr_node_fuzz::{key, node, Input, SetClock, UNIX};
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeMap;
@@ -44,14 +44,8 @@ impl Announce for Network {
         let older = self.0.lock().unwrap().insert(presence.device, presence.t);
         assert!(older.is_none_or(|t| t < presence.t), "an old presence");
         // Only those of `known` are signed.
-        let (index, t) = (
-            usize::from(presence.device == known().addresses[1]),
-            presence.t,
-        );
-        assert!(
-            known().words[index].iter().any(|w| w.t == t),
-            "a forged presence"
-        );
+        let (index, t) = (usize::from(presence.device == known().addresses[1]), presence.t);
+        assert!(known().words[index].iter().any(|w| w.t == t), "a forged presence");
     }
     fn left(&self, device: Address, t: u64) {
         assert!(t <= self.last(device) && t > 0, "left without having come");
@@ -171,11 +165,7 @@ impl World {
 
 impl Device {
     fn feed(&mut self, bytes: &[u8], world: &World) {
-        let split = if self.split == 0 {
-            bytes.len().max(1)
-        } else {
-            self.split
-        };
+        let split = if self.split == 0 { bytes.len().max(1) } else { self.split };
         for piece in bytes.chunks(split) {
             let Some(session) = &mut self.session else {
                 return;
@@ -229,14 +219,7 @@ fn prepare(devices: &mut [Device; 2], ticketed: bool, world: &World) {
         let mut out = Vec::new();
         let agent = "a".to_owned();
         let capabilities = CAPABILITY;
-        encode(
-            1,
-            &Hello {
-                capabilities,
-                agent,
-            },
-            &mut out,
-        );
+        encode(1, &Hello { capabilities, agent }, &mut out);
         if ticketed {
             encode(3, &known().tickets[device.index][1], &mut out);
         }
@@ -291,14 +274,7 @@ fn act(input: &mut Input, device: &mut Device, world: &mut World) {
             }
             let mut older = older;
             let agent = String::new();
-            encode(
-                1,
-                &Hello {
-                    capabilities: 0,
-                    agent,
-                },
-                &mut out,
-            );
+            encode(1, &Hello { capabilities: 0, agent }, &mut out);
             device.feed(&out, world);
             older.turn(8, world);
             return;
@@ -343,11 +319,7 @@ fuzz_target!(|data: &[u8]| {
     }
     let services = world.services.clone();
     drop(devices);
-    assert_eq!(
-        services.board.devices(),
-        0,
-        "a session left its place behind"
-    );
+    assert_eq!(services.board.devices(), 0, "a session left its place behind");
     assert_eq!(services.budget.used(), 0, "a port left its memory behind");
     assert_eq!(world.admission.sessions(), 0);
 });

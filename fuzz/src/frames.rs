@@ -65,15 +65,7 @@ pub fn either(input: &mut Input, out: &mut Vec<u8>) {
         5 | 6 => encode(0, &Finish { port: id }, out),
         7 => {
             let code = Code(u16::from(input.byte()));
-            encode(
-                0,
-                &Abort {
-                    port: id,
-                    code,
-                    text,
-                },
-                out,
-            );
+            encode(0, &Abort { port: id, code, text }, out);
         }
         8 => {
             let error = ErrorAnswer {
@@ -98,7 +90,11 @@ pub fn either(input: &mut Input, out: &mut Vec<u8>) {
 /// Appends an Open by `peer`, mostly with the next number.
 pub fn open(input: &mut Input, next: &mut u32, peer: Address, out: &mut Vec<u8>) {
     let choice = input.byte();
-    let port = if choice < 240 { *next } else { number(input) };
+    let port = if choice < 240 {
+        *next
+    } else {
+        number(input)
+    };
     let open = Open {
         port,
         peer,

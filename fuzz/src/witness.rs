@@ -90,11 +90,7 @@ impl Witness {
 
     /// Bytes that our side sends.
     pub fn say(&mut self, mut bytes: &[u8]) {
-        while let Some(piece) = self
-            .said
-            .next(&mut bytes)
-            .expect("our frames are well-formed")
-        {
+        while let Some(piece) = self.said.next(&mut bytes).expect("our frames are well-formed") {
             match piece {
                 Piece::Data { port, bytes, .. } => {
                     let seen = self.ports.entry(port).or_default();
@@ -184,10 +180,7 @@ fn check(from_node: bool, kind: u8, body: &[u8]) {
         TICKET => !from_node && is::<chr_node::ticket::Ticket>(body),
         _ => is_common(kind, body),
     };
-    assert!(
-        fine,
-        "a frame of type {kind:#04x} that the other side refuses: {body:02x?}"
-    );
+    assert!(fine, "a frame of type {kind:#04x} that the other side refuses: {body:02x?}");
 }
 
 /// The same between nodes.
@@ -198,8 +191,5 @@ fn check_between_nodes(kind: u8, body: &[u8]) {
         PeerOpen::KIND => is::<PeerOpen>(body),
         _ => is_common(kind, body),
     };
-    assert!(
-        fine,
-        "a frame of type {kind:#04x} that the other node refuses: {body:02x?}"
-    );
+    assert!(fine, "a frame of type {kind:#04x} that the other node refuses: {body:02x?}");
 }
