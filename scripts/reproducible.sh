@@ -23,6 +23,11 @@ reproducible() {
     home=${CARGO_HOME:-$HOME/.cargo}
     out=${CARGO_TARGET_DIR:-$root/target}
     case $out in /*) ;; *) out=$root/$out ;; esac
+    # Where cargo has unpacked nothing yet, it does now: the folder's name depends on
+    # which index or mirror it comes from.
+    if ! compgen -G "$home/registry/src/*/" >/dev/null; then
+        "${CARGO:-cargo}" fetch --locked --quiet >&2 || return 1
+    fi
     # The last that fits counts, so the inner folders come last. A crate's folder is
     # named after it and its version: that is all that a message needs.
     local pairs=("/usr/lib/rustlib/src/rust=/rust" "$home=/cargo")
