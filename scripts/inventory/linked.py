@@ -47,7 +47,8 @@ class Part:
 def _run(words, **more):
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, **more)
     if done.returncode != 0:
-        raise Wrong(f"{' '.join(words[:2])}: {done.stderr.strip() or done.returncode}")
+        told = [line.strip() for line in done.stderr.splitlines() if line.startswith("error")]
+        raise Wrong(f"{' '.join(words[:2])}: {'; '.join(told) or done.stderr.strip() or done.returncode}")
     return done.stdout
 
 
@@ -301,6 +302,11 @@ def main(name, work):
     """Runs `work`; tells in one line what went wrong."""
     try:
         work()
-    except (Wrong, OSError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        sys.exit(1)
+    except Wrong as error:
+        told = str(error)
+    except OSError as error:
+        told = f"{error.filename}: {error.strerror}"
+    else:
+        return
+    print(f"{name}: {told}", file=sys.stderr)
+    sys.exit(1)
