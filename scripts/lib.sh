@@ -8,7 +8,11 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # The name that messages begin with.
-script=scripts/${0##*scripts/}
+case $0 in
+*/scripts/*) script=scripts/${0##*/scripts/} ;;
+*) script=${0#./} ;;
+esac
+export script
 
 # say WORDS…: how far it is.
 say() { printf '== %s\n' "$*" >&2; }

@@ -10,10 +10,10 @@
 pub struct Part {
     /// Its name in Cargo.toml.
     pub feature: &'static str,
-    /// What a user calls it.
-    pub what: &'static str,
     /// Whether this build has it.
     pub built: bool,
+    /// What is said where somebody asks for it and it is not there.
+    pub absent: &'static str,
 }
 
 /// One part.
@@ -21,8 +21,14 @@ macro_rules! part {
     ($feature:literal, $what:literal) => {
         Part {
             feature: $feature,
-            what: $what,
             built: cfg!(feature = $feature),
+            absent: concat!(
+                "this build has no ",
+                $what,
+                " (built without the feature ",
+                $feature,
+                ")"
+            ),
         }
     };
 }
@@ -68,18 +74,6 @@ pub const ALL: [Part; 12] = [
     STORE_TOOLS,
 ];
 
-impl Part {
-    /// What is said where somebody asks for a part that is not there.
-    #[cold]
-    #[must_use]
-    pub fn absent(&self) -> String {
-        format!(
-            "this build has no {} (built without the feature {})",
-            self.what, self.feature
-        )
-    }
-}
-
 /// The features that this build is without.
 pub fn left_out() -> impl Iterator<Item = &'static str> {
     ALL.iter()
@@ -95,6 +89,35 @@ pub fn missing_for_setting(key: &str) -> Option<Part> {
         _ if key.starts_with("network.rpcs_") => HTTPS,
         _ if key.starts_with("chain.") => CHAIN,
         _ if key.starts_with("rewards.") => REWARDS,
+        _ => return None,
+    };
+    (!part.built).then_some(part)
+}
+
+/// The part that answers a path of the HTTP port, where this build is without it.
+#[must_use]
+pub fn missing_for_path(path: &str) -> Option<Part> {
+    let part = match path {
+        "/" => STATUS_PAGE,
+        "/metrics" => METRICS,
+        "/events" | "/ws" => EVENTS,
+        _ => return None,
+    };
+    (!part.built).then_some(part)
+}
+
+/// The part that answers a method, where this build is without it.
+#[must_use]
+pub fn missing_for_method(name: &str) -> Option<Part> {
+    let part = match name {
+        "rpc_discover" | "rpc.discover" => OPENRPC,
+        "stats_history" => HISTORY,
+        _ if ["eth_", "net_", "web3_"]
+            .iter()
+            .any(|p| name.starts_with(p)) =>
+        {
+            CHAIN
+        }
         _ => return None,
     };
     (!part.built).then_some(part)

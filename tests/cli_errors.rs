@@ -9,6 +9,7 @@
 )]
 
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -143,6 +144,10 @@ fn every_usage_error_is_one_line_with_a_remedy_and_exit_code_2() {
         ),
         ("identity", "identity show"),
         ("identity show --identity a --data-dir b", "leave one out"),
+        ("identity import", "identity import FILE"),
+        ("identity import a b", "at a time"),
+        ("identity new --output a", "identity export"),
+        ("identity export --json", "one line"),
     ] {
         let text = refusal(line, &[], 2);
         assert!(text.contains(remedy), "{line}: {text}");
@@ -245,6 +250,8 @@ fn files_that_are_missing_are_failures_and_not_usage_errors() {
         ("identity show", "identity new"),
         ("identity show --identity nowhere/k.key", "nowhere"),
         ("identity new --identity nowhere/k.key", "make the folder"),
+        ("identity export", "identity new"),
+        ("identity import nowhere", "nowhere"),
         (
             "publish 8080:protected --fleet-devices nowhere/list --node localhost:1",
             "nowhere/list",
@@ -253,6 +260,59 @@ fn files_that_are_missing_are_failures_and_not_usage_errors() {
         let text = refusal(line, &[], 1);
         assert!(text.contains(remedy), "{line}: {text}");
     }
+}
+
+#[test]
+fn an_identity_moves_to_new_hardware_and_replaces_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let ask = |home: &str, words: &[&str]| {
+        let mut command = program(folder.path());
+        finish(command.args(words).env("DATA_DIR", home).output().unwrap())
+    };
+    let made = ask("old", &["identity", "new"]).out;
+    let text = ask("old", &["identity", "export"]);
+    assert_eq!(
+        (text.code, text.out.lines().count()),
+        (0, 1),
+        "{}",
+        text.err
+    );
+    let saved = ask("old", &["identity", "export", "--output", "saved"]);
+    assert_eq!((saved.code, saved.out.as_str()), (0, ""), "{}", saved.err);
+    let file = folder.path().join("saved");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text.out);
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let again = ask("old", &["identity", "export", "--output", "saved"]);
+    assert_eq!(again.code, 1);
+    assert!(again.err.contains("was left as it is"), "{}", again.err);
+
+    let taken = ask("new", &["identity", "import", "saved"]);
+    assert_eq!(
+        (taken.code, taken.out.as_str()),
+        (0, made.as_str()),
+        "{}",
+        taken.err
+    );
+    assert_eq!(ask("new", &["identity", "show"]).out, made);
+    assert_eq!(ask("new", &["identity", "export"]).out, text.out);
+    let twice = ask("new", &["identity", "import", "saved"]);
+    assert_eq!((twice.code, twice.out.as_str()), (0, made.as_str()));
+
+    let other = ask("other", &["identity", "new"]).out;
+    let refused = ask("other", &["identity", "import", "saved"]);
+    assert_eq!((refused.code, refused.err.lines().count()), (1, 1));
+    assert!(refused.err.contains(other.trim_end()), "{}", refused.err);
+    assert_eq!(ask("other", &["identity", "show"]).out, other);
+    std::fs::write(
+        folder.path().join("saved"),
+        text.out.replace("chr-key-1 ", "chr-key-1 0"),
+    )
+    .unwrap();
+    let broken = ask("third", &["identity", "import", "saved"]);
+    assert_eq!((broken.code, broken.err.lines().count()), (1, 1));
+    assert!(broken.err.contains("identity export"), "{}", broken.err);
+    assert!(!folder.path().join("third/node.key").exists());
 }
 
 #[test]

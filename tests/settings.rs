@@ -63,6 +63,7 @@ effects! {
     "network.rpc_hosts" => places::rpc_hosts,
     "network.host" => places::host,
     "network.seeds" => network::seeds,
+    "network.dns" => network::dns,
     "network.max_peers" => network::max_peers,
     "network.serve" => network::serve,
     "network.subnet_limits" => network::subnet_limits,

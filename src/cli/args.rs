@@ -189,18 +189,28 @@ pub struct MessageArgs {
 }
 
 /// What to do with a key file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentityAction {
     /// Print the address of an existing key.
     Show,
     /// Make a key where there is none.
     New,
+    /// Write the key down for another machine.
+    Export {
+        /// `--output FILE`; `None` is standard output.
+        output: Option<PathBuf>,
+    },
+    /// Take over a key from another machine.
+    Import {
+        /// What export wrote; `-` is standard input.
+        file: PathBuf,
+    },
 }
 
 /// `chr-node identity`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityArgs {
-    /// Show or new.
+    /// Show, new, export or import.
     pub action: IdentityAction,
     /// `--identity FILE`; `None` is the node's own key.
     pub file: Option<PathBuf>,
@@ -284,7 +294,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Failur
     let name = if option_first { None } else { args.next() };
     let name = name.map(|name| name.to_string_lossy().into_owned());
     if let Some(part) = name.as_deref().and_then(parts::missing_for_command) {
-        return Err(Failure::Usage(part.absent()));
+        return Err(Failure::Usage(part.absent.to_owned()));
     }
     let parser = Parser::from_args(args);
     match name.as_deref() {

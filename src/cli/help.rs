@@ -95,7 +95,7 @@ Commands:
   publish    offer a local TCP or UDP port to other devices
   forward    reach another device's published port at a local one
   message    send a few words to another device
-  identity   show or make a key
+  identity   show, make or move a key
   config     check a node's settings, or show where each comes from
   demo       a node and two devices in one process, with a measured download
   store      check, shorten, back up the file that a node keeps all in
@@ -266,23 +266,29 @@ why.
 ";
 
 const IDENTITY: &str = "\
-Show or make a key. The address that belongs to it is what others know a node
-or a device by.
+Show, make or move a key. The address that belongs to it is what others know a
+node or a device by.
 
 Usage: chr-node identity show|new [--identity FILE | --data-dir DIR] [--json]
+       chr-node identity export [--output FILE] [--identity FILE | --data-dir DIR]
+       chr-node identity import FILE|- [--identity FILE | --data-dir DIR] [--json]
 
   show    print the address of a key that exists, also while it is in use
   new     make a key where there is none; an existing one is never replaced
+  export  write the secret key down, for a backup or for new hardware
+  import  take it over where there is none; then the old place must not use it
 
 Options:
+  --output FILE      a new file, for its owner alone, instead of standard output
   --identity FILE    the key file
   --data-dir DIR     the node's own key, DIR/node.key [./data, or DATA_DIR]
   --json             {\"address\":\"0x…\",\"file\":\"…\"}
   -h, --help         this text
   -V, --version      name and version
 
-Example:
+Examples:
   chr-node identity show --identity ~/.local/share/chr-node/publish.key
+  chr-node identity export | ssh NEWHOST chr-node identity import -
 ";
 
 const CONFIG: &str = "\

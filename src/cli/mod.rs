@@ -111,10 +111,10 @@ pub fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Help(topic) => print(&help::text(*topic)),
         Command::Version => print(&help::version()),
         // The arguments of these are not read in a build without them.
-        Command::Message(_) => Err(Failure::Usage(MESSAGES.absent())),
-        Command::Demo(_) => Err(Failure::Usage(DEMO.absent())),
-        Command::Store(_) => Err(Failure::Usage(STORE_TOOLS.absent())),
-        Command::Rewards(_) => Err(Failure::Usage(REWARDS.absent())),
+        Command::Message(_) => Err(Failure::Usage(MESSAGES.absent.to_owned())),
+        Command::Demo(_) => Err(Failure::Usage(DEMO.absent.to_owned())),
+        Command::Store(_) => Err(Failure::Usage(STORE_TOOLS.absent.to_owned())),
+        Command::Rewards(_) => Err(Failure::Usage(REWARDS.absent.to_owned())),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::config::value::shown;
 use crate::edge::device::publisher::{self, Access, Publication};
 use crate::edge::device::Message;
 use crate::identity::{hex, Address};
+use crate::parts::MESSAGES;
 use crate::sorted;
 use crate::task;
 use serde_json::json;
@@ -68,7 +69,7 @@ pub fn execute(args: &PublishArgs) -> Result<(), Failure> {
 async fn serve(plan: PublishPlan, executor: Arc<Executor<'static>>) -> Result<(), Failure> {
     let publications = publications(&plan);
     let session = Session::start(&plan.args.device, &plan.files, &executor, true)?;
-    let letters = plan.args.messages.then(|| {
+    let letters = (plan.args.messages && MESSAGES.built).then(|| {
         let access = senders(&plan);
         let word = access.word();
         tell_messages(&session, access, &executor);

@@ -159,11 +159,11 @@ impl Loaded {
         let mut without = Settings::default();
         let problem = match (key.set)(&mut without, &value) {
             Ok(()) if key.is_off(&without) => return Ok(()),
-            Ok(()) => part.absent(),
+            Ok(()) => part.absent.to_owned(),
             Err(problem) => problem,
         };
         match source {
-            Source::File(..) | Source::Environment(_) if problem == part.absent() => {
+            Source::File(..) | Source::Environment(_) if problem == part.absent => {
                 self.warnings
                     .push(format!("{} ({source}) has no effect: {problem}", key.name));
                 Ok(())

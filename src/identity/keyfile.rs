@@ -32,6 +32,7 @@ pub use secret::{read_secret, write_secret};
 
 use super::{hex, Address, SecretKey};
 use disk::{Landed, Lock};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -72,7 +73,24 @@ impl KeyFile {
             Err(KeyFileError::Missing { .. }) => {}
             other => return other.map(|file| (file, Origin::Existing)),
         }
-        let key = SecretKey::generate();
+        KeyFile::place(path, SecretKey::generate())
+    }
+
+    /// Puts the identity that [`export`] wrote at `path`, where there is none yet.
+    /// What is there already is opened and returned as [`Origin::Existing`]: whether
+    /// it is the same is for the caller to judge.
+    ///
+    /// # Errors
+    /// As [`KeyFile::open_or_create`], and [`KeyFileError::NotExported`].
+    pub fn import(path: &Path, text: &[u8]) -> Result<(KeyFile, Origin), KeyFileError> {
+        let key = from_text(text).map_err(|what| KeyFileError::NotExported { what })?;
+        match KeyFile::open(path) {
+            Err(KeyFileError::Missing { .. }) => KeyFile::place(path, key),
+            other => other.map(|file| (file, Origin::Existing)),
+        }
+    }
+
+    fn place(path: &Path, key: SecretKey) -> Result<(KeyFile, Origin), KeyFileError> {
         match disk::write_new(path, &to_text(&key))? {
             Landed::Here(lock) => {
                 write_backup(path, &key)?;
@@ -115,15 +133,7 @@ impl KeyFile {
                 },
             });
         };
-        disk::check_private(path, &file)?;
-        let text = disk::read(path, &mut file)?;
-        let key = from_text(&text).map_err(|what| KeyFileError::Damaged {
-            path: path.to_owned(),
-            what,
-            backup: usable_backup(path)
-                .address()
-                .map(|address| (backup_path(path), address)),
-        })?;
+        let key = read_key(path, &mut file)?;
         let lock = disk::lock(path, file)?;
         if matches!(usable_backup(path), Backup::None) {
             // The power went between the two files, or someone deleted the
@@ -156,6 +166,40 @@ impl KeyFile {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The identity at `path` as text for [`KeyFile::import`], also while it is in use.
+///
+/// # Errors
+/// As [`KeyFile::open`].
+pub fn export(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+    let mut file = match disk::open(path)? {
+        Some(file) => file,
+        // For what stands in its place, if anything does.
+        None => return KeyFile::open(path).map(|file| to_text(file.key())),
+    };
+    read_key(path, &mut file).map(|key| to_text(&key))
+}
+
+/// Whose identity `text` is, as [`export`] wrote it.
+///
+/// # Errors
+/// [`KeyFileError::NotExported`]
+pub fn address_in(text: &[u8]) -> Result<Address, KeyFileError> {
+    let key = from_text(text).map_err(|what| KeyFileError::NotExported { what })?;
+    Ok(key.address())
+}
+
+fn read_key(path: &Path, file: &mut File) -> Result<SecretKey, KeyFileError> {
+    disk::check_private(path, file)?;
+    let text = disk::read(path, file)?;
+    from_text(&text).map_err(|what| KeyFileError::Damaged {
+        path: path.to_owned(),
+        what,
+        backup: usable_backup(path)
+            .address()
+            .map(|address| (backup_path(path), address)),
+    })
 }
 
 /// Where the copy of the key file `path` lies.

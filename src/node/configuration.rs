@@ -3,6 +3,7 @@
 use super::error::NodeError;
 use super::house::{rules, set_windows, terms, House};
 use crate::config::{Loaded, Settings};
+use crate::parts::REWARDS;
 use crate::platform::resolver;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -113,7 +114,9 @@ impl House {
             server.services.terms.change(terms);
             server.admission.change(self.admission());
         }
-        self.earnings.change(&settings);
+        if REWARDS.built {
+            self.earnings.change(&settings);
+        }
         self.network.change(&settings);
         if let Some(links) = self.network.links.get() {
             links.change(self.peer_terms());

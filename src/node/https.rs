@@ -11,15 +11,18 @@
 use super::house::House;
 use crate::config::Settings;
 use crate::identity::keyfile::write_secret;
+use crate::parts::HTTPS;
 use crate::platform::udp::interfaces;
 use crate::rpc::HttpsInfo;
 use crate::task;
 use crate::tls::{WebConfig, WebPair};
 use std::fs;
+use std::future::Future;
 use std::io::Read;
 use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -229,7 +232,14 @@ impl House {
     /// Reads the files of HTTPS if they are others than before, and puts them in
     /// force. Short, and off the executor where it touches files. On a tick (not
     /// `told`) our own file is not looked at: nobody renews it, and an idle node sleeps.
-    pub async fn look_at_https(&self, told: bool) {
+    pub fn look_at_https(&self, told: bool) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        match HTTPS.built {
+            true => Box::pin(self.take_https_files(told)),
+            false => Box::pin(std::future::ready(())),
+        }
+    }
+
+    async fn take_https_files(&self, told: bool) {
         if self.rpcs.places.is_empty() {
             return;
         }

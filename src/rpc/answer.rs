@@ -9,6 +9,7 @@ use super::page;
 use super::redact;
 use super::reply::{Answer, Refusal};
 use super::view::{HealthReason, HealthState, NodeView};
+use crate::parts::{METRICS, STATUS_PAGE};
 
 /// A complete request, as the worker gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,10 +38,13 @@ impl Ask {
             Question::Health => health(view, fault),
             Question::Config => config::show(view, self.asker),
             Question::ChangeConfig => config::change(view, self.asker, &self.body),
-            Question::Metrics => return Outcome::Now(metrics::render(view)),
+            Question::Metrics if METRICS.built => return Outcome::Now(metrics::render(view)),
             // It shortens what it shows by itself: its style and script are to stay as they are.
-            Question::Page => return Outcome::Now(page::render(view, &self.asker)),
-            Question::Events | Question::WebSocket => {
+            Question::Page if STATUS_PAGE.built => {
+                return Outcome::Now(page::render(view, &self.asker))
+            }
+            // The door itself answers, or nobody does.
+            Question::Events | Question::WebSocket | Question::Metrics | Question::Page => {
                 Refusal::new(404, "this is not served here").parts().0
             }
         };

@@ -4,6 +4,8 @@
 //! kernel, apart from one read. Bytes are read into a buffer on the stack of the
 //! poll, so a connection without a request holds no memory for one.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -25,6 +27,7 @@ use super::token::Guard;
 use super::view::NodeView;
 use super::websocket;
 use super::wire::{End, Wire};
+use crate::parts::EVENTS;
 
 /// What all connections share.
 pub(super) struct House {
@@ -71,9 +74,7 @@ pub(super) async fn converse(house: &House, slot: &Slot, stream: Box<dyn Stream>
             Ok(After::Next) => fresh = false,
             Ok(After::End) => break Ok(()),
             // On the heap: nearly all connections are without.
-            Ok(After::Stay(stay, asker)) => {
-                break Box::pin(remain(house, &mut wire, *stay, asker)).await
-            }
+            Ok(After::Stay(stay, asker)) => break stays(house, &mut wire, *stay, asker).await,
             Err(end) => break Err(end),
         }
         // A client that sends ahead must not keep the executor to itself.
@@ -93,6 +94,19 @@ pub(super) async fn converse(house: &House, slot: &Slot, stream: Box<dyn Stream>
             }
         }
         Err(End::Gone | End::Late) => {}
+    }
+}
+
+/// [`remain`], where this build has it.
+fn stays<'a>(
+    house: &'a House,
+    wire: &'a mut Wire,
+    stay: Stay,
+    asker: Asker,
+) -> Pin<Box<dyn Future<Output = Result<(), End>> + Send + 'a>> {
+    match EVENTS.built {
+        true => Box::pin(remain(house, wire, stay, asker)),
+        false => Box::pin(std::future::ready(Err(End::Gone))),
     }
 }
 
@@ -231,7 +245,6 @@ fn reserve(used: &AtomicUsize, length: usize) -> Result<Share<'_>, End> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::future::Future;
 
     #[test]
     fn a_connection_costs_little_memory() {

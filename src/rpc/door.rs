@@ -26,6 +26,7 @@ use super::stream::Stream;
 use super::token::{Guard, TokenState};
 use super::view::NodeView;
 use crate::liveness::Beat;
+use crate::parts::HTTPS;
 use crate::task;
 use crate::tls::WebConfig;
 
@@ -201,7 +202,7 @@ impl Door {
             }
             return;
         };
-        if origin.tls {
+        if origin.tls && HTTPS.built {
             let config = self.https.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(config) = config.clone() else {
                 return;

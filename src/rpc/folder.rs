@@ -3,6 +3,8 @@
 //! A socket with a path is guarded by the folder's permissions. An abstract one
 //! would be open to every user of the machine, so it is never used.
 
+use nix::fcntl::AT_FDCWD;
+use nix::unistd::{unlinkat, UnlinkatFlags};
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -100,7 +102,9 @@ impl Drop for Folder {
     fn drop(&mut self) {
         // The socket is often gone already: tiny_http removes it, too.
         let _ = fs::remove_file(self.socket());
-        if let Err(error) = fs::remove_dir(&self.path) {
+        // Android ends programs that call rmdir(2) on 32 bits; this one it knows.
+        let removed = unlinkat(AT_FDCWD, &self.path, UnlinkatFlags::RemoveDir);
+        if let Err(error) = removed {
             log::debug!("rpc: {} stays behind: {error}", self.path.display());
         }
     }

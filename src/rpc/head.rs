@@ -10,6 +10,7 @@ use super::limits::{MAX_BODY, MAX_HEADERS};
 use super::reply::Refusal;
 use super::token;
 use super::websocket::handshake;
+use crate::parts::{self, EVENTS};
 
 /// What is asked, by path and method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,8 +166,10 @@ fn judge(
         }
     }
     let stay = match question {
-        Question::Events => Some(Stay::Events(sse::wish(query, fields.last_event_id)?)),
-        Question::WebSocket => {
+        Question::Events if EVENTS.built => {
+            Some(Stay::Events(sse::wish(query, fields.last_event_id)?))
+        }
+        Question::WebSocket if EVENTS.built => {
             let key = handshake::judge(&fields.opening(), is_11)?;
             Some(Stay::WebSocket(key))
         }
@@ -178,6 +181,9 @@ fn judge(
 /// What a method and a path ask.
 fn route(method: &str, path: &str) -> Result<Question, Refusal> {
     let reads = matches!(method, "GET" | "HEAD");
+    if let Some(part) = parts::missing_for_path(path).filter(|_| path != "/" || reads) {
+        return Err(Refusal::new(404, part.absent));
+    }
     let question = match path {
         "/" if reads => Question::Page,
         "/" | "/rpc" if method == "POST" => Question::Rpc,

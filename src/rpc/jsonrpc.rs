@@ -18,6 +18,7 @@ use super::pending::{Pending, Reply, Waiting};
 use super::redact;
 use super::reply::{error_body, Answer, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
 use super::view::NodeView;
+use crate::parts;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -141,10 +142,12 @@ impl Session<'_> {
 
     fn call(&mut self, name: &str, params: Option<&str>) -> Result<Answered, RpcFault> {
         let method = methods::find(name).ok_or_else(|| {
-            RpcFault::new(
-                METHOD_NOT_FOUND,
+            let missing = parts::missing_for_method(name);
+            let why = missing.map_or(
                 "no such method; rpc_discover tells which there are",
-            )
+                |part| part.absent,
+            );
+            RpcFault::new(METHOD_NOT_FOUND, why)
         })?;
         if self.results > MAX_RESULTS {
             return Err(too_long());

@@ -8,6 +8,7 @@
 )]
 
 pub mod chain;
+pub mod dns;
 pub mod mounts;
 pub mod network;
 pub mod programs;

@@ -56,8 +56,11 @@ class Machine:
         command += ["root=/dev/vda2 rw console=ttyAMA0 nokaslr mitigations=off panic=-1"]
         command += ["-serial", f"file:{self.folder}/{self.name}-{time.time():.0f}.console"]
         # A disk with a write cache that obeys flushes (cache=writeback of -drive).
-        command += ["-blockdev", "driver=nbd,node-name=disk,export=disk,server.type=unix"
-                    f",server.path={self.sockets}/disk,cache.direct=off,cache.no-flush=off"]
+        command += [
+            "-blockdev",
+            "driver=nbd,node-name=disk,export=disk,server.type=unix"
+            f",server.path={self.sockets}/disk,cache.direct=off,cache.no-flush=off",
+        ]
         command += ["-device", "virtio-blk-pci,drive=disk,write-cache=on"]
         command += ["-netdev", f"user,id=net,restrict=on,ipv6=off,{forwards}"]
         command += ["-device", "virtio-net-pci,netdev=net,romfile="]
@@ -153,9 +156,13 @@ class Machine:
 
     def power_cut(self):
         """Pulls the plug: (blocks that survived, blocks lost) of the disk's cache."""
-        left = self.disk.power_cut()
+        left = self.disk.power_cut(120)
         self.process.kill()
         self.gone()
+        if left is None:
+            raise Broken(
+                "nothing was written for two minutes, so the power was not cut in the middle"
+            )
         return left
 
     def power_off(self):

@@ -48,7 +48,9 @@ class VolatileDisk:
         self.lock = threading.Lock()
         self.cache = {}  # block number: contents that no flush has made safe
         self.powered = True
-        self.flushes = self.writes = 0
+        self.armed = False
+        self.cut = None  # (survived, lost) blocks of the last power cut
+        self.dark = threading.Event()
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen()
@@ -67,24 +69,28 @@ class VolatileDisk:
                 except (OSError, EOFError, PowerCut):
                     pass  # the emulator ended
 
-    def power_cut(self):
-        """Decides what of the cache survives; (kept, lost) blocks. Nothing is
-        read or written from now on, until `power_on`."""
+    def power_cut(self, most):
+        """Cuts the power in the middle of writing: at one of the next requests, by
+        lot, while something is in the cache; (survived, lost) blocks of it, or None
+        when nothing was written for so long. Nothing is read or written from then
+        on, until `power_on`."""
         with self.lock:
-            self.powered = False
-            kept = lost = 0
-            for block, data in self.cache.items():
-                if self.lots.random() < 0.5:
-                    os.pwrite(self.file, data, block * BLOCK)
-                    kept += 1
-                else:
-                    lost += 1
-            self.cache.clear()
-            return kept, lost
+            self.armed = True
+        return self.cut if self.dark.wait(most) else None
+
+    def go_dark(self):
+        survived = [block for block in self.cache if self.lots.random() < 0.5]
+        self.cut = len(survived), len(self.cache) - len(survived)
+        for block in survived:
+            self.put(block)
+        self.cache.clear()
+        self.powered = self.armed = False
+        self.dark.set()
 
     def power_on(self):
         with self.lock:
-            self.powered = True
+            self.powered, self.armed = True, False
+            self.dark.clear()
 
     def close(self):
         """A machine that was shut down has flushed all; the rest is lost."""
@@ -108,7 +114,6 @@ class VolatileDisk:
         return data[start : start + length]
 
     def write(self, offset, data):
-        self.writes += 1
         end = offset + len(data)
         first, last = offset // BLOCK, (end + BLOCK - 1) // BLOCK
         if offset % BLOCK or end % BLOCK:
@@ -128,7 +133,6 @@ class VolatileDisk:
             os.pwrite(self.file, data, block * BLOCK)
 
     def flush(self):
-        self.flushes += 1
         for block in sorted(self.cache):
             os.pwrite(self.file, self.cache[block], block * BLOCK)
         self.cache.clear()
@@ -136,6 +140,8 @@ class VolatileDisk:
     def answer(self, command, flags, offset, length, data):
         """(error, data) for one request."""
         with self.lock:
+            if self.armed and self.cache and self.lots.random() < 0.25:
+                self.go_dark()
             if not self.powered:
                 raise PowerCut
             if offset + length > self.size or (command != WRITE_ZEROES and length > REQUEST_MAX):

@@ -77,6 +77,27 @@ pub fn seeds() {
     assert_eq!(third.known(), Vec::<String>::new());
 }
 
+pub fn dns() {
+    use crate::common::{dns::name_server, mounts::node_behind};
+    // Without the system's own file nobody else is asked.
+    let etc = tempfile::tempdir().unwrap();
+    let Some(command) = node_behind(&format!("mount --bind {} /etc", etc.path().display())) else {
+        return;
+    };
+    let names = [("seed.test", std::net::Ipv4Addr::new(127, 0, 0, 6))];
+    let server = name_server("127.0.0.1:0", &names).unwrap().to_string();
+    let (_home, first) = at(6, &ALL);
+    let seeds = format!("seed.test:{}", first.peer().port());
+    let settings = [
+        ("CHR_NETWORK__BIND", "127.0.0.7"),
+        ("SEED_LIST", seeds.as_str()),
+        ("CHR_NETWORK__DNS", &server),
+    ];
+    let home = tempfile::tempdir().unwrap();
+    let second = Node::start_command(command, home.path(), &settings);
+    until(SOON, "the seed is known", || knows(&second, &first));
+}
+
 /// A fleet of these, as the setting has it.
 fn fleet_of(nodes: &[&Node]) -> String {
     let name = |(n, node): (usize, &&Node)| format!("n{n}={}", node.seed());

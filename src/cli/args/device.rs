@@ -8,6 +8,7 @@ use crate::cli::spec::{self, Mode};
 use crate::cli::Failure;
 use crate::config::value::{shown, size};
 use crate::edge::device::MESSAGE_MAX;
+use crate::parts::MESSAGES;
 use crate::sorted;
 
 const DEVICE_OPTIONS: [&str; 16] = [
@@ -101,7 +102,8 @@ pub(super) fn publish(mut reader: Reader) -> Result<Command, Failure> {
                     let file = reader.path("--fleet-devices")?;
                     reader.once(&mut fleet_devices, file, "--fleet-devices")?;
                 }
-                "--messages" => messages = true,
+                "--messages" if MESSAGES.built => messages = true,
+                "--messages" => return Err(reader.error(MESSAGES.absent)),
                 other => {
                     if !device_option(&mut reader, &mut device, other)? {
                         return Err(reader.unknown_option(other, &DEVICE_OPTIONS));

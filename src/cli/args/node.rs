@@ -45,8 +45,13 @@ pub(super) fn run(mut reader: Reader) -> Result<Command, Failure> {
     Ok(Command::Run(args))
 }
 
+/// What can be said after `identity`.
+const IDENTITY_ACTIONS: &str =
+    "say `identity show`, `identity new`, `identity export` or `identity import FILE`";
+
 pub(super) fn identity(mut reader: Reader) -> Result<Command, Failure> {
-    let mut action = None;
+    let mut action: Option<String> = None;
+    let (mut source, mut output) = (None, None);
     let mut file = None;
     let mut data_dir = None;
     let mut json = false;
@@ -54,24 +59,28 @@ pub(super) fn identity(mut reader: Reader) -> Result<Command, Failure> {
         match word {
             Word::Help => return Ok(Command::Help(reader.topic)),
             Word::Version => return Ok(Command::Version),
-            Word::Value(text) => {
-                let wanted = match text.as_str() {
-                    "show" => IdentityAction::Show,
-                    "new" => IdentityAction::New,
-                    _ => {
-                        return Err(
-                            reader.unexpected(&text, "say `identity show` or `identity new`")
-                        )
-                    }
-                };
-                if action.replace(wanted).is_some() {
-                    return Err(reader.unexpected(&text, "one of show and new at a time"));
+            Word::Value(text) if action.is_none() => {
+                if !["show", "new", "export", "import"].contains(&text.as_str()) {
+                    return Err(reader.unexpected(&text, IDENTITY_ACTIONS));
                 }
+                action = Some(text);
+            }
+            Word::Value(text) if action.as_deref() == Some("import") && source.is_none() => {
+                source = Some(PathBuf::from(text));
+            }
+            Word::Value(text) => {
+                return Err(
+                    reader.unexpected(&text, "one of show, new, export and import at a time")
+                )
             }
             Word::Option(option) => match option.as_str() {
                 "--identity" => {
                     let path = reader.path("--identity")?;
                     reader.once(&mut file, path, "--identity")?;
+                }
+                "--output" => {
+                    let path = reader.path("--output")?;
+                    reader.once(&mut output, path, "--output")?;
                 }
                 "--data-dir" => {
                     let folder = reader.data_dir()?;
@@ -79,7 +88,14 @@ pub(super) fn identity(mut reader: Reader) -> Result<Command, Failure> {
                 }
                 "--json" => json = true,
                 other => {
-                    let known = ["--identity", "--data-dir", "--json", "--help", "--version"];
+                    let known = [
+                        "--identity",
+                        "--output",
+                        "--data-dir",
+                        "--json",
+                        "--help",
+                        "--version",
+                    ];
                     return Err(reader.unknown_option(other, &known));
                 }
             },
@@ -90,8 +106,23 @@ pub(super) fn identity(mut reader: Reader) -> Result<Command, Failure> {
             reader.error("--identity and --data-dir name two different keys; leave one out")
         );
     }
-    let Some(action) = action else {
-        return Err(reader.error("what shall be done? Say `identity show` or `identity new`"));
+    if output.is_some() && action.as_deref() != Some("export") {
+        return Err(reader.error("--output belongs to `identity export`"));
+    }
+    let action = match (action.as_deref(), source) {
+        (Some("show"), _) => IdentityAction::Show,
+        (Some("new"), _) => IdentityAction::New,
+        (Some("export"), _) if json => {
+            return Err(reader.error("--json does not go with export: the key is one line already"))
+        }
+        (Some("export"), _) => IdentityAction::Export { output },
+        (Some(_), Some(file)) => IdentityAction::Import { file },
+        (Some(_), None) => {
+            return Err(
+                reader.error("which file? Say `identity import FILE`, or - for standard input")
+            )
+        }
+        (None, _) => return Err(reader.error(&format!("what shall be done? {IDENTITY_ACTIONS}"))),
     };
     Ok(Command::Identity(IdentityArgs {
         action,

@@ -16,6 +16,7 @@ mod terminal;
 use super::args::RpcArgs;
 use super::rpc::Endpoint;
 use super::{print, Failure};
+use crate::parts::LIVE_STATUS;
 use crate::platform::signals::Signals;
 use crate::task;
 use frame::Words;
@@ -23,7 +24,7 @@ use page::{page, Pace};
 use serde_json::Value;
 use smol::future;
 use std::future::Future;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 use terminal::{Key, Terminal};
@@ -49,7 +50,12 @@ pub fn execute(args: &RpcArgs) -> Result<(), Failure> {
     let words = Words::of_environment(|name| std::env::var(name).ok());
     let mut pace = Pace::default();
     pace.look(&first);
-    if args.once || !io::stdout().is_terminal() {
+    let terminal = !args.once && io::stdout().is_terminal();
+    if !terminal || !LIVE_STATUS.built {
+        if terminal {
+            // Nobody is left to tell when standard error is gone.
+            let _ = writeln!(io::stderr(), "{}", LIVE_STATUS.absent);
+        }
         let lines = page(&first, &pace, ALL);
         let text: Vec<String> = lines.iter().map(|line| words.plain(&line.text)).collect();
         return print(&(text.join("\n") + "\n"));

@@ -37,6 +37,11 @@ pub enum KeyFileError {
         /// A whole copy, and whose identity it holds.
         backup: Option<(PathBuf, Address)>,
     },
+    /// What was to be imported is no identity.
+    NotExported {
+        /// What is wrong with it, as the rest of a sentence.
+        what: &'static str,
+    },
     /// Other users of the machine can read or change the file.
     NotPrivate {
         /// The file.
@@ -91,6 +96,11 @@ impl fmt::Display for Shell<'_> {
 impl fmt::Display for KeyFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NotExported { what } => write!(
+                f,
+                "what was to be imported {what}: it is the line that `chr-node identity export` \
+                 writes, or a copy of a key file"
+            ),
             Self::Missing { path } => write!(
                 f,
                 "there is no identity file {path}: name another with --identity FILE, \

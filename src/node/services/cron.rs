@@ -7,6 +7,7 @@ use crate::node::error::NodeError;
 use crate::node::house::House;
 use crate::node::statistics::{keep, prune, NodeStats, Retention, Sample, Statistics};
 use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
+use crate::parts::HISTORY;
 use crate::platform::clock::{awake, cpu_time, SleepWatch};
 use crate::platform::memory::{self, Tidying};
 use crate::time::{Clock, Moment};
@@ -58,7 +59,7 @@ impl Service for Cron {
         async move {
             let house = &self.0;
             // A restart goes on where it was; the end writes what is begun.
-            if !house.ready.load(Ordering::Relaxed) {
+            if HISTORY.built && !house.ready.load(Ordering::Relaxed) {
                 let mut statistics = lock(&house.statistics);
                 let rows = statistics.finish(&sample(house));
                 keep_rows(house, &rows);
@@ -150,11 +151,13 @@ impl Chores {
             let mut rates = rates.unwrap_or_else(PoisonError::into_inner);
             rates.look(&sample, cpu_time());
             drop(rates);
-            let rows = lock(&house.statistics).tick(&sample);
-            keep_rows(house, &rows);
+            if HISTORY.built {
+                let rows = lock(&house.statistics).tick(&sample);
+                keep_rows(house, &rows);
+            }
             self.sampled = now;
         }
-        if self.pruned.is_none_or(|at| now.since(at) >= PRUNE_EVERY) {
+        if HISTORY.built && self.pruned.is_none_or(|at| now.since(at) >= PRUNE_EVERY) {
             self.pruned = (!prune_rows(house)).then_some(now);
         }
         let server = house.server.get();

@@ -29,6 +29,7 @@ use super::error::NodeError;
 use super::house::House;
 use super::supervisor::{End, Service};
 use crate::liveness::Beat;
+use crate::parts::{CHAIN, REWARDS};
 use smol::{future, Task};
 use std::future::{poll_fn, Future};
 use std::pin::Pin;
@@ -37,18 +38,23 @@ use std::task::Poll;
 
 /// All of them, in order.
 pub fn all(house: &Arc<House>) -> Vec<Box<dyn Service>> {
-    vec![
+    let mut all: Vec<Box<dyn Service>> = vec![
         Box::new(store::StoreService::new(house)),
         Box::new(tickets::Tickets(house.clone())),
         Box::new(edge::Edge(house.clone())),
         Box::new(peer::Peer(house.clone())),
         Box::new(dht::Dht(house.clone())),
         Box::new(rpc::Rpc(house.clone())),
-        Box::new(chain::Follower(house.clone())),
-        Box::new(cron::Cron(house.clone())),
-        Box::new(rewards::Rewards(house.clone())),
-        Box::new(announce::Announce(house.clone())),
-    ]
+    ];
+    if CHAIN.built {
+        all.push(Box::new(chain::Follower(house.clone())));
+    }
+    all.push(Box::new(cron::Cron(house.clone())));
+    if REWARDS.built {
+        all.push(Box::new(rewards::Rewards(house.clone())));
+    }
+    all.push(Box::new(announce::Announce(house.clone())));
+    all
 }
 
 /// Ends when one of the tasks does, and with its panic if it had one. With none

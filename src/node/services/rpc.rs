@@ -5,6 +5,7 @@ use crate::node::error::NodeError;
 use crate::node::events;
 use crate::node::house::House;
 use crate::node::supervisor::{Beats, End, Later, Restart, Running, Service};
+use crate::parts::HTTPS;
 use crate::rpc::{runtime_dirs, Door, DoorOptions, Limits};
 use crate::task;
 use smol::future::FutureExt;
@@ -72,8 +73,10 @@ impl Service for Rpc {
             }
             let watching = events::watch(house.clone(), beats.one_more());
             tasks.push(task::spawn(&house.executor, watching));
-            let looking = look(house.clone(), beats.one_more());
-            tasks.push(task::spawn(&house.executor, looking));
+            if HTTPS.built {
+                let looking = look(house.clone(), beats.one_more());
+                tasks.push(task::spawn(&house.executor, looking));
+            }
             Ok(super::first_end(tasks, beats.one_more()).boxed())
         }
         .boxed()

@@ -14,11 +14,12 @@ mod rewards;
 mod store;
 
 use super::house::House;
+use crate::parts::{CHAIN, HISTORY, HTTPS, METRICS, REWARDS};
 use crate::rpc::events::Hub;
 use crate::rpc::{
     Asked, Calls, ChainInfo, Changed, DeviceInfo, Exposition, FleetStatus, Health, HistoryReply,
     HistorySpan, HttpsInfo, NetworkStats, NodeInfo, NodeView, Params, PeerInfo, RewardStatus,
-    SessionInfo, SettingInfo, StoreInfo, TicketList, SESSIONS_MAX,
+    RpcFault, SessionInfo, SettingInfo, StoreInfo, TicketList, SESSIONS_MAX,
 };
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -79,14 +80,21 @@ impl NodeView for House {
     }
 
     fn https(&self) -> Option<HttpsInfo> {
-        self.https_info()
+        HTTPS.built.then(|| self.https_info()).flatten()
     }
+
     fn device(&self) -> DeviceInfo {
         self.describe_device()
     }
 
     fn rewards(&self) -> RewardStatus {
-        self.reward_status()
+        match REWARDS.built {
+            true => self.reward_status(),
+            false => RewardStatus {
+                notes: vec![REWARDS.absent],
+                ..RewardStatus::default()
+            },
+        }
     }
 
     fn tickets(&self) -> TicketList {
@@ -97,22 +105,28 @@ impl NodeView for House {
     }
 
     fn chain(&self) -> Option<ChainInfo> {
-        self.chain_info()
+        CHAIN.built.then(|| self.chain_info()).flatten()
     }
 
     fn ask(&self, method: &'static str, params: Params) -> Asked {
         match method {
-            "stats_history" => self.ask_history(&params),
-            _ => self.ask_chain(method, &params),
+            "stats_history" if HISTORY.built => self.ask_history(&params),
+            _ if CHAIN.built => self.ask_chain(method, &params),
+            _ => Box::pin(std::future::ready(Err(RpcFault::unavailable(method)))),
         }
     }
 
     fn history(&self, span: HistorySpan) -> HistoryReply {
-        self.chart(span)
+        match HISTORY.built {
+            true => self.chart(span),
+            false => Box::pin(std::future::ready(Err(HISTORY.absent.to_owned()))),
+        }
     }
 
     fn measure(&self, out: &mut Exposition) {
-        self.write_metrics(out);
+        if METRICS.built {
+            self.write_metrics(out);
+        }
     }
 
     fn calls(&self) -> Arc<Calls> {

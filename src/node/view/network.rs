@@ -3,6 +3,7 @@
 use super::super::house::House;
 use super::super::network::peers::PEERS_MAX;
 use crate::meter::Counter;
+use crate::parts::HISTORY;
 use crate::platform::memory;
 use crate::rpc::{DhtStats, HistorySpan, Latency, NetworkStats, PeerInfo};
 use crate::sorted::Map;
@@ -52,7 +53,7 @@ impl House {
                     (ratio * 1000.0).round() / 1000.0
                 }),
             }),
-            history: Some(self.latest(HistorySpan::TenMinutes)),
+            history: HISTORY.built.then(|| self.latest(HistorySpan::TenMinutes)),
         }
     }
 

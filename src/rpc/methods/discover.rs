@@ -1,14 +1,14 @@
 //! `rpc_discover`: the table of methods as an OpenRPC document (<https://spec.open-rpc.org>, 1.3.2),
 //! with a JSON schema of every parameter and result.
 
-use super::{all, json, types, Method, Run};
+use super::{all, json, rows, types, Method, Run};
 use crate::rpc::fault::RpcFault;
 use crate::sorted::object;
 use serde_json::{json, Value};
 use std::sync::OnceLock;
 
 /// The rows.
-pub(super) const METHODS: &[Method] = &[Method {
+pub(super) const METHODS: &[Method] = &rows([Method {
     name: "rpc_discover",
     summary: "This document: every method with schemas of its parameters and its result (OpenRPC). Also answered as rpc.discover.",
     params: "",
@@ -27,7 +27,7 @@ pub(super) const METHODS: &[Method] = &[Method {
     writes: false,
     public: true,
     run: Run::Now(|_, _| discover()),
-}];
+}]);
 
 /// The text is the same as long as the program runs, and made when it is first wanted.
 fn discover() -> Result<Vec<u8>, RpcFault> {

@@ -4,7 +4,7 @@
 //! Writing methods are not among them, and nothing whose answer has no bound:
 //! docs/rpc.md has the list with the reasons.
 
-use super::{json, Method, Run};
+use super::{json, rows, Method, Run};
 use crate::rpc::fault::RpcFault;
 use crate::rpc::view::NodeView;
 
@@ -52,7 +52,7 @@ const CALL: &str = "
     block?: block -- latest, if it is left out";
 
 /// The rows.
-pub(super) const METHODS: &[Method] = &[
+pub(super) const METHODS: &[Method] = &rows([
     chain("eth_blockNumber", "The newest block.", "", "quantity"),
     chain("eth_chainId", "Which chain it is.", "", "quantity"),
     chain("eth_gasPrice", "What gas costs.", "", "quantity"),
@@ -172,7 +172,7 @@ pub(super) const METHODS: &[Method] = &[
         "quantity",
         |_, _| quantity(None),
     ),
-];
+]);
 
 fn quantity(number: Option<u64>) -> Result<Vec<u8>, RpcFault> {
     json(&format!("0x{:x}", number.unwrap_or(0)))

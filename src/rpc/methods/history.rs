@@ -1,9 +1,9 @@
 //! What was carried over a time.
 
-use super::{Method, Run};
+use super::{rows, Method, Run};
 
 /// The rows.
-pub(super) const METHODS: &[Method] = &[Method {
+pub(super) const METHODS: &[Method] = &rows([Method {
     name: "stats_history",
     summary: "What was carried over an hour, a day, a week, thirty days or a year: series in equal steps of time, oldest first, null where nothing is known. What is read from the disk is read again after 30 seconds at the earliest.",
     params: "span: \"hour\" | \"day\" | \"week\" | \"month\" | \"year\" -- how far back",
@@ -22,4 +22,4 @@ pub(super) const METHODS: &[Method] = &[Method {
     writes: false,
     public: true,
     run: Run::Later,
-}];
+}]);

@@ -1,10 +1,10 @@
 //! Who is connected, who belongs to the fleet, and what is set.
 
-use super::{json, Method, Run};
+use super::{json, rows, Method, Run};
 use crate::rpc::config;
 
 /// The rows.
-pub(super) const METHODS: &[Method] = &[
+pub(super) const METHODS: &[Method] = &rows([
     Method {
         name: "session_list",
         summary: "The sessions of devices, at most 256.",
@@ -69,4 +69,4 @@ pub(super) const METHODS: &[Method] = &[
         public: false,
         run: Run::Now(|view, params| json(&config::set(view, params.value(0))?)),
     },
-];
+]);

@@ -20,6 +20,7 @@ pub use params::Params;
 
 use super::fault::RpcFault;
 use super::view::NodeView;
+use crate::parts::{Part, CHAIN, HISTORY, OPENRPC};
 use serde::Serialize;
 
 /// One method.
@@ -60,12 +61,34 @@ pub(super) enum Run {
 pub(super) const TABLES: &[&[Method]] = &[
     node::METHODS,
     members::METHODS,
-    eth::METHODS,
+    of(CHAIN, eth::METHODS),
     rewards::METHODS,
-    discover::METHODS,
-    history::METHODS,
+    of(OPENRPC, discover::METHODS),
+    of(HISTORY, history::METHODS),
     status::METHODS,
 ];
+
+/// The methods of a part, none in a build without it.
+const fn of(part: Part, methods: &'static [Method]) -> &'static [Method] {
+    if part.built {
+        methods
+    } else {
+        &[]
+    }
+}
+
+/// Rows as the program has them: what the OpenRPC document alone tells is left out
+/// with it.
+#[allow(clippy::indexing_slicing)] // by the compiler, which would refuse it
+const fn rows<const N: usize>(mut rows: [Method; N]) -> [Method; N] {
+    let mut at = 0;
+    while at < N && !OPENRPC.built && !cfg!(test) {
+        rows[at].summary = "";
+        rows[at].result = "";
+        at += 1;
+    }
+    rows
+}
 
 /// All methods in the order of the tables.
 pub(super) fn all() -> impl Iterator<Item = &'static Method> {

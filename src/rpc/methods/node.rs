@@ -1,9 +1,9 @@
 //! What the node tells of itself and of those that it is connected to.
 
-use super::{json, Method, Run};
+use super::{json, rows, Method, Run};
 
 /// The rows.
-pub(super) const METHODS: &[Method] = &[
+pub(super) const METHODS: &[Method] = &rows([
     Method {
         name: "chr_node_info",
         summary: "Which node this is, and how it is.",
@@ -85,4 +85,4 @@ pub(super) const METHODS: &[Method] = &[
         public: false,
         run: Run::Now(|view, _| json(&view.network())),
     },
-];
+]);

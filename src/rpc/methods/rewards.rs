@@ -1,9 +1,9 @@
 //! What was earned, and the tickets for it.
 
-use super::{json, Method, Run};
+use super::{json, rows, Method, Run};
 
 /// The rows.
-pub(super) const METHODS: &[Method] = &[
+pub(super) const METHODS: &[Method] = &rows([
     Method {
         name: "reward_status",
         summary: "The running reward period, those before it, and what is pending (docs/rewards.md).",
@@ -62,4 +62,4 @@ pub(super) const METHODS: &[Method] = &[
         public: false,
         run: Run::Now(|view, _| json(&view.tickets())),
     },
-];
+]);

@@ -1,9 +1,9 @@
 //! All of the node at once.
 
-use super::{json, Method, Run};
+use super::{json, rows, Method, Run};
 
 /// The rows.
-pub(super) const METHODS: &[Method] = &[Method {
+pub(super) const METHODS: &[Method] = &rows([Method {
     name: "node_status",
     summary: "All that the status page shows, of one moment; lists have at most 50 items.",
     params: "",
@@ -93,4 +93,4 @@ pub(super) const METHODS: &[Method] = &[Method {
     writes: false,
     public: false,
     run: Run::Now(|view, _| json(&view.status())),
-}];
+}]);

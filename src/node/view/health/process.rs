@@ -3,6 +3,7 @@
 use super::Findings;
 use crate::node::house::House;
 use crate::node::watch::Notes;
+use crate::parts::HTTPS;
 use crate::time::Moment;
 use std::sync::atomic::Ordering;
 use std::sync::PoisonError;
@@ -55,7 +56,7 @@ impl House {
                 "mend or remove that file and send SIGHUP; until then settings cannot be changed by calls",
             );
         }
-        if let Some(fault) = self.https.fault() {
+        if let Some(fault) = self.https.fault().filter(|_| HTTPS.built) {
             found.degraded(
                 format!("HTTPS: {fault}"),
                 "mend the files; they are read again within ten seconds, or at once at SIGHUP",
