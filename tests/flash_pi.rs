@@ -379,6 +379,12 @@ fn what_cannot_be_done_is_said_and_the_image_stays_as_it_was() {
         &format!("{in_use}?offset={}", ROOT.0 * 512),
     ]);
 
+    let damaged = bench.at("damaged.img");
+    fs::copy(&good, &damaged).unwrap();
+    let damaged = damaged.to_str().unwrap();
+    let place = format!("{damaged}?offset={}", ROOT.0 * 512);
+    tool(&["debugfs", "-w", "-R", "clri /etc/ssh", &place]);
+
     let bad_name = ["--set", "node.nmae=x"];
     let bad_value = ["--set", "network.rpc_port=many"];
     let no_setting = ["--set", "name"];
@@ -388,6 +394,7 @@ fn what_cannot_be_done_is_said_and_the_image_stays_as_it_was() {
         (&no_system, &deb, &[], 1, &["Debian", &no_system]),
         (&full, &deb, &[], 1, &["room", "needs", &full]),
         (in_use, &deb, &[], 1, &["in use", in_use]),
+        (damaged, &deb, &[], 1, &["damaged", damaged]),
         (&good, &missing, &[], 1, &["there is no package", &missing]),
         (&good, &good, &[], 1, &["no Debian package", &good]),
         (
@@ -448,10 +455,13 @@ fn a_device_is_never_written() {
     let bench = Bench::new();
     let deb = bench.package("chr-node.deb", |control| control);
     let devices = fs::read_dir("/dev").unwrap().flatten();
-    let device = devices
+    let mut devices: Vec<PathBuf> = devices
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_block_device()))
         .map(|entry| entry.path())
-        .next();
+        .collect();
+    // One that nobody keeps data on, if there is a choice.
+    devices.sort_by_key(|path| !path.to_string_lossy().contains("loop"));
+    let device = devices.first();
     let Some(device) = device else {
         eprintln!("skipped: there is no block device in /dev");
         return;

@@ -85,6 +85,7 @@ def document(parts, options):
         {"name": "chr-node:target", "value": options.target},
         {"name": "chr-node:default-features", "value": str(not options.no_default_features).lower()},
         {"name": "chr-node:features", "value": options.features},
+        {"name": "chr-node:profile", "value": options.profile},
     ]
     if options.binary:
         digest = hashlib.sha256(pathlib.Path(options.binary).read_bytes()).hexdigest()
