@@ -149,6 +149,10 @@ def measure(options):
         figures["afterwards"] = guest.memory()
         if options.maps:
             pathlib.Path(options.maps).write_text(guest.run("cat /proc/$node/smaps"))
+    except Failed as error:
+        if guest.child.poll() is None and crowd:
+            raise Failed(f"{error}; the node: {guest.run('tail -n 3 /log')}") from None
+        raise
     finally:
         if crowd:
             crowd.close()
