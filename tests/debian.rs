@@ -85,7 +85,6 @@ fn installing_upgrading_removing_and_purging_lose_no_identity_but_when_told() {
     }
     let output = Command::new(root().join("scripts/package-test"))
         .args([machine, "--binary", env!("CARGO_BIN_EXE_chr-node")])
-        .env_remove("CARGO_TARGET_DIR")
         .output()
         .unwrap();
     let said = words(&output);
