@@ -61,7 +61,7 @@ fn the_unit_exposes_no_more_than_the_node_needs() {
         return;
     };
     let score: f32 = score.split_whitespace().next().unwrap().parse().unwrap();
-    // 1.2: the network and its addresses, /proc of the machine, a socket of its own.
+    // 1.1 here: the network and its addresses, /proc of the machine, a socket of its own.
     assert!(score <= 1.2, "{said}");
 }
 
