@@ -10,10 +10,11 @@
 
 mod common;
 
+use chr_node::ticket::epoch_of;
 use chr_node::wire::control::{TicketAccepted, TicketAsk, TicketTooLow};
 use common::raw::{key, Raw};
 use common::servers::{assert_echo, digest_server, write_blocks, Route};
-use common::tools::run;
+use common::tools::{find_or_skip, run};
 use common::*;
 use serde_json::Value;
 use std::io::Read;
@@ -185,5 +186,34 @@ fn an_acknowledged_ticket_and_the_identity_survive_a_kill_on_arm() {
         again.request(&less);
         let low: TicketTooLow = again.expect();
         assert_eq!(low.last_total, 10 * MIB, "{}", foreign.arch);
+    }
+}
+
+/// Debian's qemu-user: there a program that asks for the time goes through the
+/// machine's C library, where `faketime` can answer.
+#[test]
+fn a_clock_past_2038_does_not_end_the_program_on_32_bits() {
+    let (Some(qemu), Some(faketime)) = (find_or_skip("qemu-arm"), find_or_skip("faketime")) else {
+        return;
+    };
+    for foreign in Foreign::all() {
+        if foreign.arch != "arm" {
+            continue;
+        }
+        let home = tempfile::tempdir().unwrap();
+        let mut command = without_settings(Command::new(&faketime));
+        // Time since boot has not that many seconds.
+        command.env("DONT_FAKE_MONOTONIC", "1");
+        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        command.arg("2040-01-02").arg(&qemu).arg(&foreign.program);
+        let node = Node::start_command(command, home.path(), &[]);
+        // Answers carry the date.
+        let health =
+            node.http("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        assert!(health.starts_with("HTTP/1.1 200"), "{health}");
+        let mut raw = Raw::greeted(&node, &key());
+        let ask: TicketAsk = raw.expect();
+        // 2040-01-02 is this many seconds after 1970.
+        assert_eq!(ask.epoch, epoch_of(2_209_075_200), "{ask:?}");
     }
 }

@@ -36,7 +36,10 @@ const EXIT: &[(&str, &str)] = &[
 
 /// Text without meaning for roff.
 fn plain(text: &str) -> String {
-    let text = text.replace('…', "...").replace('\\', "\\e").replace('-', "\\-");
+    let text = text
+        .replace('…', "...")
+        .replace('\\', "\\e")
+        .replace('-', "\\-");
     // A dot or an apostrophe at the beginning of a line would be a request.
     if text.starts_with(['.', '\'']) {
         format!("\\&{text}")
@@ -117,7 +120,11 @@ fn notes(out: &mut String, command: &Command) {
         let indent = line.len() - inner.len();
         let term = inner
             .split_once("  ")
-            .or_else(|| inner.split_once(' ').filter(|(w, _)| command.words.iter().any(|x| x == w)))
+            .or_else(|| {
+                inner
+                    .split_once(' ')
+                    .filter(|(w, _)| command.words.iter().any(|x| x == w))
+            })
             .filter(|_| item.is_none_or(|at| indent <= at));
         if let Some((term, doc)) = term {
             flush(out, &mut text);

@@ -142,7 +142,10 @@ pub fn bash(manual: &Manual) -> String {
 
 /// Whether a file is named behind one of the words.
 fn takes_file(command: &Command) -> bool {
-    command.usage.iter().any(|line| line.contains(" import FILE"))
+    command
+        .usage
+        .iter()
+        .any(|line| line.contains(" import FILE"))
 }
 
 /// The first sentence, short enough for a line beside the option.
