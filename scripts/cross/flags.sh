@@ -11,17 +11,13 @@ flags_for() {
     [ "$profile" = release ] || add -Cforce-unwind-tables=no
     # What follows is for a standard library from source.
     [ "$CROSS_COMPILER" = debian ] || return 0
-    # Without the feature `backtrace`: in a stripped program it prints addresses without
-    # names, and what would look for the names is 100 KB.
-    case $profile in
-    release) export CARGO_UNSTABLE_BUILD_STD_FEATURES=panic-unwind,optimize_for_size ;;
-    *)
-        export CARGO_UNSTABLE_BUILD_STD_FEATURES=optimize_for_size
-        # A panic ends the process at once, without a word, and errors of libraries are
-        # told without what only `{:?}` writes. Together 120 KB of a package.
-        add "-Zunstable-options -Cpanic=immediate-abort -Zfmt-debug=none -Zlocation-detail=none"
-        # Thumb-2, as Debian's armhf is all of: a third smaller.
-        case $target in armv7-*) add -Ctarget-feature=+thumb-mode ;; esac
-        ;;
-    esac
+    [ "$profile" != release ] || return 0
+    # Of std's features not `backtrace`: in a stripped program it prints addresses
+    # without names, and what would look for the names is 100 KB.
+    export CARGO_UNSTABLE_BUILD_STD_FEATURES=optimize_for_size
+    # A panic ends the process at once, without a word, and errors of libraries are
+    # told without what only `{:?}` writes.
+    add "-Zunstable-options -Cpanic=immediate-abort -Zfmt-debug=none -Zlocation-detail=none"
+    # Thumb-2, as Debian's armhf is all of: a third smaller.
+    case $target in armv7-*) add -Ctarget-feature=+thumb-mode ;; esac
 }
