@@ -30,9 +30,9 @@ use std::time::Duration;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Devices that connect at once: a node lets one address have no more than
-/// sixteen handshakes under way.
-const BATCH: usize = 8;
+/// Devices that connect at once: a node of the profile `router` lets one address
+/// have no more handshakes under way.
+const BATCH: usize = 4;
 /// Bytes written to the port at once.
 const BLOCK: usize = 64 * 1024;
 /// For an emulated node a handshake may take a second.

@@ -336,6 +336,9 @@ fn assert_refused(ran: &Output, code: i32, words: &[&str]) {
     }
 }
 
+/// Image, package, more words, exit code, words of the refusal.
+type Case<'a> = (&'a str, &'a str, &'a [&'a str], i32, &'a [&'a str]);
+
 #[test]
 fn what_cannot_be_done_is_said_and_the_image_stays_as_it_was() {
     if !tools() {
@@ -388,7 +391,7 @@ fn what_cannot_be_done_is_said_and_the_image_stays_as_it_was() {
     let bad_name = ["--set", "node.nmae=x"];
     let bad_value = ["--set", "network.rpc_port=many"];
     let no_setting = ["--set", "name"];
-    let cases: &[(&str, &str, &[&str], i32, &[&str])] = &[
+    let cases: &[Case] = &[
         (&plain, &deb, &[], 1, &["no partition table", &plain]),
         (&fat, &deb, &[], 1, &["no ext4 partition", &fat]),
         (&no_system, &deb, &[], 1, &["Debian", &no_system]),

@@ -6,6 +6,7 @@ is built from source, with crates of its own), and this file for what is C:
 LMDB, the cryptography of BoringSSL within ring, and what zig links for us.
 """
 
+import argparse
 import json
 import os
 import pathlib
@@ -19,6 +20,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 class Wrong(Exception):
     """What is wrong, for the one who runs the script."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line whose mistakes are told in one line, as the other scripts do."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 class Part:

@@ -125,7 +125,7 @@ def measure(options):
         figures = {
             "unit": options.target + (":router" if options.router else ""),
             "target": options.target, "cpu": guest.cpu, "cores": options.cores, "memory_mb": options.memory,
-            "free_before_kb": before, "profile": guest.run(f"chr-node config show --data-dir /data {profile} | grep '^profile' || true").strip(),
+            "free_before_kb": before, "profile": options.profile or "auto",
             "start_s": round(float(started[1]) - float(started[0]), 2),
         }
         say(f"idle: its memory is read {options.settle} s after the start")
@@ -149,6 +149,10 @@ def measure(options):
         figures["afterwards"] = guest.memory()
         if options.maps:
             pathlib.Path(options.maps).write_text(guest.run("cat /proc/$node/smaps"))
+    except Failed as error:
+        if guest.child.poll() is None and crowd:
+            raise Failed(f"{error}; the node: {guest.run('tail -n 3 /log')}") from None
+        raise
     finally:
         if crowd:
             crowd.close()

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # What scripts/packages/ipk and apk have in common; sourced by them after lib.sh.
+# shellcheck disable=SC2154 # $root is lib.sh's
 
 # openwrt_target ARCH: the build that runs there. The program is static, so only the
 # processor counts: 32-bit ARM needs ARMv7 with a floating-point unit.
