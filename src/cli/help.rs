@@ -279,7 +279,7 @@ Usage: chr-node identity show|new [--identity FILE | --data-dir DIR] [--json]
   import  take it over where there is none; then the old place must not use it
 
 Options:
-  --output FILE      a new file, for its owner alone, instead of standard output
+  --output FILE      a new file for you alone, instead of standard output
   --identity FILE    the key file
   --data-dir DIR     the node's own key, DIR/node.key [./data, or DATA_DIR]
   --json             {\"address\":\"0x…\",\"file\":\"…\"}
