@@ -23,7 +23,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// All files that belong to the repository; what is built or fetched does not.
 fn files() -> Vec<String> {
     let listed = Command::new("git")
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .args([
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ])
         .current_dir(ROOT)
         .output()
         .expect("git starts");
