@@ -36,6 +36,27 @@ impl Sub<Moment> for Moment {
     }
 }
 
+/// The wall clock as it stands, right or wrong, since 1970; zero if it stands before.
+///
+/// On machines of 32 bits the kernel is asked by its call with seconds of 64: where
+/// the C library has but 32 of them (musl, for programs in Rust), the standard
+/// library panics when they run out, in 2038 or with a clock that was set wrong.
+#[must_use]
+pub fn wall() -> Duration {
+    #[cfg(all(unix, target_pointer_width = "32"))]
+    {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+        Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
+    }
+    #[cfg(not(all(unix, target_pointer_width = "32")))]
+    {
+        let now = std::time::SystemTime::now();
+        now.duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default()
+    }
+}
+
 /// Where shells read the time. `platform` has the real one; tests have their own.
 pub trait Clock: Send + Sync {
     /// The boot-time clock (suspend counts).

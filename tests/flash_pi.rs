@@ -336,6 +336,9 @@ fn assert_refused(ran: &Output, code: i32, words: &[&str]) {
     }
 }
 
+/// Image, package, more words, exit code, words of the refusal.
+type Case<'a> = (&'a str, &'a str, &'a [&'a str], i32, &'a [&'a str]);
+
 #[test]
 fn what_cannot_be_done_is_said_and_the_image_stays_as_it_was() {
     if !tools() {
@@ -379,15 +382,22 @@ fn what_cannot_be_done_is_said_and_the_image_stays_as_it_was() {
         &format!("{in_use}?offset={}", ROOT.0 * 512),
     ]);
 
+    let damaged = bench.at("damaged.img");
+    fs::copy(&good, &damaged).unwrap();
+    let damaged = damaged.to_str().unwrap();
+    let place = format!("{damaged}?offset={}", ROOT.0 * 512);
+    tool(&["debugfs", "-w", "-R", "clri /etc/ssh", &place]);
+
     let bad_name = ["--set", "node.nmae=x"];
     let bad_value = ["--set", "network.rpc_port=many"];
     let no_setting = ["--set", "name"];
-    let cases: &[(&str, &str, &[&str], i32, &[&str])] = &[
+    let cases: &[Case] = &[
         (&plain, &deb, &[], 1, &["no partition table", &plain]),
         (&fat, &deb, &[], 1, &["no ext4 partition", &fat]),
         (&no_system, &deb, &[], 1, &["Debian", &no_system]),
         (&full, &deb, &[], 1, &["room", "needs", &full]),
         (in_use, &deb, &[], 1, &["in use", in_use]),
+        (damaged, &deb, &[], 1, &["damaged", damaged]),
         (&good, &missing, &[], 1, &["there is no package", &missing]),
         (&good, &good, &[], 1, &["no Debian package", &good]),
         (
@@ -448,10 +458,13 @@ fn a_device_is_never_written() {
     let bench = Bench::new();
     let deb = bench.package("chr-node.deb", |control| control);
     let devices = fs::read_dir("/dev").unwrap().flatten();
-    let device = devices
+    let mut devices: Vec<PathBuf> = devices
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_block_device()))
         .map(|entry| entry.path())
-        .next();
+        .collect();
+    // One that nobody keeps data on, if there is a choice.
+    devices.sort_by_key(|path| !path.to_string_lossy().contains("loop"));
+    let device = devices.first();
     let Some(device) = device else {
         eprintln!("skipped: there is no block device in /dev");
         return;

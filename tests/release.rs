@@ -604,7 +604,10 @@ fn the_table_of_sizes_has_what_was_measured_and_says_what_was_not() {
     let release = folder.path().join("release");
     fs::create_dir(&release).unwrap();
     let add = |name: &str, data: &[u8]| fs::write(release.join(name), data).unwrap();
-    add("BUILD.txt", b"chr-node 3.1.4-rc.1\ncommit 0\n");
+    add(
+        "BUILD.txt",
+        b"chr-node 3.1.4-rc.1\ncommit 0123456789abcdef\n",
+    );
     add("SHA256SUMS", b"");
     // None of them is this machine's: that would be started.
     let other =
@@ -637,7 +640,7 @@ fn the_table_of_sizes_has_what_was_measured_and_says_what_was_not() {
     let wanted = format!(
         "before
 {begin}
-Version 3.1.4-rc.1; a program is one file, stripped.
+Version 3.1.4-rc.1, commit 0123456789ab; a program is one file, stripped.
 
 | target | C library needed | program | gzip -9 | idle memory | measured |
 | --- | --- | --: | --: | --: | --- |
@@ -664,6 +667,8 @@ after
         &["README.md must have", "end of sizes"],
     );
     assert_eq!(fs::read_to_string(&readme).unwrap(), format!("{begin}\n"));
+    add("BUILD.txt", b"something else\n");
+    complains(&sh(root(), &table), 1, &["BUILD.txt does not begin with"]);
     fs::remove_file(release.join("SHA256SUMS")).unwrap();
     complains(&sh(root(), &table), 1, &["no release folder"]);
 }
@@ -676,7 +681,7 @@ fn memory_in_the_table_is_that_of_a_node_that_runs() {
     let folder = tempfile::tempdir().unwrap();
     let release = folder.path().join("release");
     fs::create_dir(&release).unwrap();
-    fs::write(release.join("BUILD.txt"), "chr-node 1.0.0\n").unwrap();
+    fs::write(release.join("BUILD.txt"), "chr-node 1.0.0\ncommit 0\n").unwrap();
     fs::write(release.join("SHA256SUMS"), "").unwrap();
     let program = release.join(format!("chr-node-1.0.0-{}", unit()));
     fs::copy(env!("CARGO_BIN_EXE_chr-node"), &program).unwrap();

@@ -271,11 +271,9 @@ fn a_phone_s_node_survives_being_killed_and_upgraded_and_is_found_by_its_name() 
     assert_eq!(fs::read_to_string(&settings).unwrap(), text);
     let program = fs::read(phone.inside(PREFIX).join("bin/chr-node")).unwrap();
     assert!(program.ends_with(b"another version"));
-    assert!(
-        phone.log().contains("listening") || !phone.log().is_empty(),
-        "{}",
-        phone.log()
-    );
+    until(SOON, "the service's log has it", || {
+        phone.log().contains("serves devices").then_some(())
+    });
 
     // Removed: the process ends, the identity stays; purged: it is gone.
     let removed = phone.install(&["--remove"]);

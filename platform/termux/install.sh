@@ -80,8 +80,9 @@ export PATH
 # Which program runs here. A phone's kernel may be of 64 bits below a Termux of 32,
 # which only its package manager knows.
 target() {
-    machine=$(dpkg --print-architecture 2>/dev/null) || machine=$(uname -m)
-    [ -x "$bin/dpkg" ] || machine=$(uname -m)
+    machine=''
+    if [ -x "$bin/dpkg" ]; then machine=$("$bin/dpkg" --print-architecture) || machine=''; fi
+    [ -n "$machine" ] || machine=$(uname -m)
     case $machine in
     aarch64 | arm64) echo aarch64-unknown-linux-musl ;;
     arm | armv7* | armv8l) echo armv7-unknown-linux-musleabihf ;;
@@ -248,8 +249,11 @@ install() {
     elif [ -z "$start" ]; then
         say "service     $service (as it was)"
     elif supervised; then
-        sv restart "$service" >/dev/null 2>&1 || say "service     does not start: see $logs/current"
-        say "service     restarted; its log: $logs/current"
+        if sv restart "$service" >/dev/null 2>&1; then
+            say "service     restarted; its log: $logs/current"
+        else
+            say "service     does not come up again: sv status chr-node, and its log: $logs/current"
+        fi
     elif [ -e "$service/down" ]; then
         say "service     disabled, as it was: sv-enable chr-node"
     else

@@ -177,14 +177,6 @@ compiler_for() {
         # zig brings crt1.o and libc.a; rustc would name its own, which are not here.
         *-musl*) flags=-Clink-self-contained=no ;;
         esac
-        case $target in
-        armv7-*-musl*)
-            # Seconds of 64 bits: with 32, the clock of the C library fails in 2038.
-            # The crate libc is asked in one way, the one below std in the older.
-            flags+=' --cfg=libc_unstable_musl_v1_2'
-            export RUST_LIBC_UNSTABLE_MUSL_V1_2_3=1
-            ;;
-        esac
     else
         CARGO=$(command -v cargo)
         export CARGO

@@ -4,7 +4,6 @@ A part whose licence is not on the list below, or that comes without the text
 of its licence, is an error: somebody has to look before it is shipped.
 """
 
-import argparse
 import os
 import pathlib
 import re
@@ -195,7 +194,7 @@ def document(parts, target):
 
 def main():
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = linked.Parser(
         prog="scripts/licences",
         description="Writes the licences of all that is linked into chr-node, with their texts.",
         epilog="Fails when a part's licence is not on the list of allowed ones, or its text is missing.",

@@ -6,6 +6,7 @@ is built from source, with crates of its own), and this file for what is C:
 LMDB, the cryptography of BoringSSL within ring, and what zig links for us.
 """
 
+import argparse
 import json
 import os
 import pathlib
@@ -19,6 +20,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 class Wrong(Exception):
     """What is wrong, for the one who runs the script."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line whose mistakes are told in one line, as the other scripts do."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 class Part:
@@ -47,7 +55,8 @@ class Part:
 def _run(words, **more):
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, **more)
     if done.returncode != 0:
-        raise Wrong(f"{' '.join(words[:2])}: {done.stderr.strip() or done.returncode}")
+        told = [line.strip() for line in done.stderr.splitlines() if line.startswith("error")]
+        raise Wrong(f"{' '.join(words[:2])}: {'; '.join(told) or done.stderr.strip() or done.returncode}")
     return done.stdout
 
 
@@ -136,7 +145,18 @@ def std_source():
     return None
 
 
-def _std(target):
+# What cargo builds the library with unless told otherwise.
+STD_FEATURES = "panic-unwind,backtrace,default"
+_ASK_FLAGS = 'CROSS_COMPILER=debian; . "$1/scripts/cross/flags.sh"; flags_for "$2" "$3"; echo "${CARGO_UNSTABLE_BUILD_STD_FEATURES-}"'
+
+
+def _std_features(target, profile):
+    """The features that scripts/cross-build has the library built with."""
+    told = _run(["bash", "-euc", _ASK_FLAGS, "flags", str(ROOT), target, profile]).strip()
+    return told or STD_FEATURES
+
+
+def _std(target, profile):
     """The standard library as one part, and each crate that it brings."""
     source = std_source()
     if source is None:
@@ -147,7 +167,7 @@ def _std(target):
     library = source / "library"
     # Its manifests use what only a nightly compiler, or one told so, knows.
     env = dict(os.environ, RUSTC_BOOTSTRAP="1")
-    words = ["--package", "std", "--features", "backtrace,panic-unwind"]
+    words = ["--package", "std", "--features", _std_features(target, profile)]
     found = _parts(library / "Cargo.toml", library / "Cargo.lock", words, target, "std", env)
     own = {p.id for p in found if not p.checksum}
     std = Part(
@@ -243,9 +263,10 @@ def zig_folder():
     return None
 
 
-def linked(target, features="", defaults=True, std=True, zig=None):
+def linked(target, features="", defaults=True, profile="release", std=True, zig=None):
     """All parts, the program first, the others by name and version.
 
+    `std`: whether to list what the standard library brings.
     `zig`: the folder of the zig that linked it; None if the system's compiler did.
     """
     parts = _program(target, features, defaults)
@@ -258,7 +279,7 @@ def linked(target, features="", defaults=True, std=True, zig=None):
             more.append(part)
     base = []
     if std:
-        base = _std(target)
+        base = _std(target, profile)
         program.needs.add(base[0].id)
         more += base
     if zig:
@@ -281,6 +302,7 @@ def arguments(parser):
     parser.add_argument("--target", metavar="TARGET", help="Rust's name, such as aarch64-unknown-linux-musl; default: this machine's")
     parser.add_argument("--features", default="", metavar="LIST", help="features besides the default ones")
     parser.add_argument("--no-default-features", action="store_true", help="the router build")
+    parser.add_argument("--profile", default="release", choices=["release", "small"], help="cargo's profile [release]")
     parser.add_argument("--without-std", action="store_true", help="leave out what Rust's standard library brings")
     parser.add_argument(
         "--zig", metavar="DIR", help="the folder of the zig that links; 'none' for the system's linker;"
@@ -294,13 +316,20 @@ def of(options):
         told = _run([os.environ.get("RUSTC", "rustc"), "--version", "--verbose"])
         options.target = re.search(r"^host: (.*)$", told, re.MULTILINE)[1]
     zig = zig_folder() if options.zig is None else None if options.zig == "none" else pathlib.Path(options.zig)
-    return linked(options.target, options.features, not options.no_default_features, not options.without_std, zig)
+    return linked(
+        options.target, options.features, not options.no_default_features, options.profile, not options.without_std, zig
+    )
 
 
 def main(name, work):
     """Runs `work`; tells in one line what went wrong."""
     try:
         work()
-    except (Wrong, OSError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        sys.exit(1)
+    except Wrong as error:
+        told = str(error)
+    except OSError as error:
+        told = f"{error.filename}: {error.strerror}"
+    else:
+        return
+    print(f"{name}: {told}", file=sys.stderr)
+    sys.exit(1)

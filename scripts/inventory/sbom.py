@@ -4,7 +4,6 @@ The same build gives the same bytes: the serial number is made of the content,
 the time is SOURCE_DATE_EPOCH.
 """
 
-import argparse
 import datetime
 import hashlib
 import json
@@ -85,6 +84,7 @@ def document(parts, options):
         {"name": "chr-node:target", "value": options.target},
         {"name": "chr-node:default-features", "value": str(not options.no_default_features).lower()},
         {"name": "chr-node:features", "value": options.features},
+        {"name": "chr-node:profile", "value": options.profile},
     ]
     if options.binary:
         digest = hashlib.sha256(pathlib.Path(options.binary).read_bytes()).hexdigest()
@@ -132,7 +132,7 @@ def compare(parts, binary):
 
 def main():
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = linked.Parser(
         prog="scripts/sbom",
         description="Writes a CycloneDX 1.6 list (JSON) of everything that is linked into chr-node.",
         epilog="The time is SOURCE_DATE_EPOCH, or that of the last commit.",

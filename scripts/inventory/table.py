@@ -37,19 +37,20 @@ class Memory:
 
 
 def units(folder):
-    """(version, {unit: program}) of a release folder."""
+    """(version, commit, {unit: program}) of a release folder."""
     if not (folder / "SHA256SUMS").is_file():
         raise Wrong(f"{folder} is no release folder: it has no SHA256SUMS")
-    first = (folder / "BUILD.txt").read_text().splitlines()[0].split()
-    if len(first) != 2 or first[0] != "chr-node":
-        raise Wrong(f"{folder}/BUILD.txt does not begin with chr-node VERSION")
+    first, second = ((folder / "BUILD.txt").read_text() + "\n\n").splitlines()[:2]
+    first, second = first.split(), second.split()
+    if first[:1] != ["chr-node"] or len(first) != 2 or second[:1] != ["commit"] or len(second) < 2:
+        raise Wrong(f"{folder}/BUILD.txt does not begin with chr-node VERSION and commit COMMIT")
     head, found = f"chr-node-{first[1]}-", {}
     for file in sorted(folder.iterdir()):
         if file.name.startswith(head) and file.suffix not in (".gz", ".json"):
             found[re.sub(r"-router$", ":router", file.name[len(head) :])] = file
     if not found:
         raise Wrong(f"{folder} has no programs {head}TARGET")
-    return first[1], found
+    return first[1], second[1], found
 
 
 def runs_here(unit):
@@ -107,11 +108,11 @@ def told(file):
     return found
 
 
-def table(version, programs, memory):
+def table(version, commit, programs, memory):
     """The text between the marks."""
     rows = [
         BEGIN,
-        f"Version {version}; a program is one file, stripped.",
+        f"Version {version}, commit {commit[:12]}; a program is one file, stripped.",
         "",
         "| target | C library needed | program | gzip -9 | idle memory | measured |",
         "| --- | --- | --: | --: | --: | --- |",
@@ -153,14 +154,14 @@ def main():
     parser.add_argument("--settle", type=float, default=SETTLE)
     parser.add_argument("folder", type=pathlib.Path)
     options = parser.parse_args()
-    version, programs = units(options.folder)
+    version, commit, programs = units(options.folder)
     memory = {}
     for file in options.memory:
         memory.update(told(file))
     for unit, file in programs.items():
         if unit not in memory and runs_here(unit):
             memory[unit] = measure(file, options.settle)
-    put(options.readme, table(version, {u: f.read_bytes() for u, f in programs.items()}, memory))
+    put(options.readme, table(version, commit, {u: f.read_bytes() for u, f in programs.items()}, memory))
 
 
 if __name__ == "__main__":

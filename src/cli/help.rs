@@ -270,8 +270,8 @@ Show, make or move a key. The address that belongs to it is what others know a
 node or a device by.
 
 Usage: chr-node identity show|new [--identity FILE | --data-dir DIR] [--json]
-       chr-node identity export [--output FILE] [--identity FILE | --data-dir DIR]
-       chr-node identity import FILE|- [--identity FILE | --data-dir DIR] [--json]
+       chr-node identity export [--output FILE] [--identity FILE]
+       chr-node identity import FILE|- [--identity FILE]
 
   show    print the address of a key that exists, also while it is in use
   new     make a key where there is none; an existing one is never replaced
@@ -288,7 +288,8 @@ Options:
 
 Examples:
   chr-node identity show --identity ~/.local/share/chr-node/publish.key
-  chr-node identity export | ssh NEWHOST chr-node identity import -
+  chr-node identity export --output moved.key
+  chr-node identity import moved.key
 ";
 
 const CONFIG: &str = "\
@@ -497,7 +498,7 @@ mod tests {
                 examples += 1;
             }
         }
-        assert_eq!(examples, 17);
+        assert_eq!(examples, 19);
     }
 
     #[test]

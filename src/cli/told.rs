@@ -5,7 +5,6 @@
 
 use super::screen::amount;
 use serde_json::Value;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What stands for something that is not known.
 pub const UNKNOWN: &str = "-";
@@ -102,8 +101,7 @@ pub fn short(address: &str) -> String {
 /// The time, in seconds since 1970 by this machine's clock.
 #[must_use]
 pub fn now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| now.as_secs())
+    crate::time::wall().as_secs()
 }
 
 /// A time in the past.

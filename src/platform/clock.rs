@@ -4,11 +4,11 @@
 //! suspended: a phone in Doze must notice that its peers are long gone.
 //! (`CLOCK_MONOTONIC`, which `std::time::Instant` reads, stops there.)
 
-use crate::time::{Clock, Moment};
+use crate::time::{wall, Clock, Moment};
 use nix::time::{clock_gettime, ClockId};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// No build of this program is older than this: 2026-04-15 00:00 UTC, in unix
 /// seconds. A wall clock before it is wrong. Raised with each release.
@@ -108,16 +108,13 @@ impl Clock for BootClock {
     }
 
     fn unix(&self) -> u64 {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |passed| passed.as_secs())
+        wall().as_secs()
     }
 
     fn date(&self, past: Moment) -> Option<u64> {
         // The two clocks begin their seconds at different times: taking whole
         // ones from each would date a moment by one more or less at each look.
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-        let then = wall.saturating_sub(self.now().since(past));
+        let then = wall().saturating_sub(self.now().since(past));
         self.trusted().then_some(then.as_secs())
     }
 
@@ -247,7 +244,7 @@ mod tests {
         // Both clocks, read within a millisecond.
         let (now, wall) = loop {
             let before = clock.now();
-            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            let wall = wall();
             if clock.now().since(before) < Duration::from_millis(1) {
                 break (before, wall);
             }

@@ -5,6 +5,7 @@
 //! test than two.
 
 use super::page;
+use crate::parts::STATUS_PAGE;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -211,7 +212,7 @@ fn encode(status: u16, kind: Kind, body: &[u8], framing: Framing, more: &str) ->
         ));
     }
     head.push_str("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
-    if kind == Kind::Html {
+    if kind == Kind::Html && STATUS_PAGE.built {
         head.push_str(&page::policy());
     }
     if status == 401 {

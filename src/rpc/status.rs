@@ -14,7 +14,6 @@ use super::stored::StoreInfo;
 use super::view::{Health, HttpsInfo, NodeInfo, NodeView};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Items of each list: what fits a screen twice. All are in the list's own method.
 pub const LIST_MAX: usize = 50;
@@ -91,9 +90,8 @@ impl Status {
         let mut peers = view.peers();
         peers.truncate(LIST_MAX);
         let sessions = view.first_sessions(LIST_MAX);
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Status {
-            time: since.map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
+            time: u64::try_from(crate::time::wall().as_millis()).unwrap_or(u64::MAX),
             info,
             health,
             network: view.network(),

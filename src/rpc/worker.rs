@@ -152,6 +152,22 @@ impl Drop for Worker {
     }
 }
 
+/// The `Date` of an answer where tiny_http's own panics: without one it asks the
+/// standard library, whose clock may end in 2038 on 32 bits ([`crate::time::wall`]).
+#[cfg(target_pointer_width = "32")]
+fn date() -> Option<Header> {
+    // The words have four digits for the year.
+    const LAST: std::time::Duration = std::time::Duration::from_secs(253_402_300_799);
+    let now = std::time::UNIX_EPOCH.checked_add(crate::time::wall().min(LAST))?;
+    Header::from_bytes("Date", httpdate::fmt_http_date(now)).ok()
+}
+
+/// tiny_http sets it.
+#[cfg(not(target_pointer_width = "32"))]
+fn date() -> Option<Header> {
+    None
+}
+
 /// What our thread holds.
 struct Desk {
     server: Arc<Server>,
@@ -173,7 +189,7 @@ impl Desk {
             let kind = Header::from_bytes("Content-Type", answer.kind.mime());
             let response = Response::new(
                 answer.status.into(),
-                kind.into_iter().collect(),
+                kind.into_iter().chain(date()).collect(),
                 answer.body.as_slice(),
                 Some(length),
                 None,

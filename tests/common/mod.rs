@@ -118,7 +118,11 @@ fn collect(mut from: ChildStderr, into: Arc<Mutex<String>>) -> JoinHandle<()> {
 
 /// The program under test.
 pub fn chr_node() -> Command {
-    let mut c = Command::new(env!("CARGO_BIN_EXE_chr-node"));
+    without_settings(Command::new(env!("CARGO_BIN_EXE_chr-node")))
+}
+
+/// A command that does not see how a node is set on this machine.
+pub fn without_settings(mut c: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         // Settings of the machine must not change a test.

@@ -149,12 +149,15 @@ class TicketTraffic:
 class Program:
     """`chr-node publish` or `forward` on this machine, and its events."""
 
+    running = []
+
     def __init__(self, program, folder, name, *words):
         self.log = open(f"{folder}/{name}.log", "ab")
         command = [program, *words, "--json", "--identity", f"{folder}/{name}.key"]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, text=True
         )
+        Program.running.append(self)
         self.events = []
         self.came = threading.Condition()
         threading.Thread(target=self.read, daemon=True).start()
@@ -175,10 +178,15 @@ class Program:
             self.came.wait_for(found, most)
             return found()
 
-    def end(self):
-        self.process.terminate()
-        self.process.wait(30)
-        self.log.close()
+    @staticmethod
+    def end_all():
+        for program in Program.running:
+            program.process.terminate()
+            try:
+                program.process.wait(30)
+            except subprocess.TimeoutExpired:
+                program.process.kill()
+            program.log.close()
 
 
 def serve(contents):

@@ -191,13 +191,15 @@ def package(checks, machine, options):
         options.program, options.folder, "publisher", "publish", f"{target}:public", "--node", place
     )
     ready = publisher.wait("ready", 60)
-    checks.check(ready, "a device on the host publishes through it", str(publisher.events))
+    if not checks.check(ready, "a device on the host publishes through it"):
+        raise Broken(f"it says {publisher.events}; its log is publisher.log")
     forwarder = Program(
         options.program, options.folder, "forwarder",
-        "forward", "127.0.0.1:0", f"{ready['device']}:{target}" if ready else "", "--node", place,
+        "forward", "127.0.0.1:0", f"{ready['device']}:{target}", "--node", place,
     )  # fmt: skip
     joined = forwarder.wait("ready", 60)
-    checks.check(joined, "another one forwards to it", str(forwarder.events))
+    if not checks.check(joined, "another one forwards to it"):
+        raise Broken(f"it says {forwarder.events}; its log is forwarder.log")
 
     def compare(when):
         began = time.monotonic()
@@ -324,8 +326,6 @@ def package(checks, machine, options):
         "runuser -u chr-node -- chr-node store check --data-dir /var/lib/chr-node"
     )
     checks.check(code == 0, f"store check: {said.strip()}", f"exit code {code}")
-    publisher.end()
-    forwarder.end()
     machine.power_off()
 
 
@@ -401,6 +401,7 @@ def main():
             with open(f"{options.folder}/{machine.name}.journal", "w", encoding="utf-8") as file:
                 file.write(state[1] if state else "no answer\n")
         machine.close()
+        Program.end_all()
     print(
         f"== {options.part}: {time.monotonic() - began:.0f} s, {checks.failed} failed", flush=True
     )

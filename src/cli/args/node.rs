@@ -122,7 +122,7 @@ pub(super) fn identity(mut reader: Reader) -> Result<Command, Failure> {
                 reader.error("which file? Say `identity import FILE`, or - for standard input")
             )
         }
-        (None, _) => return Err(reader.error(&format!("what shall be done? {IDENTITY_ACTIONS}"))),
+        (None, _) => return Err(reader.error(format!("what shall be done? {IDENTITY_ACTIONS}"))),
     };
     Ok(Command::Identity(IdentityArgs {
         action,

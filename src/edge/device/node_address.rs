@@ -34,7 +34,7 @@ impl FromStr for NodeAddress {
             Some((address, place)) => {
                 let parsed = address
                     .parse()
-                    .map_err(|e| format!("{address:?} is not an address: {e}"))?;
+                    .map_err(|e| format!("\"{address}\" is not an address: {e}"))?;
                 (Some(parsed), place)
             }
             None => (None, text),
@@ -42,11 +42,13 @@ impl FromStr for NodeAddress {
         let (host, port) = match place.strip_prefix('[') {
             Some(rest) => {
                 let (host, port) = rest.split_once(']').ok_or_else(|| {
-                    format!("{place:?} has no closing bracket: [HOST]:PORT (brackets are for IPv6)")
+                    format!(
+                        "\"{place}\" has no closing bracket: [HOST]:PORT (brackets are for IPv6)"
+                    )
                 })?;
                 if host.parse::<Ipv6Addr>().is_err() {
                     return Err(format!(
-                        "{place:?}: only an IPv6 address in brackets, other hosts without"
+                        "\"{place}\": only an IPv6 address in brackets, other hosts without"
                     ));
                 }
                 (host, port.strip_prefix(':'))
@@ -54,21 +56,20 @@ impl FromStr for NodeAddress {
             None => match place.rsplit_once(':') {
                 Some((host, _)) if host.contains(':') => {
                     return Err(format!(
-                        "{place:?}: an IPv6 host stands in brackets, [HOST]:PORT"
+                        "\"{place}\": an IPv6 host stands in brackets, [HOST]:PORT"
                     ))
                 }
                 Some((host, port)) => (host, Some(port)),
                 None => (place, None),
             },
         };
-        let port = port.ok_or_else(|| format!("{place:?}: the port is missing, HOST:PORT"))?;
-        let port =
-            port.parse().ok().filter(|p| *p != 0).ok_or_else(|| {
-                format!("{place:?}: the port is a number from 1 to 65535, HOST:PORT")
-            })?;
+        let port = port.ok_or_else(|| format!("\"{place}\": the port is missing, HOST:PORT"))?;
+        let port = port.parse().ok().filter(|p| *p != 0).ok_or_else(|| {
+            format!("\"{place}\": the port is a number from 1 to 65535, HOST:PORT")
+        })?;
         if host.is_empty() || host.len() > HOST_MAX || host.contains(char::is_whitespace) {
             return Err(format!(
-                "{place:?}: the host is no name or address, HOST:PORT"
+                "\"{place}\": the host is no name or address, HOST:PORT"
             ));
         }
         Ok(NodeAddress {

@@ -221,7 +221,10 @@ impl Supervisor {
                 hanging = Some(Report {
                     index,
                     turn: child.turn,
-                    end: End::Failed(format!("it hangs: no sign of life for {:?}", self.every)),
+                    end: End::Failed(format!(
+                        "it hangs: no sign of life for {} s",
+                        self.every.as_secs()
+                    )),
                 });
             }
         }
@@ -353,7 +356,7 @@ impl Supervisor {
         let running = match started {
             Some(Ok(outcome)) => outcome,
             Some(Err(panic)) => Err(failed(said(&*panic))),
-            None => Err(failed(format!("no start within {PATIENCE:?}"))),
+            None => Err(failed(format!("no start within {} s", PATIENCE.as_secs()))),
         }
         .map_err(|error| {
             let why = error.to_string();
@@ -393,7 +396,10 @@ impl Supervisor {
             match stopped.await {
                 Some(Ok(())) => {}
                 Some(Err(panic)) => log::error!("service {name} did not stop: {}", said(&*panic)),
-                None => log::error!("service {name} did not stop within {PATIENCE:?}"),
+                None => log::error!(
+                    "service {name} did not stop within {} s",
+                    PATIENCE.as_secs()
+                ),
             }
         }
     }

@@ -27,7 +27,6 @@ pub use files::server;
 
 use ask::Asked;
 use message::{Kind, Query, Reply};
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -145,10 +144,13 @@ impl Sources<'_> {
 
     /// Termux's and then the configured ones, each once.
     fn servers(&self) -> Vec<SocketAddr> {
-        let mut seen = BTreeSet::new();
         let mut servers = files::servers(&self.prefix.join("etc/resolv.conf"));
-        servers.extend(&self.configured);
-        servers.retain(|server| seen.insert(*server));
+        for server in &self.configured {
+            // A handful: a set of them would be code for nothing.
+            if !servers.contains(server) {
+                servers.push(*server);
+            }
+        }
         servers
     }
 }

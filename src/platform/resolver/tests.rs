@@ -14,11 +14,10 @@ struct Server {
 }
 
 type Answers = Vec<Vec<u8>>;
+/// What comes back on a connection.
+type Answer = fn(&[u8]) -> Vec<u8>;
 
-fn server(
-    udp: impl Fn(&[u8]) -> Answers + Send + 'static,
-    tcp: Option<fn(&[u8]) -> Vec<u8>>,
-) -> Server {
+fn server(udp: impl Fn(&[u8]) -> Answers + Send + 'static, tcp: Option<Answer>) -> Server {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let place = socket.local_addr().unwrap();
     let asked = Arc::new(AtomicUsize::new(0));

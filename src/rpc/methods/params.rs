@@ -80,7 +80,7 @@ pub(in crate::rpc) fn read(
             let given = fields.iter().map(take).collect();
             if let Some(other) = map.keys().next() {
                 let other: String = other.chars().take(40).collect();
-                let text = format!("{name} has no parameter {other:?}; it has {}", names());
+                let text = format!("{name} has no parameter \"{other}\"; it has {}", names());
                 return Err(RpcFault::params(text));
             }
             given

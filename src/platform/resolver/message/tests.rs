@@ -110,16 +110,17 @@ fn an_alias_is_followed_within_the_answer_and_told_beyond_it() {
 fn a_forged_answer_is_not_there() {
     let query = question("node.example", Kind::A);
     let good = answer(&query, 0, &[(ASKED, 1, V4)]);
-    let cases: [&dyn Fn(&mut Vec<u8>); 6] = [
-        &|p| p[0] ^= 1,
+    type Change = fn(&mut Vec<u8>);
+    let cases: [Change; 6] = [
+        |p| p[0] ^= 1,
         // A question is no answer.
-        &|p| p[2] &= 0x7f,
+        |p| p[2] &= 0x7f,
         // Another operation.
-        &|p| p[2] |= 0x10,
+        |p| p[2] |= 0x10,
         // Another name, another type, no question.
-        &|p| p[14] ^= 1,
-        &|p| p[27] ^= 0x10,
-        &|p| p[5] = 0,
+        |p| p[14] ^= 1,
+        |p| p[27] ^= 0x10,
+        |p| p[5] = 0,
     ];
     for (number, change) in cases.iter().enumerate() {
         let mut packet = good.clone();
