@@ -60,8 +60,12 @@ target_dir() {
 # that has no program of its own (asked of dpkg).
 need() {
     local word missing=()
-    # Programs of administrators, which a plain user's PATH may lack.
-    export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+    # Programs of administrators, which a plain user's PATH may lack. Only if so:
+    # C parts are compiled anew when PATH is another one.
+    case :$PATH: in
+    *:/usr/sbin:*) ;;
+    *) export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" ;;
+    esac
     for word; do
         case $word in
         *=*) command -v "${word%%=*}" >/dev/null || missing+=("${word#*=}") ;;
