@@ -145,8 +145,9 @@ def std_source():
     return None
 
 
-# What cargo builds the library with unless told otherwise.
-STD_FEATURES = "panic-unwind,backtrace,default"
+# What cargo builds the library with unless told otherwise, but for `default`: that is
+# taken anyway where the crate has it, and std of 1.96 has none.
+STD_FEATURES = "panic-unwind,backtrace"
 _ASK_FLAGS = 'CROSS_COMPILER=debian; . "$1/scripts/cross/flags.sh"; flags_for "$2" "$3"; echo "${CARGO_UNSTABLE_BUILD_STD_FEATURES-}"'
 
 
