@@ -137,7 +137,7 @@ fn shells() -> Vec<&'static [&'static str]> {
 }
 
 const SMALL: &str =
-    "config node 'node'\n\tlist edge_port '0'\n\toption peer_port '0'\n\toption rpc_port '0'\n";
+    "config node 'node'\n\toption edge_port '0'\n\toption peer_port '0'\n\toption rpc_port '0'\n";
 
 #[test]
 fn the_settings_as_they_are_delivered_start_a_node() {
@@ -297,6 +297,10 @@ fn a_mistake_in_the_settings_is_told_and_starts_nothing() {
                 "dash",
             ),
             ("config forward 'a'\n\tlist nodes 'x'\n", "no option nodes"),
+            (
+                "config publish 'a'\n\toption node 'n:1'\n\tlist spec '1'\n",
+                "uci add_list chr-node.a.node='n:1'",
+            ),
         ] {
             let router = Router::new(shell);
             let all = router.service("start", uci);
