@@ -121,7 +121,7 @@ mod tests {
     fn change(key: usize, value: usize) -> Change {
         Change {
             table: Table::Meta,
-            key: key.to_be_bytes().to_vec(),
+            key: (key as u64).to_be_bytes().to_vec(),
             value: Some(vec![7; value]),
         }
     }

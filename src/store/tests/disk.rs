@@ -305,7 +305,8 @@ fn opening_does_not_delay_the_start() {
         })
         .min()
         .unwrap();
-    assert!(fastest < Duration::from_millis(5), "{fastest:?}");
+    let most = if emulated().is_some() { 200 } else { 5 };
+    assert!(fastest < Duration::from_millis(most), "{fastest:?}");
     let after = std::fs::metadata(dir.path().join("data.mdb")).unwrap();
     assert_eq!(before.modified().unwrap(), after.modified().unwrap());
 }

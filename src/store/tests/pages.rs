@@ -9,6 +9,11 @@ use super::*;
 use lmdb_file::{lmdb_file, Machine, BITS_32};
 use std::fs::{self, File};
 
+/// Bytes of a word in a file of this machine, and where a page has its flags: behind
+/// its number and two bytes.
+const WORD: usize = size_of::<usize>();
+const FLAGS: usize = WORD + 2;
+
 /// In memory where there is such a folder: thousands of commits.
 pub(super) fn quick_dir() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
@@ -337,9 +342,9 @@ fn a_damaged_file_of_a_newer_version_is_not_touched() {
     // One page that is in use and holds tickets.
     let page = (2..bytes.len() / 4096)
         .rev()
-        .find(|page| bytes[page * 4096 + 10] == 2)
+        .find(|page| bytes[page * 4096 + FLAGS] == 2)
         .unwrap();
-    bytes[page * 4096 + 12] ^= 1;
+    bytes[page * 4096 + FLAGS + 2] ^= 1;
     fs::write(&data, &bytes).unwrap();
     let error = Store::open_or_recover(dir.path(), StoreOptions::default());
     let error = error.map(|(_, recovery)| recovery).err();
@@ -365,14 +370,18 @@ fn rows_of_an_older_commit_are_not_called_all_there_were() {
     drop(store);
     let mut bytes = fs::read(&data).unwrap();
     // The root of the main tree, where the newer of the two meta pages has it.
-    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
-    let meta = if word(16 + 128) > word(4096 + 16 + 128) {
+    let word = |at: usize| usize::from_le_bytes(bytes[at..at + WORD].try_into().unwrap());
+    // The header of the page, magic and version, address and size of the map; then
+    // twice what describes a tree (8 bytes and five words, the root the last), the
+    // last page and the transaction.
+    let (first, tree) = (FLAGS + 6 + 8 + 2 * WORD, 8 + 5 * WORD);
+    let meta = if word(first + 2 * tree + WORD) > word(4096 + first + 2 * tree + WORD) {
         0
     } else {
         4096
     };
-    let root = word(meta + 16 + 112) as usize;
-    bytes[root * 4096 + 10] = 0xff;
+    let root = word(meta + first + 2 * tree - WORD);
+    bytes[root * 4096 + FLAGS] = 0xff;
     fs::write(&data, &bytes).unwrap();
     let (store, recovery) = recover(dir.path());
     let recovery = recovery.unwrap();
