@@ -262,6 +262,30 @@ fn a_value_is_one_value_whatever_stands_in_it() {
 }
 
 #[test]
+fn flash_that_cannot_hold_the_store_keeps_the_key_alone() {
+    for shell in shells() {
+        let router = Router::new(shell);
+        std::fs::create_dir_all(router.path("proc")).unwrap();
+        let mounts = |kind: &str| {
+            let text = format!("/dev/mtdblock6 /overlay {kind} rw,noatime 0 0\n");
+            std::fs::write(router.path("proc/mounts"), text).unwrap();
+        };
+        mounts("ubifs");
+        router.service("start", SMALL);
+        assert!(!router.settings().contains("store_dir"));
+        mounts("jffs2");
+        router.service("start", SMALL);
+        let line = "storage.store_dir = \"/var/run/chr-node/store\"";
+        assert!(router.settings().contains(line), "{}", router.settings());
+        assert!(router.text("log").contains("lost at a reboot"));
+        router.service("start", &format!("{SMALL}\toption store_dir '/mnt/usb'\n"));
+        let line = "storage.store_dir = \"/mnt/usb\"";
+        assert!(router.settings().contains(line), "{}", router.settings());
+        assert_eq!(router.text("log"), "");
+    }
+}
+
+#[test]
 fn a_mistake_in_the_settings_is_told_and_starts_nothing() {
     for shell in shells() {
         for (uci, wanted) in [

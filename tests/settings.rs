@@ -69,6 +69,7 @@ effects! {
     "network.subnet_limits" => network::subnet_limits,
     "fleet.nodes" => network::fleet_nodes,
     "storage.data_dir" => places::data_dir,
+    "storage.store_dir" => places::store_dir,
     "storage.map_size" => runtime::map_size,
     "storage.cache_size" => chain::cache_size,
     "storage.flush_interval" => runtime::flush_interval,

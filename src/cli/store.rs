@@ -27,14 +27,14 @@ fn find(
 ) -> Result<PathBuf, Failure> {
     // Only where it is matters here: another setting's mistake must not keep an
     // operator from looking at it.
-    let ours = Key::find("storage.data_dir");
+    let ours = ["storage.data_dir", "storage.store_dir"].map(Key::find);
     let environment = environment.into_iter().filter(|(name, _)| {
-        ours.is_some_and(|key| {
-            *name == *key.variable() || key.env.is_some_and(|short| *name == *short)
-        })
+        ours.iter()
+            .flatten()
+            .any(|key| *name == *key.variable() || key.env.is_some_and(|short| *name == *short))
     });
     let loaded = Request::new(args.data_dir.as_slice(), None, environment).load()?;
-    Ok(loaded.settings.storage.data_dir.join("store"))
+    Ok(loaded.settings.storage.store())
 }
 
 /// Does what was asked for.

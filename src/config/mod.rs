@@ -172,6 +172,8 @@ pub struct Chain {
 pub struct Storage {
     /// Folder of everything that the node keeps.
     pub data_dir: PathBuf,
+    /// Folder of the store alone; `None` is `store` in the data folder.
+    pub store_dir: Option<PathBuf>,
     /// First size of the store's map in bytes; `None` fits it to the device.
     pub map_size: Option<u64>,
     /// Memory for answers that may be given again, in bytes; `None` fits it to the
@@ -185,10 +187,20 @@ pub struct Storage {
     pub keep_hours: Duration,
 }
 
+impl Storage {
+    /// The store's folder.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        let beside = || self.data_dir.join("store");
+        self.store_dir.clone().unwrap_or_else(beside)
+    }
+}
+
 impl Default for Storage {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("./data"),
+            store_dir: None,
             map_size: None,
             cache_size: None,
             flush_interval: Duration::from_secs(3600),

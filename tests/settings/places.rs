@@ -64,6 +64,24 @@ pub fn rpc_hosts() {
     assert!(status(&node).contains("200"), "{}", status(&node));
 }
 
+pub fn store_dir() {
+    let home = tempfile::tempdir().unwrap();
+    let elsewhere = home.path().join("elsewhere");
+    let data = home.path().join("data");
+    let place = elsewhere.to_str().unwrap();
+    let node = Node::start_with(&data, &[("CHR_STORAGE__STORE_DIR", place)]);
+    assert!(elsewhere.join("data.mdb").is_file());
+    assert!(data.join("node.key").is_file() && !data.join("store").exists());
+    drop(node);
+    let check = |place: &str| {
+        let mut command = chr_node();
+        command.args(["store", "check", "--data-dir"]).arg(&data);
+        run(command.env("CHR_STORAGE__STORE_DIR", place), SOON)
+    };
+    assert_eq!(check(place).code, 0);
+    assert_eq!(check("").code, 1, "there is none beside the key");
+}
+
 pub fn data_dir() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("deep").join("folder");

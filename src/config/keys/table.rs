@@ -283,6 +283,16 @@ pub(super) const PLACES: &[Key] = &[
         get: |s| s.storage.data_dir.display().to_string(),
     },
     Key {
+        name: "storage.store_dir",
+        takes: Takes::Text,
+        live: false,
+        env: None,
+        doc: "Folder of the store alone, where the file system of the data folder cannot hold one (JFFS2); empty: the folder store in it.",
+        allowed: "the path of a folder, or empty",
+        set: set!(storage.store_dir, text => Ok::<_, String>((!text.is_empty()).then(|| PathBuf::from(text)))),
+        get: |s| s.storage.store_dir.as_ref().map_or_else(String::new, |dir| dir.display().to_string()),
+    },
+    Key {
         name: "storage.map_size",
         takes: Takes::Number,
         live: false,

@@ -68,6 +68,7 @@ fn a_key_writes_to_its_own_field_and_no_other() {
         ("runtime.worker_pool_size", "5"),
         ("log.format", "json"),
         ("storage.data_dir", "/srv/chr"),
+        ("storage.store_dir", "/srv/store"),
         ("storage.map_size", "32M"),
         ("storage.keep_minutes", "3d"),
         ("storage.keep_hours", "90d"),

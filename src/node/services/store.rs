@@ -19,8 +19,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The store's folder inside the data folder.
-const STORE_DIR: &str = "store";
 /// How often a disk that refused the store is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 
@@ -52,7 +50,7 @@ impl StoreService {
         if let Some(bytes) = settings.storage.map_size {
             options.map_size = usize::try_from(bytes).unwrap_or(usize::MAX);
         }
-        (settings.storage.data_dir.join(STORE_DIR), options)
+        (settings.storage.store(), options)
     }
 
     fn adopt(&self, store: Store) {
