@@ -84,7 +84,7 @@ fn fails_once(service: &str, kind: &str, most: Duration) {
         "service {service} failed: {}",
         match kind {
             "panic" => "panic: a panic that a test asked for",
-            "hang" => "it hangs: no sign of life for 10s",
+            "hang" => "it hangs: no sign of life for 10 s",
             _ => "an end that a test asked for",
         }
     );
