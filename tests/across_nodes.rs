@@ -16,7 +16,7 @@ use common::tools::*;
 use common::*;
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// A device that offers `port` to all, at these nodes.
@@ -235,19 +235,9 @@ fn a_network_that_was_restarted_node_by_node_needs_no_seed() {
     });
 }
 
-/// Debian's library that changes what the wall clock says.
-fn faketime() -> Option<PathBuf> {
-    let folders = std::fs::read_dir("/usr/lib").ok()?;
-    folders
-        .filter_map(|folder| Some(folder.ok()?.path().join("faketime/libfaketimeMT.so.1")))
-        .find(|file| file.is_file())
-}
-
 #[test]
 fn nodes_with_wrong_clocks_take_part_and_their_devices_are_found() {
-    // The library itself: the program `faketime` would stay between us and the node.
-    let Some(faketime) = faketime() else {
-        println!("skipped: faketime missing");
+    let Some(faketime) = Faketime::find_or_skip() else {
         return;
     };
     let home = tempfile::tempdir().unwrap();
@@ -257,10 +247,7 @@ fn nodes_with_wrong_clocks_take_part_and_their_devices_are_found() {
     let spec = format!("{target}=9000:public");
     for (host, when) in [(7, "@1970-01-01 00:10:00"), (8, "+10y")] {
         let mut command = chr_node();
-        command
-            .env("LD_PRELOAD", &faketime)
-            .env("FAKETIME", when)
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        faketime.apply(&mut command, when);
         let node = node_by(command, home.path(), host, &seed, &[]);
         // It learns from five others that its clock is wrong.
         until(SOON, "the node does not trust its clock", || {

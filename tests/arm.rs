@@ -14,7 +14,7 @@ use chr_node::ticket::epoch_of;
 use chr_node::wire::control::{TicketAccepted, TicketAsk, TicketTooLow};
 use common::raw::{key, Raw};
 use common::servers::{assert_echo, digest_server, write_blocks, Route};
-use common::tools::{find_or_skip, run};
+use common::tools::{find_or_skip, run, Faketime};
 use common::*;
 use serde_json::Value;
 use std::io::Read;
@@ -193,7 +193,7 @@ fn an_acknowledged_ticket_and_the_identity_survive_a_kill_on_arm() {
 /// machine's C library, where `faketime` can answer.
 #[test]
 fn a_clock_past_2038_does_not_end_the_program_on_32_bits() {
-    let (Some(qemu), Some(faketime)) = (find_or_skip("qemu-arm"), find_or_skip("faketime")) else {
+    let (Some(qemu), Some(faketime)) = (find_or_skip("qemu-arm"), Faketime::find_or_skip()) else {
         return;
     };
     for foreign in Foreign::all() {
@@ -201,11 +201,9 @@ fn a_clock_past_2038_does_not_end_the_program_on_32_bits() {
             continue;
         }
         let home = tempfile::tempdir().unwrap();
-        let mut command = without_settings(Command::new(&faketime));
-        // Time since boot has not that many seconds.
-        command.env("DONT_FAKE_MONOTONIC", "1");
-        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        command.arg("2040-01-02").arg(&qemu).arg(&foreign.program);
+        let mut command = without_settings(Command::new(&qemu));
+        faketime.apply(&mut command, "@2040-01-02 00:00:00");
+        command.arg(&foreign.program);
         let node = Node::start_command(command, home.path(), &[]);
         // Answers carry the date.
         let health =

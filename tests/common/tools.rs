@@ -20,6 +20,34 @@ pub fn find_or_skip(program: &str) -> Option<PathBuf> {
     found
 }
 
+/// Debian's library that changes what the wall clock says, put into the program
+/// itself: `faketime`, the command, starts it as a child that outlives a kill.
+pub struct Faketime(PathBuf);
+
+impl Faketime {
+    /// Where it is; says that the test is skipped when it is missing.
+    pub fn find_or_skip() -> Option<Faketime> {
+        let folders = std::fs::read_dir("/usr/lib").ok()?;
+        let found = folders
+            .filter_map(|folder| Some(folder.ok()?.path().join("faketime/libfaketimeMT.so.1")))
+            .find(|file| file.is_file());
+        if found.is_none() {
+            println!("skipped: faketime missing");
+        }
+        found.map(Faketime)
+    }
+
+    /// Lets the command see another date, as `FAKETIME` takes it; time since boot
+    /// stays what it is.
+    pub fn apply(&self, command: &mut Command, when: &str) {
+        command
+            .env("LD_PRELOAD", &self.0)
+            .env("FAKETIME", when)
+            .env("DONT_FAKE_MONOTONIC", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    }
+}
+
 /// Asks again until there is an answer.
 pub fn until<T>(most: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + most;
