@@ -21,8 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// In minutes.
 const DAY: u64 = 24 * 60;
-/// A month, in minutes.
+/// In minutes.
 const MONTH: u64 = 30 * DAY;
 /// One way between the phone and a node: a mobile network at its ordinary.
 const ONE_WAY: Duration = Duration::from_millis(60);
@@ -57,31 +58,27 @@ fn script(world: &mut World, minutes: u64) -> VecDeque<(Moment, Happening)> {
     let mut list = Vec::new();
     let at = |minute: f64| begin + MINUTE.mul_f64(minute);
     let rng = &mut world.rng;
-    for day in 0..minutes.div_ceil(DAY) {
-        let start = (day * DAY) as f64;
-        let mut minute = start + 5.0;
-        while minute < start + (DAY - 5) as f64 {
-            // Seven hours of night: Doze with windows of five minutes.
-            let night = minute - start < 7.0 * 60.0;
-            let (sleep, awake) = if night {
-                (60.0 + 120.0 * rng.f64(), 5.0)
-            } else {
-                (10.0 + 110.0 * rng.f64(), 10.0 + 50.0 * rng.f64())
-            };
-            list.push((at(minute), Happening::Sleep));
-            minute += sleep;
-            list.push((at(minute), Happening::Wake));
-            for what in [Happening::Move, Happening::Use] {
-                if !night && rng.u8(..3) == 0 {
-                    list.push((at(minute + awake * (0.1 + 0.8 * rng.f64())), what));
-                }
+    let mut minute = 5.0;
+    while minute < minutes as f64 {
+        // Seven hours of night: Doze with windows of five minutes.
+        let night = minute % DAY as f64 <= 7.0 * 60.0;
+        let (sleep, awake) = if night {
+            (60.0 + 120.0 * rng.f64(), 5.0)
+        } else {
+            (10.0 + 110.0 * rng.f64(), 10.0 + 50.0 * rng.f64())
+        };
+        list.push((at(minute), Happening::Sleep));
+        minute += sleep;
+        list.push((at(minute), Happening::Wake));
+        for what in [Happening::Move, Happening::Use] {
+            if !night && rng.u8(..3) == 0 {
+                list.push((at(minute + awake * (0.1 + 0.8 * rng.f64())), what));
             }
-            minute += awake;
         }
+        minute += awake;
     }
     let end = at(minutes as f64);
     list.retain(|(at, _)| *at < end);
-    // It is awake at the end.
     list.sort_by_key(|(at, _)| *at);
     list.into()
 }
