@@ -150,6 +150,8 @@ impl World {
     pub fn resume(&mut self, machine: usize) {
         self.machines[machine].asleep = false;
         self.net.plug(machine, true);
+        // As the program has it when it notices.
+        self.with(machine, |engine, now| engine.wake(now));
         self.tick(machine);
     }
 
