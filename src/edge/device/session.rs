@@ -7,7 +7,7 @@
 use super::telling::Telling;
 use super::Traffic;
 use crate::identity::{Address, SecretKey};
-use crate::platform::saver::saving;
+use crate::platform::saver;
 use crate::ports::{Budget, Link, LinkOptions, LocalPort};
 use crate::session::{Protocol, Stop};
 use crate::ticket::{Ask, Carried, PayRefusal, Payee, Payer, Ticket, TicketTerms};
@@ -226,6 +226,10 @@ impl Protocol for DeviceSession {
         if core.ask_due.is_some_and(|due| now >= due) {
             let text = "the node wants tickets and did not ask for one in time";
             return Err(Stop::Lost(text.into()));
+        }
+        let doubted = core.link.as_ref().is_some_and(|link| link.take_doubt());
+        if core.welcomed && doubted {
+            core.send_ping(now, WOKEN_TIME);
         }
         if core.welcomed && now >= core.next_ping {
             let overslept = now.since(core.next_ping) >= OVERSLEPT;
@@ -505,7 +509,7 @@ impl Core {
 
 /// How long this program waits from one ping to the next.
 fn ping_interval() -> Duration {
-    if saving() {
+    if saver::is_on() {
         PING_SAVING
     } else {
         PING_INTERVAL
