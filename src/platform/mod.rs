@@ -9,7 +9,7 @@
 //! whether power is to be saved ([`saver`]), what becomes of its network ([`links`]), how to wait while it sleeps
 //! ([`boot_timer`]),
 //! how a socket is set up ([`socket`], [`listen`], [`udp`]), who knows the address of a name
-//! ([`resolver`]), when to stop ([`signals`]) and where a user's files belong ([`folders`]).
+//! ([`resolver`]), whether power is to be saved ([`saver`]), when to stop ([`signals`]) and where a user's files belong ([`folders`]).
 //!
 //! Files under `/proc` and `/sys` are read below a root that tests replace, so
 //! that a 64 MB router or a container is a folder in a test.
