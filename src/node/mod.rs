@@ -115,7 +115,8 @@ impl Node {
             _ => TICK_SAVING,
         };
         let all = services::all(&house);
-        let supervisor = Supervisor::start(all, (every, seldom), executor, house.clock.clone()).await?;
+        let supervisor =
+            Supervisor::start(all, (every, seldom), executor, house.clock.clone()).await?;
         let _ = house.record.set(supervisor.record());
         Ok(Node { house, supervisor })
     }

@@ -196,7 +196,7 @@ async fn wait_for_network(shared: &Shared) {
     if network.is_up() {
         return;
     }
-    log::info!("there is no network; nothing is tried until there is one");
+    log::warn!("there is no network; nothing is tried until there is one");
     let late = async {
         Timer::at(on_the_second(NO_NETWORK)).await;
     };

@@ -204,7 +204,11 @@ impl Supervisor {
 
     /// When to ask next: together with other timers, where that is not late.
     fn next_round(&self) -> Instant {
-        let pace = if saver::is_on() { self.seldom } else { self.every };
+        let pace = if saver::is_on() {
+            self.seldom
+        } else {
+            self.every
+        };
         if pace >= MANNERS {
             on_the_second(pace)
         } else {

@@ -144,7 +144,7 @@ impl Keeper {
     }
 
     fn tick(&mut self) {
-        let house = &self.house;
+        let house = self.house.clone();
         let now = house.clock.now();
         self.look_at_clocks();
         let network = &house.network;
@@ -161,7 +161,7 @@ impl Keeper {
         if now.since(self.remembered) >= self.wait {
             self.remembered = now;
             self.wait = REMEMBER_EVERY;
-            remember(house, &self.handle, false);
+            remember(&house, &self.handle, false);
         }
         self.serve();
         self.publish_own();
