@@ -4,7 +4,7 @@
 use super::hub::Hub;
 use super::member::Member;
 use super::pool::Rank;
-use crate::platform::saver::saving;
+use crate::platform::saver;
 use crate::ports::Link;
 use crate::session::Stop;
 use crate::time::Moment;
@@ -115,7 +115,7 @@ impl Standing {
         self.settle(link, heard, now);
         let quiet = match (dialled, self.had_ports) {
             (true, true) => QUIET_DIALLED,
-            (true, false) if saving() => EMPTY_SAVING,
+            (true, false) if saver::is_on() => EMPTY_SAVING,
             (true, false) => EMPTY_DIALLED,
             (false, true) => QUIET_TAKEN,
             (false, false) => EMPTY_TAKEN,

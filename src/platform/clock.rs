@@ -43,6 +43,8 @@ pub struct BootClock {
     /// Unix seconds at which the boot-time clock was zero by other nodes'
     /// clocks; 0 while too few of them are known.
     network: AtomicU64,
+    /// The same by the newest block of a chain; 0 while none is known.
+    chain: AtomicU64,
 }
 
 impl BootClock {
@@ -57,6 +59,7 @@ impl BootClock {
             id,
             floor: AtomicU64::new(build_date()),
             network: AtomicU64::new(0),
+            chain: AtomicU64::new(0),
         }
     }
 
@@ -76,15 +79,32 @@ impl BootClock {
         (zero > 0).then(|| zero.saturating_add(self.now().0 / 1_000_000_000))
     }
 
+    /// The chain that the operator has named made its newest block at `unix`: that
+    /// time has passed. Other nodes, where enough of them are known, overrule it.
+    pub fn heard_of_block(&self, unix: u64) {
+        let since_boot = self.now().0 / 1_000_000_000;
+        let ahead = |others: u64| unix > others.saturating_add(NETWORK_MARGIN);
+        if self.network().is_some_and(ahead) {
+            return;
+        }
+        let zero = unix.saturating_sub(since_boot);
+        // A block that is late says less than one before it said.
+        self.chain.fetch_max(zero, Ordering::Relaxed);
+        self.raise_floor(unix);
+    }
+
     /// The best guess at the time, in unix seconds: the wall clock if it can be
-    /// believed, else other nodes' clocks.
+    /// believed, else other nodes' clocks, else what the chain says.
     #[must_use]
     pub fn best(&self) -> Option<u64> {
         if self.trusted() {
-            Some(self.unix())
-        } else {
-            self.network()
+            return Some(self.unix());
         }
+        let chain = || {
+            let zero = self.chain.load(Ordering::Relaxed);
+            (zero > 0).then(|| zero.saturating_add(self.now().0 / 1_000_000_000))
+        };
+        self.network().or_else(chain)
     }
 
     /// Remembers that `unix` (seconds) has passed, for example because a row in
@@ -196,7 +216,7 @@ const SAVER_GRID: u64 = 30;
 /// half a minute and more end at whole half minutes.
 #[must_use]
 pub fn on_the_second(wait: Duration) -> Instant {
-    let coarse = super::saver::saving() && wait.as_secs() >= SAVER_GRID;
+    let coarse = super::saver::is_on() && wait.as_secs() >= SAVER_GRID;
     on_the_grid(wait, if coarse { SAVER_GRID } else { 1 })
 }
 
@@ -294,6 +314,29 @@ mod tests {
         assert!(clock.trusted());
         clock.raise_floor(u64::MAX - 1);
         assert_eq!(clock.best(), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_the_chain_is_not_believed_and_the_chain_is() {
+        let clock = BootClock::new();
+        let ahead = clock.unix() + 1000;
+        clock.heard_of_block(ahead);
+        assert!(!clock.trusted());
+        let best = clock.best().unwrap();
+        assert!(best.abs_diff(ahead) <= 1, "{best} for {ahead}");
+        // A machine of the provider that is behind the first changes nothing.
+        clock.heard_of_block(ahead - 500);
+        assert!(clock.best().unwrap().abs_diff(ahead) <= 1);
+    }
+
+    #[test]
+    fn a_chain_from_the_future_does_not_overrule_the_other_nodes() {
+        let clock = BootClock::new();
+        let unix = clock.unix();
+        clock.set_network(Some(unix));
+        clock.heard_of_block(unix + 10 * 365 * 86_400);
+        assert!(clock.trusted());
+        assert!(clock.best().unwrap().abs_diff(unix) <= 1);
     }
 
     fn at(seconds: f64) -> Moment {

@@ -21,6 +21,7 @@ pub mod crew;
 pub mod device;
 pub mod folders;
 pub mod limits;
+pub mod links;
 pub mod listen;
 pub mod memory;
 pub mod notify;

@@ -1,21 +1,20 @@
-//! Whether the device saves power at the moment.
+//! Whether the device saves power: one word for the whole process.
 //!
-//! One word for the whole process, like [`super::clock::sleeps`]: shells read it
-//! when they set a timer, state machines are given the pace. Whoever knows of the
-//! battery says it with [`set`]; nobody has to be woken for it, every timer is set
-//! anew within a minute or two.
+//! Whoever senses the battery says so here ([`set`]); whoever keeps something warm
+//! asks ([`is_on`]) when he sets his next timer. State machines get what follows
+//! from it as an argument.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-static SAVING: AtomicBool = AtomicBool::new(false);
+static ON: AtomicBool = AtomicBool::new(false);
 
-/// Whether timers are to be few.
+/// Whether power is to be saved.
 #[must_use]
-pub fn saving() -> bool {
-    SAVING.load(Ordering::Relaxed)
+pub fn is_on() -> bool {
+    ON.load(Ordering::Relaxed)
 }
 
-/// Says whether power is saved from here on. True when that is new.
-pub fn set(saving: bool) -> bool {
-    SAVING.swap(saving, Ordering::Relaxed) != saving
+/// Says that it is, or is not. True when that is new.
+pub fn set(on: bool) -> bool {
+    ON.swap(on, Ordering::Relaxed) != on
 }

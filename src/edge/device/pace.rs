@@ -1,6 +1,6 @@
 //! How often a device asks its node whether it is there, and how long it waits.
 
-use crate::platform::saver::saving;
+use crate::platform::saver;
 use std::time::Duration;
 
 /// How often the device pings. Carrier NATs forget a silent TCP flow after about two minutes.
@@ -18,7 +18,7 @@ pub(super) const OVERSLEPT: Duration = Duration::from_secs(40);
 pub const WOKEN_TIME: Duration = Duration::from_secs(8);
 /// How long this program waits from one ping to the next.
 pub(super) fn ping_interval() -> Duration {
-    if saving() {
+    if saver::is_on() {
         PING_SAVING
     } else {
         PING_INTERVAL

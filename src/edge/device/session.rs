@@ -215,6 +215,10 @@ impl Protocol for DeviceSession {
             let text = "the node wants tickets and did not ask for one in time";
             return Err(Stop::Lost(text.into()));
         }
+        let doubted = core.link.as_ref().is_some_and(|link| link.take_doubt());
+        if core.welcomed && doubted {
+            core.send_ping(now, WOKEN_TIME);
+        }
         if core.welcomed && now >= core.next_ping {
             let overslept = now.since(core.next_ping) >= OVERSLEPT;
             core.send_ping(now, if overslept { WOKEN_TIME } else { ANSWER_TIME });

@@ -21,7 +21,7 @@ use super::error::NodeError;
 use crate::liveness::{self, Beat, Watch};
 use crate::platform::boot_timer::BootTimer;
 use crate::platform::clock::on_the_second;
-use crate::platform::saver::saving;
+use crate::platform::saver;
 use crate::task;
 use crate::task::channel::{unbounded, Receiver, Sender};
 use crate::time::{Clock, Moment};
@@ -204,7 +204,11 @@ impl Supervisor {
 
     /// When to ask next: together with other timers, where that is not late.
     fn next_round(&self) -> Instant {
-        let pace = if saving() { self.seldom } else { self.every };
+        let pace = if saver::is_on() {
+            self.seldom
+        } else {
+            self.every
+        };
         if pace >= MANNERS {
             on_the_second(pace)
         } else {
