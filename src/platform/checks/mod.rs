@@ -1,0 +1,246 @@
+//! What may be wrong with this device, and the remedy.
+//!
+//! A check is a function that looks at one thing and returns what it found: one line
+//! where all is well, else a line for each thing that is not, with what to do about
+//! it. It changes nothing that lasts, sends nothing to strangers, and reads the files
+//! of the system below a root that tests replace. A check may hang where the device
+//! does (a dead disk, a server that is silent), so [`run`] gives each a thread and a
+//! deadline.
+//!
+//! | file | what is looked at |
+//! | --- | --- |
+//! | [`clock`] | the wall clock, and who keeps it |
+//! | [`names`] | whether host names can be looked up |
+//! | [`ports`] | whether the ports are free, and who has them |
+//! | [`files`] | descriptors |
+//! | [`disk`] | folders: file system, room, wear |
+//! | [`machine`] | processor, kernel, emulation, randomness |
+//! | [`memory`] | memory, and what the service may have of it |
+//! | [`power`] | battery, heat, a supply that is too weak |
+//! | [`service`] | who starts the node, and with which rights |
+//!
+//! What needs the store, the identity or a running node is in `cli/doctor/`.
+
+pub mod clock;
+pub mod disk;
+pub mod files;
+pub mod machine;
+pub mod memory;
+mod mounts;
+pub mod names;
+pub mod ports;
+pub mod power;
+pub mod service;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::mpsc::{channel, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Stack of a check's thread: files and texts; names may go through a C library.
+const STACK: usize = 256 << 10;
+/// What is read of a file of the system: those of `/proc/net` grow with the
+/// connections of the whole device.
+const FILE_MAX: u64 = 4 << 20;
+
+/// How a thing stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// As it should be.
+    Ok,
+    /// The node runs, but something is missing or at risk.
+    Warning,
+    /// The node does not start, or does not do its job.
+    Failure,
+}
+
+impl State {
+    /// In a word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Ok => "ok",
+            State::Warning => "warning",
+            State::Failure => "failure",
+        }
+    }
+}
+
+/// One line of the doctor's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Name of the check.
+    pub check: &'static str,
+    /// How it stands.
+    pub state: State,
+    /// What was found.
+    pub found: String,
+    /// What to do; empty where nothing is to be done.
+    pub remedy: String,
+}
+
+/// What a check has found so far.
+#[derive(Debug)]
+pub struct Report {
+    check: &'static str,
+    facts: Vec<String>,
+    troubles: Vec<Finding>,
+}
+
+impl Report {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(check: &'static str) -> Report {
+        Report {
+            check,
+            facts: Vec::new(),
+            troubles: Vec::new(),
+        }
+    }
+
+    /// Something that is as it should be, as a phrase.
+    pub fn fact(&mut self, fact: String) {
+        self.facts.push(fact);
+    }
+
+    /// The node runs, but something is missing or at risk.
+    pub fn warn(&mut self, found: String, remedy: &str) {
+        self.add(State::Warning, found, remedy);
+    }
+
+    /// The node does not start, or does not do its job.
+    pub fn fail(&mut self, found: String, remedy: &str) {
+        self.add(State::Failure, found, remedy);
+    }
+
+    /// Something that is not as it should be.
+    pub fn add(&mut self, state: State, found: String, remedy: &str) {
+        self.troubles.push(Finding {
+            check: self.check,
+            state,
+            found,
+            remedy: remedy.to_owned(),
+        });
+    }
+
+    /// One line of facts, or one for each trouble.
+    #[must_use]
+    pub fn done(self) -> Vec<Finding> {
+        if !self.troubles.is_empty() {
+            return self.troubles;
+        }
+        vec![Finding {
+            check: self.check,
+            state: State::Ok,
+            found: self.facts.join(", "),
+            remedy: String::new(),
+        }]
+    }
+}
+
+/// A check that is to be made.
+pub struct Job {
+    /// Its name.
+    pub check: &'static str,
+    /// What is said when it takes too long: state and remedy.
+    pub late: (State, &'static str),
+    /// Looks.
+    pub work: Box<dyn FnOnce() -> Vec<Finding> + Send>,
+}
+
+/// Makes all checks beside each other, and returns what they found in the order of
+/// the jobs. What has not ended after `most` is said to be late and left alone: its
+/// thread ends with the process.
+#[must_use]
+pub fn run(jobs: Vec<Job>, most: Duration) -> Vec<Finding> {
+    let (sender, results) = channel();
+    let end = Instant::now() + most;
+    let mut found: Vec<Option<Vec<Finding>>> = Vec::new();
+    let mut late = Vec::new();
+    for (number, job) in jobs.into_iter().enumerate() {
+        late.push((job.check, job.late));
+        found.push(None);
+        let (sender, work) = (sender.clone(), job.work);
+        let begun = thread::Builder::new().stack_size(STACK).spawn(move || {
+            // Nobody waits any more when the receiver is gone.
+            let _ = sender.send((number, work()));
+        });
+        if let (Err(error), Some(place)) = (begun, found.last_mut()) {
+            let mut report = Report::new(job.check);
+            report.fail(
+                format!("it cannot be looked at: no thread can be started ({error})"),
+                "give the device more memory, or this user more processes (ulimit -u)",
+            );
+            *place = Some(report.done());
+        }
+    }
+    drop(sender);
+    while found.iter().any(Option::is_none) {
+        let left = end.saturating_duration_since(Instant::now());
+        match results.recv_timeout(left) {
+            Ok((number, told)) => {
+                if let Some(place) = found.get_mut(number) {
+                    *place = Some(told);
+                }
+            }
+            // Also when a check has panicked: its answer never comes.
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    let told = found.into_iter().zip(late);
+    told.flat_map(|(found, (check, (state, remedy)))| {
+        found.unwrap_or_else(|| {
+            let mut report = Report::new(check);
+            report.add(
+                state,
+                format!("no answer within {} s", most.as_secs()),
+                remedy,
+            );
+            report.done()
+        })
+    })
+    .collect()
+}
+
+/// What `work` returns, if it does so within `most`; else it is left alone.
+pub fn within<T: Send + 'static>(
+    most: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (sender, result) = channel();
+    let begun = thread::Builder::new().stack_size(STACK).spawn(move || {
+        let _ = sender.send(work());
+    });
+    begun.ok()?;
+    result.recv_timeout(most).ok()
+}
+
+/// A file of the system as text; empty where it cannot be read.
+fn text(root: &Path, file: &str) -> String {
+    let mut bytes = Vec::new();
+    // What cannot be read says nothing.
+    let _ = File::open(root.join(file)).and_then(|f| f.take(FILE_MAX).read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A file of one word or line.
+fn word(root: &Path, file: &str) -> Option<String> {
+    let text = text(root, file);
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Bytes as people compare them.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_048_576 => format!("{} KB", bytes >> 10),
+        1_048_576..10_737_418_240 => format!("{} MB", bytes >> 20),
+        _ => format!("{} GB", bytes >> 30),
+    }
+}
+
+#[cfg(test)]
+mod tests;
