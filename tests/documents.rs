@@ -76,3 +76,25 @@ fn every_option_in_the_help_is_in_the_readme() {
         }
     }
 }
+
+#[test]
+fn every_test_that_is_named_for_small_devices_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = std::fs::read_to_string(root.join("docs/small-devices.md")).unwrap();
+    let rows: Vec<&str> = table.lines().filter(|line| line.contains('#')).collect();
+    let rows = rows.iter().filter(|line| line.starts_with("| ")).count();
+    assert!(rows >= 24, "{rows} rows");
+    let mut named = 0;
+    for (file, test) in table.split('`').filter_map(|word| word.split_once("::")) {
+        let Ok(text) = std::fs::read_to_string(root.join(file)) else {
+            assert_eq!(file, "FILE", "{file} is named and is not there");
+            continue;
+        };
+        assert!(
+            text.contains(&format!("fn {test}(")),
+            "{file} has no {test}"
+        );
+        named += 1;
+    }
+    assert!(named > 3 * rows / 2, "{named} tests for {rows} rows");
+}

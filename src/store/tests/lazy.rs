@@ -171,15 +171,11 @@ fn a_disk_that_takes_nothing_does_not_fill_the_memory() {
     while block_on(store.put(&wide_row(kept))).is_ok() {
         kept += 1;
     }
-    let mut refused = 0;
+    // Refused at once, or given up when an attempt failed: which of the two depends
+    // on who is faster, this loop or the disk that says no.
     for number in 0..20_000 {
-        if store.put_lazy(&wide_row(10_000 + number)).is_err() {
-            refused += 1;
-        }
+        let _ = store.put_lazy(&wide_row(10_000 + number));
     }
-    // An emulated machine makes rows more slowly than the disk refuses them.
-    assert!(refused > 1_000 || emulated().is_some(), "{refused}");
-    // Refused, or given up when an attempt failed.
     until(|| store.health().written.dropped >= 20_000 - 2 * LAZY_ROWS as u64);
     // Each attempt was asked for by a row that found no room.
     let written = store.health().written;
