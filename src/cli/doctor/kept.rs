@@ -127,14 +127,18 @@ fn state(dir: &Path, seen: &Glance, running: bool, report: &mut Report) {
         report.fact("`chr-node store check` reads all of it".to_owned());
         return;
     }
-    match check::check(dir) {
-        Ok(checked) => match checked.trouble() {
-            Some(trouble) => {
-                let (found, remedy) = halves(&trouble);
-                report.warn(found, &remedy);
-            }
-            None => report.fact("sound".to_owned()),
-        },
+    let walked = check::walk(dir).map(|checked| checked.trouble());
+    // Again, and no node may begin to write meanwhile.
+    let walked = match walked {
+        Ok(Some(_)) => check::check(dir).map(|checked| checked.trouble()),
+        other => other,
+    };
+    match walked {
+        Ok(Some(trouble)) => {
+            let (found, remedy) = halves(&trouble);
+            report.warn(format!("{}: {found}", dir.display()), &remedy);
+        }
+        Ok(None) => report.fact("sound".to_owned()),
         Err(StoreError::InUse { .. }) => report.fact("in use".to_owned()),
         Err(error) => {
             let (found, remedy) = halves(&error.to_string());

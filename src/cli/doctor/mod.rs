@@ -8,10 +8,12 @@
 //! | `plan.rs` | the settings, and which checks come of them |
 //! | `node.rs` | the node that runs with them, and what it knows |
 //! | `kept.rs` | what is kept: identity and store |
+//! | `apart.rs` | a process of its own, which may stay behind |
 //! | `start.rs` | those that are cheap enough for each start of a node |
 //!
 //! Everything that may hang has a deadline; what is late is a finding, too.
 
+mod apart;
 mod kept;
 mod node;
 mod plan;
@@ -34,11 +36,23 @@ const NODE: Duration = Duration::from_millis(1500);
 /// How long the checks may take: a name server's first answer, a slow card's sync.
 const CHECKS: Duration = Duration::from_secs(3);
 
+/// What is printed, and how many checks have failed.
+type Told = Result<(String, usize), Failure>;
+
 /// Looks at the device and prints a line a check.
 ///
 /// # Errors
 /// Something has failed, or the command line is wrong.
 pub fn execute(args: &DoctorArgs) -> Result<(), Failure> {
+    if apart::is_asked() {
+        return apart::answer(look(args));
+    }
+    let (text, failed) = apart::ask().unwrap_or_else(|| look(args))?;
+    print(&text)?;
+    verdict(failed)
+}
+
+fn look(args: &DoctorArgs) -> Told {
     let begun = Instant::now();
     let settings = args.settings.clone();
     let planned = checks::within(SETTINGS, move || plan::read(&settings, std::env::vars_os()));
@@ -58,8 +72,11 @@ pub fn execute(args: &DoctorArgs) -> Result<(), Failure> {
     } else {
         lines(&findings, begun)
     };
-    print(&text)?;
-    match count(&findings, State::Failure) {
+    Ok((text, count(&findings, State::Failure)))
+}
+
+fn verdict(failed: usize) -> Result<(), Failure> {
+    match failed {
         0 => Ok(()),
         1 => Err(Failure::Failed("doctor: 1 check has failed".to_owned())),
         failed => Err(Failure::Failed(format!(

@@ -85,7 +85,8 @@ impl Kind {
 
 /// Where an overlay keeps what is written, if that goes some day.
 pub(super) fn lost_with(root: &Path, path: &Path) -> Option<&'static str> {
-    let upper = mounts::of(root, path)?.upper()?;
+    let path = path.canonicalize();
+    let upper = mounts::of(root, &path.ok()?)?.upper()?;
     // A folder of the host's cannot be seen from inside of a container.
     if !root
         .join(upper.strip_prefix("/").unwrap_or(&upper))

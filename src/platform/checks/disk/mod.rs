@@ -62,9 +62,9 @@ pub fn folder(root: &Path, folder: &Folder, words: Words) -> Vec<Finding> {
 #[must_use]
 pub fn quick(root: &Path, folder: &Folder) -> Vec<Finding> {
     let mut report = Report::new(folder.check);
-    if let (Ok(path), Ok(meta)) = (folder.path.canonicalize(), folder.path.metadata()) {
-        let kind = Kind::of(&path);
-        judge(root, folder, &path, kind, &mut report);
+    if let Ok(meta) = folder.path.metadata() {
+        let path = &folder.path;
+        judge(root, folder, path, Kind::of(path), &mut report);
         wear::look(root, &meta, &mut report);
     }
     report.done()
@@ -84,7 +84,7 @@ fn look(root: &Path, folder: &Folder, report: &mut Report) -> Result<(), (PathBu
     if !meta.is_dir() {
         return Err((there, io::ErrorKind::NotADirectory.into()));
     }
-    let path = there.canonicalize().map_err(at(&there))?;
+    let path = there.clone();
     let room = statvfs(&path).map_err(|errno| (path.clone(), errno.into()))?;
     if room.flags().contains(FsFlags::ST_RDONLY) {
         return Err((there, io::ErrorKind::ReadOnlyFilesystem.into()));

@@ -1,0 +1,111 @@
+//! A process of its own for the checks. One that asks a dead disk may be held by the
+//! kernel for as long as that likes, even when it is killed; then it stays behind, and
+//! whoever has called the doctor gets the answer and goes on.
+
+use super::Told;
+use crate::cli::{print, Failure};
+use crate::platform::checks::within;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+/// The name by which the process knows itself, also in lists of processes.
+const NAME: &str = "chr-node: doctor";
+/// How long it may take: the deadlines of all that it does, and some for a slow start.
+const MOST: Duration = Duration::from_secs(12);
+/// What stands between the text and the outcome; no text has it.
+const MARK: char = '\0';
+/// The longest answer: far above two dozen lines.
+const ANSWER_MAX: usize = 1 << 20;
+
+/// Whether this is that process.
+pub(super) fn is_asked() -> bool {
+    std::env::args_os().next().is_some_and(|name| name == NAME)
+}
+
+/// Says what was found, and what came of it: to the process that waits.
+pub(super) fn answer(told: Told) -> Result<(), Failure> {
+    let (text, outcome) = match told {
+        Ok((text, failed)) => (text, failed.to_string()),
+        Err(failure) => {
+            let kind = if failure.exit_code() == 2 { 'u' } else { 'f' };
+            // Escaped: it is one line.
+            (String::new(), format!("{kind}{failure}"))
+        }
+    };
+    print(&format!("{text}{MARK}{outcome}\n"))
+}
+
+/// Has the checks made by such a process, with the words of this one. None where none
+/// can be started, or it ended without an answer.
+pub(super) fn ask() -> Option<Told> {
+    let program = std::env::current_exe().ok()?;
+    let mut child = Command::new(program)
+        .arg0(NAME)
+        .args(std::env::args_os().skip(1))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        // One that stays behind must not keep a caller's pipe open.
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let output = child.stdout.take()?;
+    let read = within(MOST, move || read(output));
+    let Some(answer) = read else {
+        let _ = child.kill();
+        return Some(Err(Failure::Failed(format!(
+            "doctor: no answer within {} s: a disk or the whole device hangs; see `dmesg`",
+            MOST.as_secs()
+        ))));
+    };
+    // Not waited for: it may not be able to end.
+    told(&answer)
+}
+
+/// All that comes until the line behind the mark is whole, or the end.
+fn read(mut output: ChildStdout) -> String {
+    let mut bytes = Vec::new();
+    let mut piece = [0; 4096];
+    let is_whole = |bytes: &[u8]| bytes.ends_with(b"\n") && bytes.contains(&(MARK as u8));
+    while bytes.len() < ANSWER_MAX && !is_whole(&bytes) {
+        match output.read(&mut piece) {
+            Ok(0) | Err(_) => break,
+            Ok(length) => bytes.extend_from_slice(piece.get(..length).unwrap_or_default()),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn told(answer: &str) -> Option<Told> {
+    let (text, outcome) = answer.split_once(MARK)?;
+    let outcome = outcome.strip_suffix('\n')?;
+    if let Some(failure) = outcome.strip_prefix('u') {
+        return Some(Err(Failure::Usage(failure.to_owned())));
+    }
+    if let Some(failure) = outcome.strip_prefix('f') {
+        return Some(Err(Failure::Failed(failure.to_owned())));
+    }
+    let failed = outcome.parse().ok()?;
+    Some(Ok((text.to_owned(), failed)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_cut_off_is_none() {
+        let whole = Some(Ok(("ok  clock\n".to_owned(), 3)));
+        assert_eq!(told("ok  clock\n\x003\n"), whole);
+        for cut in ["", "ok  clock\n", "ok  clock\n\x00", "ok  clock\n\x003"] {
+            assert_eq!(told(cut), None, "{cut:?}");
+        }
+        let usage = Some(Err(Failure::Usage("no".to_owned())));
+        assert_eq!(told("\x00uno\n"), usage);
+        assert_eq!(
+            told("\x00fno\n"),
+            Some(Err(Failure::Failed("no".to_owned())))
+        );
+    }
+}
