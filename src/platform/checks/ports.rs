@@ -216,7 +216,7 @@ mod tests {
         foreign.addresses = vec!["192.0.2.1".parse().unwrap()];
         let told = only(ports(root, &[foreign], None));
         assert!(
-            told.state == State::Failure && told.remedy.contains("address"),
+            told.state == State::Failure && told.remedy.contains("one that it has"),
             "{told:?}"
         );
     }
