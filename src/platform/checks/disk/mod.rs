@@ -65,7 +65,7 @@ pub fn quick(root: &Path, folder: &Folder) -> Vec<Finding> {
     if let Ok(meta) = folder.path.metadata() {
         let path = &folder.path;
         judge(root, folder, path, Kind::of(path), &mut report);
-        wear::look(root, &meta, &mut report);
+        wear::look(root, meta.dev(), &mut report);
     }
     report.done()
 }
@@ -97,7 +97,7 @@ fn look(root: &Path, folder: &Folder, report: &mut Report) -> Result<(), (PathBu
     let kind = Kind::of(&path);
     judge(root, folder, &path, kind, report);
     space(&room, report, &absolute);
-    wear::look(root, &meta, report);
+    wear::look(root, meta.dev(), report);
     if !exists {
         report.fact("is made at the first start".to_owned());
         return Ok(());
