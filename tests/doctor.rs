@@ -294,7 +294,9 @@ fn a_folder_of_another_user_is_told_and_how_to_ask_as_that_one() {
     };
     let told = Told::by(&mut nobody());
     told.has("folder", "failure", "no permission", "sudo -u USER")
-        .has("folder", "failure", "no permission", "chown");
+        .has("folder", "failure", "no permission", "chown")
+        .has("identity", "failure", "", "run this as the owner")
+        .has("node", "ok", "may not look", "");
     // One that is not there yet and cannot be made.
     fs::remove_dir(&data).unwrap();
     Told::by(&mut nobody()).has("folder", "failure", "no permission", "--data-dir");
@@ -591,6 +593,33 @@ fn an_empty_battery_and_a_hot_processor_are_told() {
 }
 
 #[test]
+fn a_program_that_an_emulator_runs_is_told() {
+    let emulator = format!("qemu-{}", std::env::consts::ARCH);
+    let Some(emulator) = find_or_skip(&emulator) else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    // Under the name of the process that makes the checks: another one would not be
+    // emulated, for it is of this machine's kind.
+    let mut command = without_settings(Command::new(emulator));
+    command
+        .args(["-0", "chr-node: doctor"])
+        .arg(chr_node().get_program());
+    let ran = run(command.args(words(home.path())), Duration::from_secs(60));
+    let line = ran.out.lines().find(|line| line.contains("\"machine\""));
+    let line: Value = serde_json::from_str(line.unwrap()).unwrap();
+    assert_eq!(line["state"], "warning", "{line}");
+    assert!(
+        line["found"].as_str().unwrap().contains("run by qemu-"),
+        "{line}"
+    );
+    assert!(
+        line["remedy"].as_str().unwrap().contains("own processor"),
+        "{line}"
+    );
+}
+
+#[test]
 fn a_seed_s_name_is_looked_up_and_no_name_server_is_told() {
     let home = tempfile::tempdir().unwrap();
     let etc = tempfile::tempdir().unwrap();
@@ -624,47 +653,45 @@ fn a_seed_s_name_is_looked_up_and_no_name_server_is_told() {
 }
 
 #[test]
-fn what_is_wrong_with_the_running_node_is_told_in_its_own_words() {
+fn what_the_running_node_has_found_is_told_and_the_start_names_its_disk() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
     fs::create_dir(&data).unwrap();
-    // It runs without a store, on a disk that is full but for the key.
-    let script = format!(
-        "{}\nexec 3>{}/x",
-        small_disk(&data, "64k", 24 << 10),
-        data.display()
-    );
-    let Some(command) = node_behind(&script) else {
+    let Some(command) = node_behind(&small_disk(&data, "8m", 0)) else {
         return;
     };
     let mut command = command;
     command
         .env("DATA_DIR", &data)
-        .env("EDGE2_PORT", "0")
-        .env("PEER2_PORT", "0");
-    command
-        .env("RPC_PORT", "0")
+        .env("CHR_NETWORK__BIND", "127.0.0.1")
         .env("RPCS_PORT", "off")
-        .env("CHR_NETWORK__BIND", "127.0.0.1");
+        // Nobody is there.
+        .env("SEED_LIST", "127.0.0.1:9");
+    for port in ["EDGE2_PORT", "PEER2_PORT", "RPC_PORT"] {
+        command.env(port, "0");
+    }
     let node = Program::start(&mut command);
-    let run_json = format!("/proc/{}/root{}/run.json", node.child.id(), data.display());
+    // As the node sees its disk.
+    let inside = format!("/proc/{}/root{}", node.child.id(), data.display());
+    let inside = Path::new(&inside);
     until(SOON, "the node runs", || {
-        fs::read_to_string(&run_json)
-            .ok()
-            .filter(|t| t.ends_with('\n'))
+        let text = fs::read_to_string(inside.join("run.json")).ok();
+        text.filter(|text| text.ends_with('\n'))
     });
     let log = node.stderr();
     assert!(
-        log.contains("folder: ") && log.contains("identity export"),
+        log.contains("WARN  folder: ") && log.contains("identity export"),
         "{log}"
     );
-    // As the node sees its disk.
-    let inside = format!("/proc/{}/root{}", node.child.id(), data.display());
-    let told = Told::by(&mut asked(Path::new(&inside)));
-    told.has("node", "warning", "full", "free space").has(
-        "folder",
-        "failure",
-        "full",
-        "free some space",
-    );
+    let told = until(SOON, "the node misses its seed", || {
+        let told = Told::by(&mut asked(inside));
+        told.unwell().contains(&"reach").then_some(told)
+    });
+    told.has(
+        "reach",
+        "warning",
+        "no other node has answered",
+        "network.seeds",
+    )
+    .has("folder", "warning", "memory", "identity export");
 }

@@ -1,7 +1,7 @@
 //! What is kept: the identity and the store, and whether this program is the one for
 //! them.
 
-use super::halves;
+use super::{halves, of_key, of_store};
 use crate::identity::keyfile::{self, backup_path, KeyFileError, Spare};
 use crate::platform::checks::{size, Finding, Report};
 use crate::store::glance::{self, Glance};
@@ -27,7 +27,7 @@ pub(super) fn identity(key: &Path) -> Vec<Finding> {
             report.fact("none yet: the first start makes one".to_owned());
         }
         Err(error) => {
-            let (found, remedy) = halves(&error.to_string());
+            let (found, remedy) = of_key(&error);
             report.fail(found, &remedy);
         }
     }
@@ -92,7 +92,7 @@ pub(super) fn store(dir: &Path, running: bool) -> Vec<Finding> {
             aside(&seen, &mut report);
         }
         Err(error) => {
-            let (found, remedy) = halves(&error.to_string());
+            let (found, remedy) = of_store(&error);
             report.fail(found, &remedy);
         }
     }
@@ -105,7 +105,7 @@ fn state(dir: &Path, seen: &Glance, running: bool, report: &mut Report) {
     match seen.schema {
         Some(found) if found > known => {
             let path = dir.to_owned();
-            let (found, remedy) = halves(&StoreError::Newer { path, found, known }.to_string());
+            let (found, remedy) = of_store(&StoreError::Newer { path, found, known });
             report.fail(found, &remedy);
             return;
         }
@@ -141,7 +141,7 @@ fn state(dir: &Path, seen: &Glance, running: bool, report: &mut Report) {
         Ok(None) => report.fact("sound".to_owned()),
         Err(StoreError::InUse { .. }) => report.fact("in use".to_owned()),
         Err(error) => {
-            let (found, remedy) = halves(&error.to_string());
+            let (found, remedy) = of_store(&error);
             report.fail(found, &remedy);
         }
     }

@@ -23,8 +23,10 @@ pub use start::at_start;
 
 use super::args::DoctorArgs;
 use super::{print, Failure};
+use crate::identity::KeyFileError;
 use crate::platform::checks::{self, Finding, State};
 use crate::sorted::object;
+use crate::store::StoreError;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -151,6 +153,31 @@ fn lines_of_json(findings: &[Finding], begun: Instant) -> String {
 fn halves(text: &str) -> (String, String) {
     let (found, remedy) = text.split_once(": ").unwrap_or((text, ""));
     (found.to_owned(), remedy.to_owned())
+}
+
+/// What is said where only the system's own words are known.
+const LOOK: &str = "look at the disk and its mount (`mount`, `dmesg`), or choose another storage.data_dir (--data-dir)";
+
+/// The same of an error of the store.
+fn of_store(error: &StoreError) -> (String, String) {
+    match error {
+        StoreError::Io { .. } => (error.to_string(), LOOK.to_owned()),
+        known => halves(&known.to_string()),
+    }
+}
+
+/// The same of an error of the key file.
+fn of_key(error: &KeyFileError) -> (String, String) {
+    let text = error.to_string();
+    let KeyFileError::Io { source, .. } = error else {
+        return halves(&text);
+    };
+    // The system's words stand before the remedy, if there is one.
+    let words = source.to_string();
+    match text.split_once(&format!("{words}: ")) {
+        Some((found, remedy)) => (format!("{found}{words}"), remedy.to_owned()),
+        None => (text, LOOK.to_owned()),
+    }
 }
 
 #[cfg(test)]

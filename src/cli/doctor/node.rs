@@ -8,6 +8,7 @@ use crate::platform::checks::{within, Finding, Report, State};
 use crate::store::glance;
 use serde_json::Value;
 use std::fs;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -18,6 +19,8 @@ const ASK: &str = "look at its log, and start it again";
 /// What there is besides the settings.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Around {
+    /// This user may not look whether one runs.
+    hidden: bool,
     /// The node's process, if one runs.
     pub(super) own: Option<Own>,
     /// The time that the store remembers, in unix seconds.
@@ -59,13 +62,18 @@ pub(super) fn find(settings: &Settings, most: Duration) -> Around {
 
 /// What `run.json` says, if its process lives.
 fn run_file(root: &Path, data_dir: &Path) -> Around {
-    let text = fs::read_to_string(data_dir.join("run.json")).unwrap_or_default();
+    let read = fs::read_to_string(data_dir.join("run.json"));
+    let hidden = (read.as_ref()).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied);
+    let text = read.unwrap_or_default();
     let run: Value = serde_json::from_str(&text).unwrap_or_default();
     let pid = run.get("pid").and_then(Value::as_u64);
     let pid = pid.and_then(|pid| u32::try_from(pid).ok());
     // After a power cut the number may be another program's.
     let Some(pid) = pid.filter(|pid| is_ours(root, *pid)) else {
-        return Around::default();
+        return Around {
+            hidden,
+            ..Around::default()
+        };
     };
     let edge = list(&run, "edge").iter();
     let others = ["peer", "rpc", "rpcs"].map(|name| run.get(name));
@@ -102,7 +110,9 @@ impl Around {
     pub(super) fn node(&self, root: &Path) -> Vec<Finding> {
         let mut report = Report::new("node");
         let Some(own) = &self.own else {
-            report.fact("none runs in the data folder".to_owned());
+            let none = "none runs in the data folder";
+            let hidden = "not known: this user may not look into the data folder";
+            report.fact(if self.hidden { hidden } else { none }.to_owned());
             return report.done();
         };
         if let Some(info) = &self.info {

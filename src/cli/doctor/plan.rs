@@ -76,10 +76,7 @@ pub(super) fn read(
 
 /// An error of the system at a path, in the words of the node's start.
 fn words(path: &Path, error: &io::Error) -> (String, String) {
-    let (found, remedy) = match StoreError::from_io(path, error) {
-        StoreError::Io { path, text } => (format!("{}: {text}", path.display()), DEAD.1.to_owned()),
-        known => super::halves(&known.to_string()),
-    };
+    let (found, remedy) = super::of_store(&StoreError::from_io(path, error));
     if error.kind() == io::ErrorKind::PermissionDenied && !nix::unistd::geteuid().is_root() {
         let remedy = format!("if the node runs as another user, ask as that one (`sudo -u USER chr-node doctor`); else {remedy}");
         return (found, remedy);

@@ -100,3 +100,24 @@ fn a_store_of_its_own_is_looked_at_where_it_is() {
     assert!(two.len() == 2 && !two[0].store && !two[1].key);
     assert_eq!(two[1].path, Path::new("/b"));
 }
+
+#[test]
+fn the_system_s_own_words_are_not_taken_for_a_remedy() {
+    let error = |kind: std::io::ErrorKind| KeyFileError::Io {
+        doing: "open identity file",
+        path: "/a: b/node.key".into(),
+        source: kind.into(),
+    };
+    let (found, remedy) = of_key(&error(std::io::ErrorKind::PermissionDenied));
+    assert!(
+        found.ends_with("permission denied") && remedy.starts_with("run this as the owner"),
+        "{found} {remedy}"
+    );
+    let (found, remedy) = of_key(&error(std::io::ErrorKind::BrokenPipe));
+    assert!(
+        found.ends_with("broken pipe") && remedy.contains("dmesg"),
+        "{found} {remedy}"
+    );
+    let odd = StoreError::from_io(Path::new("/a"), &std::io::Error::from_raw_os_error(5));
+    assert!(of_store(&odd).1.contains("dmesg"));
+}
