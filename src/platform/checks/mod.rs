@@ -35,8 +35,8 @@ pub mod service;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::mpsc::{channel, RecvTimeoutError};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Stack of a check's thread: files and texts; names may go through a C library.
@@ -150,58 +150,83 @@ pub struct Job {
     pub work: Box<dyn FnOnce() -> Vec<Finding> + Send>,
 }
 
+/// Where a thread leaves what it has found.
+struct Slot<T>(Arc<Mutex<Option<T>>>);
+
+impl<T: Send + 'static> Slot<T> {
+    fn new() -> Slot<T> {
+        Slot(Arc::new(Mutex::new(None)))
+    }
+
+    fn fill(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<Looking> {
+        let slot = self.0.clone();
+        begin(Box::new(move || {
+            let found = work();
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+        }))
+    }
+
+    fn take(&self) -> Option<T> {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.take()
+    }
+}
+
+/// A thread that looks at something.
+type Looking = JoinHandle<()>;
+
+fn begin(work: Box<dyn FnOnce() + Send>) -> Option<Looking> {
+    let waiting = thread::current();
+    let job = move || {
+        work();
+        waiting.unpark();
+    };
+    thread::Builder::new().stack_size(STACK).spawn(job).ok()
+}
+
+/// Waits until the thread has ended, in whatever way, or it is `end`.
+fn wait(looking: &Looking, end: Instant) {
+    /// A thread ends a moment after its work, and one that panics calls nobody.
+    const MOMENT: Duration = Duration::from_millis(1);
+    while !looking.is_finished() && Instant::now() < end {
+        thread::park_timeout(MOMENT);
+    }
+}
+
 /// Makes all checks beside each other, and returns what they found in the order of
 /// the jobs. What has not ended after `most` is said to be late and left alone: its
 /// thread ends with the process.
 #[must_use]
 pub fn run(jobs: Vec<Job>, most: Duration) -> Vec<Finding> {
-    let (sender, results) = channel();
     let end = Instant::now() + most;
-    let mut found: Vec<Option<Vec<Finding>>> = Vec::new();
-    let mut late = Vec::new();
-    for (number, job) in jobs.into_iter().enumerate() {
-        late.push((job.check, job.late));
-        found.push(None);
-        let (sender, work) = (sender.clone(), job.work);
-        let begun = thread::Builder::new().stack_size(STACK).spawn(move || {
-            // Nobody waits any more when the receiver is gone.
-            let _ = sender.send((number, work()));
-        });
-        if let (Err(error), Some(place)) = (begun, found.last_mut()) {
-            let mut report = Report::new(job.check);
+    let begun: Vec<_> = jobs
+        .into_iter()
+        .map(|job| {
+            let slot = Slot::new();
+            let looking = slot.fill(job.work);
+            (job.check, job.late, slot, looking)
+        })
+        .collect();
+    let mut all = Vec::new();
+    for (check, (state, remedy), slot, looking) in begun {
+        let Some(looking) = looking else {
+            let mut report = Report::new(check);
             report.fail(
-                format!("it cannot be looked at: no thread can be started ({error})"),
+                "it cannot be looked at: no thread can be started".to_owned(),
                 "give the device more memory, or this user more processes (ulimit -u)",
             );
-            *place = Some(report.done());
-        }
-    }
-    drop(sender);
-    while found.iter().any(Option::is_none) {
-        let left = end.saturating_duration_since(Instant::now());
-        match results.recv_timeout(left) {
-            Ok((number, told)) => {
-                if let Some(place) = found.get_mut(number) {
-                    *place = Some(told);
-                }
-            }
-            // Also when a check has panicked: its answer never comes.
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-        }
-    }
-    let told = found.into_iter().zip(late);
-    told.flat_map(|(found, (check, (state, remedy)))| {
-        found.unwrap_or_else(|| {
+            all.extend(report.done());
+            continue;
+        };
+        wait(&looking, end);
+        all.extend(slot.take().unwrap_or_else(|| {
             let mut report = Report::new(check);
-            report.add(
-                state,
-                format!("no answer within {} s", most.as_secs()),
-                remedy,
-            );
+            let late = format!("no answer within {} s", most.as_secs());
+            report.add(state, late, remedy);
             report.done()
-        })
-    })
-    .collect()
+        }));
+    }
+    all
 }
 
 /// What `work` returns, if it does so within `most`; else it is left alone.
@@ -209,12 +234,10 @@ pub fn within<T: Send + 'static>(
     most: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    let (sender, result) = channel();
-    let begun = thread::Builder::new().stack_size(STACK).spawn(move || {
-        let _ = sender.send(work());
-    });
-    begun.ok()?;
-    result.recv_timeout(most).ok()
+    let slot = Slot::new();
+    let looking = slot.fill(work)?;
+    wait(&looking, Instant::now() + most);
+    slot.take()
 }
 
 /// A file of the system as text; empty where it cannot be read.

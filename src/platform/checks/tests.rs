@@ -3,6 +3,7 @@
 
 use super::*;
 use std::fs;
+use std::sync::mpsc::channel;
 
 /// A device as a folder of files.
 pub(super) fn device(files: &[(&str, &str)]) -> tempfile::TempDir {
