@@ -5,9 +5,13 @@
 use super::Told;
 use crate::cli::{print, Failure};
 use crate::platform::checks::within;
-use std::io::Read;
-use std::os::unix::process::CommandExt;
-use std::process::{ChildStdout, Command, Stdio};
+#[cfg(target_os = "linux")]
+use std::ffi::CString;
+use std::io::{PipeReader, Read};
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
+#[cfg(target_os = "linux")]
+use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 /// The name by which the process knows itself, also in lists of processes.
@@ -40,20 +44,8 @@ pub(super) fn answer(told: Told) -> Result<(), Failure> {
 /// Has the checks made by such a process, with the words of this one. None where none
 /// can be started, or it ended without an answer.
 pub(super) fn ask() -> Option<Told> {
-    let program = std::env::current_exe().ok()?;
-    let mut child = Command::new(program)
-        .arg0(NAME)
-        .args(std::env::args_os().skip(1))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        // One that stays behind must not keep a caller's pipe open.
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
-    let output = child.stdout.take()?;
-    let read = within(MOST, move || read(output));
-    let Some(answer) = read else {
-        let _ = child.kill();
+    let output = start()?;
+    let Some(answer) = within(MOST, move || read(output)) else {
         return Some(Err(Failure::Failed(format!(
             "doctor: no answer within {} s: a disk or the whole device hangs; see `dmesg`",
             MOST.as_secs()
@@ -63,8 +55,47 @@ pub(super) fn ask() -> Option<Told> {
     told(&answer)
 }
 
+/// Starts it; what it says comes out of the pipe.
+#[cfg(target_os = "linux")]
+fn start() -> Option<PipeReader> {
+    use nix::spawn::{posix_spawn, PosixSpawnAttr, PosixSpawnFileActions};
+    use std::fs::File;
+    let program = std::env::current_exe().ok()?;
+    let mut words = vec![CString::new(NAME).ok()?];
+    for word in std::env::args_os().skip(1) {
+        words.push(CString::new(word.into_vec()).ok()?);
+    }
+    let mut variables = Vec::new();
+    for (mut name, value) in std::env::vars_os() {
+        name.push("=");
+        name.push(value);
+        variables.push(CString::new(name.into_vec()).ok()?);
+    }
+    let (output, input) = std::io::pipe().ok()?;
+    let mut files = PosixSpawnFileActions::init().ok()?;
+    files.add_dup2(input.as_raw_fd(), 1).ok()?;
+    // One that stays behind must not keep a caller's pipe open.
+    let nothing = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .ok()?;
+    for file in [0, 2] {
+        files.add_dup2(nothing.as_raw_fd(), file).ok()?;
+    }
+    let attributes = PosixSpawnAttr::init().ok()?;
+    posix_spawn(&program, &files, &attributes, &words, &variables).ok()?;
+    Some(output)
+}
+
+/// Elsewhere the checks are made by this process.
+#[cfg(not(target_os = "linux"))]
+fn start() -> Option<PipeReader> {
+    None
+}
+
 /// All that comes until the line behind the mark is whole, or the end.
-fn read(mut output: ChildStdout) -> String {
+fn read(mut output: PipeReader) -> String {
     let mut bytes = Vec::new();
     let mut piece = [0; 4096];
     let is_whole = |bytes: &[u8]| bytes.ends_with(b"\n") && bytes.contains(&(MARK as u8));

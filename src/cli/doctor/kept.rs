@@ -20,15 +20,15 @@ pub(super) fn identity(key: &Path) -> Vec<Finding> {
     let mut report = Report::new("identity");
     match keyfile::look(key) {
         Ok((address, spare)) => {
-            report.fact(address.to_string());
+            report.fact(&address.to_string());
             copy(key, spare, &mut report);
         }
         Err(KeyFileError::Missing { .. } | KeyFileError::NoFolder { .. }) => {
-            report.fact("none yet: the first start makes one".to_owned());
+            report.fact(&"none yet: the first start makes one");
         }
         Err(error) => {
             let (found, remedy) = of_key(&error);
-            report.fail(found, &remedy);
+            report.fail(&found, &remedy);
         }
     }
     owners(key, &mut report);
@@ -39,14 +39,14 @@ fn copy(key: &Path, spare: Spare, report: &mut Report) {
     let copy = backup_path(key);
     let copy = copy.display();
     match spare {
-        Spare::Same => report.fact("with a copy".to_owned()),
-        Spare::None => report.fact("its copy is made at the next start".to_owned()),
+        Spare::Same => report.fact(&"with a copy"),
+        Spare::None => report.fact(&"its copy is made at the next start"),
         Spare::Other(other) => report.warn(
-            format!("the copy {copy} is of another identity ({other})"),
+            &format_args!("the copy {copy} is of another identity ({other})"),
             "keep it elsewhere if it is of use, and take it away: the next start makes a copy of this one",
         ),
         Spare::Broken => report.warn(
-            format!("the copy {copy} is damaged"),
+            &format_args!("the copy {copy} is damaged"),
             "take it away: the next start makes a new one; and check the disk",
         ),
     }
@@ -73,7 +73,7 @@ fn owners(key: &Path, report: &mut Report) {
     });
     if let Some(entry) = foreign {
         report.warn(
-            format!(
+            &format_args!(
                 "{} does not belong to the owner of its folder",
                 entry.path().display()
             ),
@@ -86,45 +86,45 @@ fn owners(key: &Path, report: &mut Report) {
 pub(super) fn store(dir: &Path, running: bool) -> Vec<Finding> {
     let mut report = Report::new("store");
     match glance::glance(dir) {
-        Ok(None) => report.fact("none yet: the first start makes one".to_owned()),
+        Ok(None) => report.fact(&"none yet: the first start makes one"),
         Ok(Some(seen)) => {
             state(dir, &seen, running, &mut report);
             aside(&seen, &mut report);
         }
         Err(error) => {
             let (found, remedy) = of_store(&error);
-            report.fail(found, &remedy);
+            report.fail(&found, &remedy);
         }
     }
     report.done()
 }
 
 fn state(dir: &Path, seen: &Glance, running: bool, report: &mut Report) {
-    report.fact(size(seen.bytes));
+    report.fact(&size(seen.bytes));
     let known = SCHEMA_VERSION;
     match seen.schema {
         Some(found) if found > known => {
             let path = dir.to_owned();
             let (found, remedy) = of_store(&StoreError::Newer { path, found, known });
-            report.fail(found, &remedy);
+            report.fail(&found, &remedy);
             return;
         }
         Some(found) if found < known => {
-            report.fact(format!(
+            report.fact(&format_args!(
                 "schema {found}, brought to {known} at the next start"
             ));
         }
-        Some(found) => report.fact(format!("schema {found}")),
-        None if seen.unborn => report.fact("nothing is in it yet".to_owned()),
+        Some(found) => report.fact(&format_args!("schema {found}")),
+        None if seen.unborn => report.fact(&"nothing is in it yet"),
         None => {}
     }
     // While a node writes, the file is never of one moment.
     if running {
-        report.fact("in use".to_owned());
+        report.fact(&"in use");
         return;
     }
     if seen.bytes > WALKED {
-        report.fact("`chr-node store check` reads all of it".to_owned());
+        report.fact(&"`chr-node store check` reads all of it");
         return;
     }
     let walked = check::walk(dir).map(|checked| checked.trouble());
@@ -136,13 +136,13 @@ fn state(dir: &Path, seen: &Glance, running: bool, report: &mut Report) {
     match walked {
         Ok(Some(trouble)) => {
             let (found, remedy) = halves(&trouble);
-            report.warn(format!("{}: {found}", dir.display()), &remedy);
+            report.warn(&format_args!("{}: {found}", dir.display()), &remedy);
         }
-        Ok(None) => report.fact("sound".to_owned()),
-        Err(StoreError::InUse { .. }) => report.fact("in use".to_owned()),
+        Ok(None) => report.fact(&"sound"),
+        Err(StoreError::InUse { .. }) => report.fact(&"in use"),
         Err(error) => {
             let (found, remedy) = of_store(&error);
-            report.fail(found, &remedy);
+            report.fail(&found, &remedy);
         }
     }
 }
@@ -154,7 +154,7 @@ pub(super) fn aside(seen: &Glance, report: &mut Report) {
     };
     let bytes = seen.aside.iter().map(|(_, bytes)| bytes).sum();
     report.warn(
-        format!("{} of {} set aside by a recovery, such as {}", files(seen.aside.len()), size(bytes), first.display()),
+        &format_args!("{} of {} set aside by a recovery, such as {}", files(seen.aside.len()), size(bytes), first.display()),
         "look into why the file was damaged (the log, the disk), and delete it when nothing in it is missed",
     );
 }

@@ -112,22 +112,21 @@ impl Around {
         let Some(own) = &self.own else {
             let none = "none runs in the data folder";
             let hidden = "not known: this user may not look into the data folder";
-            report.fact(if self.hidden { hidden } else { none }.to_owned());
+            report.fact(&if self.hidden { hidden } else { none });
             return report.done();
         };
         if let Some(info) = &self.info {
             let ours = env!("CARGO_PKG_VERSION");
             let theirs = said(info, "version").unwrap_or_default();
-            report.fact(format!("version {theirs} runs (process {})", own.pid));
+            report.fact(&format_args!("version {theirs} runs (process {})", own.pid));
             if theirs != ours {
                 report.warn(
-                    format!("version {theirs} runs, and this program is {ours}"),
+                    &format_args!("version {theirs} runs, and this program is {ours}"),
                     "start the node again to have it run the version that is installed",
                 );
             } else if is_replaced(root, own.pid) {
                 report.warn(
-                    "the program of the running node has been replaced since it was started"
-                        .to_owned(),
+                    &"the program of the running node has been replaced since it was started",
                     "start the node again to have it run the new one",
                 );
             }
@@ -135,13 +134,14 @@ impl Around {
         match &self.health {
             Some(Ok(health)) => {
                 let status = said(health, "status").unwrap_or_default();
-                report.fact(format!("health {status}"));
+                report.fact(&format_args!("health {status}"));
                 self.reasons(&mut report, |layer| layer != "network");
             }
-            Some(Err(why)) => {
-                report.fail(format!("process {} does not answer: {why}", own.pid), ASK)
-            }
-            None => report.fact("it has no HTTP port, so it cannot be asked".to_owned()),
+            Some(Err(why)) => report.fail(
+                &format_args!("process {} does not answer: {why}", own.pid),
+                ASK,
+            ),
+            None => report.fact(&"it has no HTTP port, so it cannot be asked"),
         }
         report.done()
     }
@@ -150,21 +150,21 @@ impl Around {
     pub(super) fn reach(&self) -> Vec<Finding> {
         let mut report = Report::new("reach");
         match (&self.own, &self.health) {
-            (None, _) => report.fact("not known while no node runs".to_owned()),
+            (None, _) => report.fact(&"not known while no node runs"),
             (Some(_), Some(Ok(_))) => {
                 let info = self.info.as_ref().unwrap_or(&Value::Null);
                 let number = |name: &str| info.get(name).and_then(Value::as_u64).unwrap_or(0);
-                report.fact(format!(
+                report.fact(&format_args!(
                     "{} devices and {} nodes are connected",
                     number("devices"),
                     number("peers")
                 ));
                 if let Some(place) = said(info, "public_address") {
-                    report.fact(format!("others know it by {place}"));
+                    report.fact(&format_args!("others know it by {place}"));
                 }
                 self.reasons(&mut report, |layer| layer == "network");
             }
-            (Some(_), _) => report.fact("not known: the node cannot be asked".to_owned()),
+            (Some(_), _) => report.fact(&"not known: the node cannot be asked"),
         }
         report.done()
     }
@@ -181,7 +181,7 @@ impl Around {
                     "failing" => State::Failure,
                     _ => State::Warning,
                 };
-                report.add(state, text("reason"), &text("remedy"));
+                report.add(state, &text("reason"), &text("remedy"));
             }
         }
     }

@@ -49,12 +49,12 @@ pub(super) fn read(
     let request = Request::new(&args.assignments, args.file.as_deref(), environment);
     let loaded = match request.load() {
         Ok(loaded) => {
-            report.fact(verdict(&loaded, &request).trim_end().to_owned());
+            report.fact(&verdict(&loaded, &request).trim_end());
             for warning in &loaded.warnings {
                 let (found, remedy) = super::halves(warning);
                 match remedy.as_str() {
-                    "" => report.warn(found, "take the setting out"),
-                    remedy => report.warn(found, remedy),
+                    "" => report.warn(&found, "take the setting out"),
+                    remedy => report.warn(&found, remedy),
                 }
             }
             loaded
@@ -62,7 +62,7 @@ pub(super) fn read(
         Err(error) => {
             let left = Request::new(&args.assignments, None, []).load()?;
             report.fail(
-                error.to_string(),
+                &error.to_string(),
                 "correct it (`chr-node config check` says when it is right); the checks below go by the command line and the defaults",
             );
             left

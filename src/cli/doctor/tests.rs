@@ -7,10 +7,10 @@ use std::path::Path;
 
 fn findings() -> Vec<Finding> {
     let mut report = checks::Report::new("folder");
-    report.warn("odd\nname \x1b[2J".into(), "move it");
+    report.warn(&"odd\nname \x1b[2J", "move it");
     let mut found = report.done();
     let mut report = checks::Report::new("clock");
-    report.fact("12:00".into());
+    report.fact(&"12:00");
     found.extend(report.done());
     found
 }

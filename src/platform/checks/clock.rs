@@ -45,7 +45,7 @@ pub fn clock(root: &Path, times: &Times<'_>) -> Vec<Finding> {
     let mut report = Report::new("clock");
     let hardware = has_hardware(root);
     let told = times.told;
-    report.fact(told.to_owned());
+    report.fact(&told.to_owned());
     if times.now < times.built {
         let unset = if hardware {
             ""
@@ -53,7 +53,7 @@ pub fn clock(root: &Path, times: &Times<'_>) -> Vec<Finding> {
             " (the device has no clock that goes on without power)"
         };
         report.warn(
-            format!("it is not set: {told} is before this program was built{unset}"),
+            &format_args!("it is not set: {told} is before this program was built{unset}"),
             SET,
         );
         return report.done();
@@ -61,34 +61,34 @@ pub fn clock(root: &Path, times: &Times<'_>) -> Vec<Finding> {
     if let Some(floor) = times.floor.filter(|floor| times.now < *floor) {
         let behind = floor - times.now;
         report.warn(
-            format!("it is behind: {told} is {behind} s before the latest time that the store remembers"),
+            &format_args!("it is behind: {told} is {behind} s before the latest time that the store remembers"),
             SET,
         );
         return report.done();
     }
     if times.trusted == Some(false) {
         report.warn(
-            format!("the running node does not believe it: {told} is more than 10 minutes off what other nodes say"),
+            &format_args!("the running node does not believe it: {told} is more than 10 minutes off what other nodes say"),
             SET,
         );
         return report.done();
     }
     if times.trusted == Some(true) {
-        report.fact("the running node believes it".to_owned());
+        report.fact(&"the running node believes it");
     }
     match (times.kept, hardware) {
-        (Some(true), _) => report.fact("kept by NTP".to_owned()),
+        (Some(true), _) => report.fact(&"kept by NTP"),
         (Some(false), false) if uptime(root).is_some_and(|up| up >= SETTLED) => report.warn(
-            format!(
+            &format_args!(
                 "nothing keeps it right: {told}, no NTP, and no clock that goes on without power"
             ),
             "let NTP set it (`timedatectl set-ntp true`; install systemd-timesyncd or chrony)",
         ),
-        (Some(false), _) => report.fact("not kept by NTP".to_owned()),
+        (Some(false), _) => report.fact(&"not kept by NTP"),
         (None, _) => {}
     }
     let goes_on = if hardware { "a" } else { "no" };
-    report.fact(format!("{goes_on} hardware clock"));
+    report.fact(&format_args!("{goes_on} hardware clock"));
     report.done()
 }
 

@@ -29,7 +29,7 @@ pub fn files(
     let found = format!("{whose} {now} files and sockets");
     if now <= FEW {
         report.warn(
-            format!(
+            &format_args!(
                 "{found}: some {} devices, and the status may not answer",
                 now / 4
             ),
@@ -37,12 +37,12 @@ pub fn files(
         );
     } else if cap < wanted / 2 && now < wanted as u64 {
         report.warn(
-            format!("{found}: {cap} connections, of {wanted} in performance.max_connections"),
+            &format_args!("{found}: {cap} connections, of {wanted} in performance.max_connections"),
             RAISE,
         );
     }
-    report.fact(found);
-    report.fact(format!("{cap} connections"));
+    report.fact(&found);
+    report.fact(&format_args!("{cap} connections"));
     report.done()
 }
 

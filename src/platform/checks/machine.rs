@@ -47,35 +47,34 @@ pub fn machine(root: &Path, machine: &Machine) -> Vec<Finding> {
     let program = std::env::consts::ARCH;
     let arch = &machine.kernel_arch;
     let release = word(root, "proc/sys/kernel/osrelease").unwrap_or_default();
-    report.fact(format!("{program} on Linux {release}"));
+    report.fact(&format_args!("{program} on Linux {release}"));
     if let Some(emulator) = emulator(root) {
         report.warn(
-            format!("this is a program for {program}, run by {emulator}: many times slower than one for the device"),
+            &format_args!("this is a program for {program}, run by {emulator}: many times slower than one for the device"),
             "install the build for the device's own processor",
         );
     }
     if usize::BITS == 32 && arch.contains("64") {
-        report.fact(format!(
+        report.fact(&format_args!(
             "the kernel is {arch}, for which the 64-bit build is faster"
         ));
     }
-    report.fact(match machine.cores {
+    report.fact(&match machine.cores {
         1 => "1 core".to_owned(),
         cores => format!("{cores} cores"),
     });
-    report.fact(format!("pages of {} KB", machine.page >> 10));
-    let aes = if machine.aes {
-        "AES"
+    report.fact(&format_args!("pages of {} KB", machine.page >> 10));
+    report.fact(&if machine.aes {
+        "AES instructions"
     } else {
-        "no AES (ChaCha20 goes first)"
-    };
-    report.fact(format!("{aes} instructions").replace(") instructions", ")"));
+        "no AES instructions (ChaCha20 goes first)"
+    });
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());
     let mut next = || numbers.next().and_then(|n| n.parse::<u32>().ok());
     if let (Some(major), Some(minor)) = (next(), next()) {
         if (major, minor) < OLDEST {
             report.warn(
-                format!(
+                &format_args!(
                     "the kernel, Linux {release}, is older than this program is made for ({}.{})",
                     OLDEST.0, OLDEST.1
                 ),
@@ -100,14 +99,14 @@ fn emulator(root: &Path) -> Option<String> {
 pub fn randomness(root: &Path) -> Vec<Finding> {
     let mut report = Report::new("randomness");
     match getrandom::u64() {
-        Ok(_) => report.fact("there is enough for keys".to_owned()),
+        Ok(_) => report.fact(&"there is enough for keys"),
         Err(error) => report.fail(
-            format!("the kernel gives none: {error}"),
+            &format_args!("the kernel gives none: {error}"),
             "let the service see /dev/urandom, or upgrade the kernel",
         ),
     }
     if let Some(bits) = word(root, "proc/sys/kernel/random/entropy_avail") {
-        report.fact(format!("{bits} bits"));
+        report.fact(&format_args!("{bits} bits"));
     }
     report.done()
 }

@@ -22,33 +22,36 @@ pub fn memory(root: &Path, budget: u64, set: bool, map: u64) -> Vec<Finding> {
         .available
         .map(|bytes| format!("{} free", size(bytes)));
     let total = memory.total.map(|bytes| format!("of {}", size(bytes)));
-    report.fact(match (free, total) {
+    report.fact(&match (free, total) {
         (Some(free), Some(total)) => format!("{free} {total}"),
         (free, total) => free
             .or(total)
             .unwrap_or_else(|| "the device does not say".to_owned()),
     });
     if let Some(limit) = memory.limit {
-        report.fact(format!("{} for this service or container", size(limit)));
+        report.fact(&format_args!(
+            "{} for this service or container",
+            size(limit)
+        ));
     }
     let swap = kilobytes(&text(root, "proc/meminfo"), "SwapTotal:").unwrap_or(0);
-    report.fact(match swap {
+    report.fact(&match swap {
         0 => "no swap".to_owned(),
         _ => format!("{} swap", size(swap)),
     });
-    report.fact(format!("the node takes up to {}", size(budget)));
+    report.fact(&format_args!("the node takes up to {}", size(budget)));
     let reach = match (memory.total, memory.limit) {
         (Some(total), Some(limit)) => Some(total.min(limit)),
         (total, limit) => total.or(limit),
     };
     if let Some(reach) = reach.filter(|reach| *reach < LITTLE) {
         report.warn(
-            format!("{} in all, which is hardly enough for a node", size(reach)),
+            &format_args!("{} in all, which is hardly enough for a node", size(reach)),
             "raise the limit of the service (MemoryMax=) or container, or take a device with 32 MB or more",
         );
     } else if let Some(reach) = reach.filter(|reach| set && budget > *reach) {
         report.warn(
-            format!(
+            &format_args!(
                 "node.memory_limit is {}, and there are {}: the kernel would end the node first",
                 size(budget),
                 size(reach)
@@ -60,7 +63,7 @@ pub fn memory(root: &Path, budget: u64, set: bool, map: u64) -> Vec<Finding> {
         .filter(|free| *free < SCARCE.max(budget.min(MIN_BUDGET)))
     {
         report.warn(
-            format!(
+            &format_args!(
                 "{} free of all memory: the kernel may end the node",
                 size(free)
             ),
@@ -69,7 +72,7 @@ pub fn memory(root: &Path, budget: u64, set: bool, map: u64) -> Vec<Finding> {
     }
     if let Some(most) = addresses().filter(|most| *most < map.saturating_add(ADDRESSES)) {
         report.fail(
-            format!(
+            &format_args!(
                 "this user's programs may have {} of addresses (ulimit -v), and the store maps {}",
                 size(most),
                 size(map)

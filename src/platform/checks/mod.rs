@@ -32,6 +32,7 @@ pub mod ports;
 pub mod power;
 pub mod service;
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -101,26 +102,26 @@ impl Report {
     }
 
     /// Something that is as it should be, as a phrase.
-    pub fn fact(&mut self, fact: String) {
-        self.facts.push(fact);
+    pub fn fact(&mut self, fact: &dyn fmt::Display) {
+        self.facts.push(fact.to_string());
     }
 
     /// The node runs, but something is missing or at risk.
-    pub fn warn(&mut self, found: String, remedy: &str) {
+    pub fn warn(&mut self, found: &dyn fmt::Display, remedy: &str) {
         self.add(State::Warning, found, remedy);
     }
 
     /// The node does not start, or does not do its job.
-    pub fn fail(&mut self, found: String, remedy: &str) {
+    pub fn fail(&mut self, found: &dyn fmt::Display, remedy: &str) {
         self.add(State::Failure, found, remedy);
     }
 
     /// Something that is not as it should be.
-    pub fn add(&mut self, state: State, found: String, remedy: &str) {
+    pub fn add(&mut self, state: State, found: &dyn fmt::Display, remedy: &str) {
         self.troubles.push(Finding {
             check: self.check,
             state,
-            found,
+            found: found.to_string(),
             remedy: remedy.to_owned(),
         });
     }
@@ -212,7 +213,7 @@ pub fn run(jobs: Vec<Job>, most: Duration) -> Vec<Finding> {
         let Some(looking) = looking else {
             let mut report = Report::new(check);
             report.fail(
-                "it cannot be looked at: no thread can be started".to_owned(),
+                &"it cannot be looked at: no thread can be started",
                 "give the device more memory, or this user more processes (ulimit -u)",
             );
             all.extend(report.done());
@@ -222,7 +223,7 @@ pub fn run(jobs: Vec<Job>, most: Duration) -> Vec<Finding> {
         all.extend(slot.take().unwrap_or_else(|| {
             let mut report = Report::new(check);
             let late = format!("no answer within {} s", most.as_secs());
-            report.add(state, late, remedy);
+            report.add(state, &late, remedy);
             report.done()
         }));
     }

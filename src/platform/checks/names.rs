@@ -13,8 +13,8 @@ pub fn names(hosts: &[String]) -> Vec<Finding> {
     let is_name = |host: &&String| host.parse::<IpAddr>().is_err();
     let named = hosts.iter().find(is_name);
     match (known.is_empty(), named) {
-        (false, _) => report.fact(format!("name servers: {}", known.join(", "))),
-        (true, None) => report.fact("no name server, and no setting needs one".to_owned()),
+        (false, _) => report.fact(&format_args!("name servers: {}", known.join(", "))),
+        (true, None) => report.fact(&"no name server, and no setting needs one"),
         (true, Some(_)) => {}
     }
     let Some(name) = named else {
@@ -23,7 +23,7 @@ pub fn names(hosts: &[String]) -> Vec<Finding> {
     match resolver::lookup(name) {
         Ok(found) => {
             let first: Vec<String> = found.iter().take(2).map(ToString::to_string).collect();
-            report.fact(format!("{name} is {}", first.join(", ")));
+            report.fact(&format_args!("{name} is {}", first.join(", ")));
         }
         Err(why) => {
             let (found, remedy) = match why.split_once(": ") {
@@ -36,9 +36,9 @@ pub fn names(hosts: &[String]) -> Vec<Finding> {
             let found = format!("{name}: {found}");
             // With an address among them the node gets into the network all the same.
             if hosts.iter().any(|host| !is_name(&host)) {
-                report.warn(found, remedy);
+                report.warn(&found, remedy);
             } else {
-                report.fail(found, remedy);
+                report.fail(&found, remedy);
             }
         }
     }

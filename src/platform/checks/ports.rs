@@ -56,17 +56,17 @@ pub fn ports(root: &Path, wanted: &[Wanted], own: Option<&Own>) -> Vec<Finding> 
         }
     }
     if !free.is_empty() {
-        report.fact(format!("{} free", free.join(", ")));
+        report.fact(&format_args!("{} free", free.join(", ")));
     }
     if let Some(own) = own.filter(|_| !held.is_empty()) {
-        report.fact(format!(
+        report.fact(&format_args!(
             "{} held by the node itself (process {})",
             held.join(", "),
             own.pid
         ));
     }
     if free.is_empty() && held.is_empty() {
-        report.fact("none is set to a number".to_owned());
+        report.fact(&"none is set to a number");
     }
     report.done()
 }
@@ -86,7 +86,7 @@ fn refused(report: &mut Report, root: &Path, want: &Wanted, error: &ListenError)
         "" => "choose another port or address",
         remedy => remedy,
     };
-    report.fail(found, remedy);
+    report.fail(&found, remedy);
 }
 
 /// Process and name of whoever has the port, as far as `/proc` tells.

@@ -26,20 +26,20 @@ pub fn power(root: &Path) -> Vec<Finding> {
     let mut report = Report::new("power");
     let sensors = Sensors::read_below(root);
     match sensors.battery {
-        None => report.fact("no battery".to_owned()),
-        Some((percent, true)) => report.fact(format!("battery {percent} %, on mains")),
+        None => report.fact(&"no battery"),
+        Some((percent, true)) => report.fact(&format_args!("battery {percent} %, on mains")),
         Some((percent, false)) if percent <= LOW => report.warn(
-            format!("the battery has {percent} % left and is not charged"),
+            &format_args!("the battery has {percent} % left and is not charged"),
             "charge the device",
         ),
-        Some((percent, false)) => report.fact(format!("battery {percent} %, not charged")),
+        Some((percent, false)) => report.fact(&format_args!("battery {percent} %, not charged")),
     }
     match sensors.temperature {
         Some(heat) if heat >= HOT => report.warn(
-            format!("the processor has {} degrees Celsius", heat / 1000),
+            &format_args!("the processor has {} degrees Celsius", heat / 1000),
             "cool the device: it slows down, and lives shorter",
         ),
-        Some(heat) => report.fact(format!("{} degrees Celsius", heat / 1000)),
+        Some(heat) => report.fact(&format_args!("{} degrees Celsius", heat / 1000)),
         None => {}
     }
     feed(root, &mut report);
@@ -58,12 +58,12 @@ fn feed(root: &Path, report: &mut Report) {
     let seen = throttled(root);
     if seen & WEAK != 0 || voltage_alarm(root) {
         report.warn(
-            "the supply is too weak: the voltage has fallen below what the board needs since the start".to_owned(),
+            &"the supply is too weak: the voltage has fallen below what the board needs since the start",
             "use the board's own supply and a short, thick cable; unplug what draws power by USB",
         );
     } else if seen & SLOWED != 0 {
         report.warn(
-            "the firmware has slowed the processor down since the start".to_owned(),
+            &"the firmware has slowed the processor down since the start",
             "cool the device",
         );
     }

@@ -9,10 +9,10 @@ pub fn service(root: &Path, node: Option<u32>) -> Vec<Finding> {
     let mut report = Report::new("service");
     let systemd = root.join("run/systemd/system").exists();
     let Some(pid) = node else {
-        report.fact("no node runs with these settings".to_owned());
+        report.fact(&"no node runs with these settings");
         return report.done();
     };
-    report.fact(format!("process {pid}"));
+    report.fact(&format_args!("process {pid}"));
     let status = text(root, &format!("proc/{pid}/status"));
     let number = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
@@ -23,7 +23,7 @@ pub fn service(root: &Path, node: Option<u32>) -> Vec<Finding> {
         parent => word(root, &format!("proc/{parent}/comm")),
     });
     if let Some(starter) = &starter {
-        report.fact(format!("started by {starter}"));
+        report.fact(&format_args!("started by {starter}"));
     }
     // Readable for the same user and root alone.
     let environment = text(root, &format!("proc/{pid}/environ"));
@@ -31,16 +31,16 @@ pub fn service(root: &Path, node: Option<u32>) -> Vec<Finding> {
         .split('\0')
         .find_map(|pair| pair.strip_prefix("WATCHDOG_USEC="));
     if let Some(micros) = watchdog.and_then(|micros| micros.parse::<u64>().ok()) {
-        report.fact(format!("watched every {} s", micros / 1_000_000));
+        report.fact(&format_args!("watched every {} s", micros / 1_000_000));
     }
     match number("Uid:") {
         // Where there are services with users of their own, that is an oversight.
         Some(0) if systemd && starter.as_deref() == Some("systemd") => report.warn(
-            "the node runs as root, and needs none of root's rights".to_owned(),
+            &"the node runs as root, and needs none of root's rights",
             "give the service a user (User=, DynamicUser=yes), as the package's chr-node.service does, and that user the data folder (chown -R)",
         ),
-        Some(0) => report.fact("as root, of whose rights it needs none".to_owned()),
-        Some(user) => report.fact(format!("as user {user}")),
+        Some(0) => report.fact(&"as root, of whose rights it needs none"),
+        Some(user) => report.fact(&format_args!("as user {user}")),
         None => {}
     }
     report.done()

@@ -39,7 +39,7 @@ fn job(check: &'static str, work: impl FnOnce() -> Vec<Finding> + Send + 'static
 
 fn fine(check: &'static str) -> Vec<Finding> {
     let mut report = Report::new(check);
-    report.fact("fine".into());
+    report.fact(&"fine");
     report.done()
 }
 

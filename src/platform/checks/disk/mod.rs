@@ -53,7 +53,7 @@ pub fn folder(root: &Path, folder: &Folder, words: Words) -> Vec<Finding> {
     let mut report = Report::new(folder.check);
     if let Err((path, error)) = look(root, folder, &mut report) {
         let (found, remedy) = words(&path, &error);
-        report.fail(found, &remedy);
+        report.fail(&found, &remedy);
     }
     report.done()
 }
@@ -80,7 +80,7 @@ fn look(root: &Path, folder: &Folder, report: &mut Report) -> Result<(), (PathBu
     let absolute = std::path::absolute(wanted).map_err(at(wanted))?;
     let (there, meta) = nearest(&absolute)?;
     let exists = there == absolute;
-    report.fact(format!("{}", absolute.display()));
+    report.fact(&format_args!("{}", absolute.display()));
     if !meta.is_dir() {
         return Err((there, io::ErrorKind::NotADirectory.into()));
     }
@@ -99,7 +99,7 @@ fn look(root: &Path, folder: &Folder, report: &mut Report) -> Result<(), (PathBu
     space(&room, report, &absolute);
     wear::look(root, meta.dev(), report);
     if !exists {
-        report.fact("is made at the first start".to_owned());
+        report.fact(&"is made at the first start");
         return Ok(());
     }
     let keeps_modes = try_it(folder, &path, kind, report).map_err(at(&path))?;
@@ -124,16 +124,16 @@ fn nearest(path: &Path) -> Result<(PathBuf, Metadata), (PathBuf, io::Error)> {
 /// What the kind of file system means for what lies there.
 fn judge(root: &Path, folder: &Folder, path: &Path, kind: Kind, report: &mut Report) {
     let place = folder.path.display();
-    report.fact(format!("on {}", kind.name));
+    report.fact(&format_args!("on {}", kind.name));
     if kind.frail {
         report.warn(
-            format!("{place} is on {}, which keeps no permissions and may lose files when the power goes", kind.name),
+            &format_args!("{place} is on {}, which keeps no permissions and may lose files when the power goes", kind.name),
             ELSEWHERE,
         );
     }
     if kind.far {
         report.warn(
-            format!(
+            &format_args!(
                 "{place} is on {}: the store needs a disk of this device, or it may be damaged",
                 kind.name
             ),
@@ -147,9 +147,9 @@ fn judge(root: &Path, folder: &Folder, path: &Path, kind: Kind, report: &mut Rep
     };
     match lost {
         // A store alone may be meant to be there: flash is spared.
-        Some(_) if !folder.key => report.fact("lost when the device restarts".to_owned()),
+        Some(_) if !folder.key => report.fact(&"lost when the device restarts"),
         Some(lost) => report.warn(
-            format!("{place} is in {lost} the node's key, which is its address and wallet"),
+            &format_args!("{place} is in {lost} the node's key, which is its address and wallet"),
             "put storage.data_dir (--data-dir) on a disk, a volume of the container, or keep a copy of the key (`chr-node identity export`)",
         ),
         None => {}
@@ -169,12 +169,12 @@ fn space(room: &nix::sys::statvfs::Statvfs, report: &mut Report, path: &Path) {
     let path = path.display();
     if free < FULL {
         report.fail(
-            format!("the disk of {path} is full ({} free)", size(free)),
+            &format_args!("the disk of {path} is full ({} free)", size(free)),
             "free some space",
         );
     } else if free < TIGHT {
         report.warn(
-            format!("the disk of {path} is nearly full ({} free)", size(free)),
+            &format_args!("the disk of {path} is nearly full ({} free)", size(free)),
             "free some space",
         );
     }
@@ -187,11 +187,11 @@ fn space(room: &nix::sys::statvfs::Statvfs, report: &mut Report, path: &Path) {
         };
         report.add(
             state,
-            format!("the disk of {path} has room for {files_free} files more"),
+            &format_args!("the disk of {path} has room for {files_free} files more"),
             "remove files that nobody needs",
         );
     }
-    report.fact(format!("{} free", size(free)));
+    report.fact(&format_args!("{} free", size(free)));
 }
 
 /// What only trying tells. Whether permissions hold.
@@ -201,7 +201,7 @@ fn try_it(folder: &Folder, path: &Path, kind: Kind, report: &mut Report) -> io::
         Err(error) if error.kind() == io::ErrorKind::StorageFull => {
             // The room tells it in numbers, if it does.
             report.fail(
-                format!("the disk of {} is full", folder.path.display()),
+                &format_args!("the disk of {} is full", folder.path.display()),
                 "free some space",
             );
             return Ok(false);
@@ -211,7 +211,7 @@ fn try_it(folder: &Folder, path: &Path, kind: Kind, report: &mut Report) -> io::
     let cannot = |what: &str| format!("{} cannot {what} files", kind.name);
     if folder.key && !probed.modes && !kind.frail {
         report.warn(
-            format!(
+            &format_args!(
                 "{} keeps no permissions: other users may read the node's key",
                 kind.name
             ),
@@ -219,17 +219,17 @@ fn try_it(folder: &Folder, path: &Path, kind: Kind, report: &mut Report) -> io::
         );
     }
     if !probed.locks {
-        report.fail(cannot("lock"), ELSEWHERE);
+        report.fail(&cannot("lock"), ELSEWHERE);
     }
     if folder.store && !probed.maps {
         report.fail(
-            format!("{}: nothing would be kept but the key", cannot("map")),
+            &format_args!("{}: nothing would be kept but the key", cannot("map")),
             "set storage.store_dir to a folder on another file system",
         );
     }
     if !probed.syncs {
         report.warn(
-            format!(
+            &format_args!(
                 "{} cannot sync folders: a new file may be lost when the power goes",
                 kind.name
             ),
@@ -237,7 +237,7 @@ fn try_it(folder: &Folder, path: &Path, kind: Kind, report: &mut Report) -> io::
         );
     }
     if report_is_fine(&probed) {
-        report.fact("map, lock, rename and sync work".to_owned());
+        report.fact(&"map, lock, rename and sync work");
     }
     Ok(probed.modes)
 }
@@ -252,7 +252,7 @@ fn rights(path: &Path, meta: &Metadata, report: &mut Report) {
     // With the sticky bit everyone has his own files.
     if mode & 0o002 != 0 && mode & 0o1000 == 0 {
         report.warn(
-            format!("everyone may write to {} (mode {mode:04o})", path.display()),
+            &format_args!("everyone may write to {} (mode {mode:04o})", path.display()),
             "chmod 700 it",
         );
     }

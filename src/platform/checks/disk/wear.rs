@@ -13,13 +13,13 @@ pub(super) fn look(root: &Path, device: u64, report: &mut Report) {
     };
     if word(&disk, "ro").as_deref() == Some("1") {
         report.warn(
-            "the disk has become read-only, as worn cards do".to_owned(),
+            &"the disk has become read-only, as worn cards do",
             "save the key (`chr-node identity export`) and replace the card",
         );
     }
     match word(&disk, "device/type").as_deref() {
-        Some("SD") => report.fact("an SD card".to_owned()),
-        Some("MMC") => report.fact("eMMC".to_owned()),
+        Some("SD") => report.fact(&"an SD card"),
+        Some("MMC") => report.fact(&"eMMC"),
         _ => return,
     }
     // `0x01` to `0x0b`, in tenths, for two kinds of cells.
@@ -32,7 +32,7 @@ pub(super) fn look(root: &Path, device: u64, report: &mut Report) {
             format!("{} %", u32::from(tenths.min(10)) * 10)
         });
         report.warn(
-            format!("the flash has used {tenths} of its life"),
+            &format_args!("the flash has used {tenths} of its life"),
             "save the key (`chr-node identity export`) and replace the disk, or raise storage.flush_interval",
         );
     }
