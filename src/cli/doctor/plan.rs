@@ -7,9 +7,11 @@ use crate::cli::config::{here, verdict, Machine};
 use crate::cli::run::NODE_KEY;
 use crate::cli::{told, Failure};
 use crate::config::{Key, Loaded, Request, Settings};
+use crate::parts::POWER;
 use crate::platform::checks::clock::Times;
 use crate::platform::checks::disk::Folder;
 use crate::platform::checks::ports::Wanted;
+use crate::platform::checks::power::Bounds;
 use crate::platform::checks::{self, Finding, Job, Report, State};
 use crate::platform::device::Device;
 use crate::platform::limits::raise_descriptors;
@@ -236,10 +238,11 @@ pub(super) fn jobs(loaded: &Loaded, around: &Around) -> Vec<Job> {
         SLOW,
         Box::new(move || checks::memory::memory(root(), budget, set, map)),
     );
+    let bounds = bounds(settings);
     add(
         "power",
         SLOW,
-        Box::new(move || checks::power::power(root())),
+        Box::new(move || checks::power::power(root(), bounds)),
     );
     add(
         "randomness",
@@ -255,6 +258,19 @@ pub(super) fn jobs(loaded: &Loaded, around: &Around) -> Vec<Job> {
         Box::new(move || checks::service::service(root(), node)),
     );
     jobs
+}
+
+/// What a node does where power is short, if this build has that.
+fn bounds(settings: &Settings) -> Bounds {
+    if !POWER.built {
+        return Bounds::default();
+    }
+    let power = &settings.power;
+    Bounds {
+        saves: power.saver_below,
+        refuses: power.refuse_below,
+        heat: power.refuse_above,
+    }
 }
 
 /// Addresses that the store takes at first.

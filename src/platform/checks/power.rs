@@ -7,8 +7,8 @@ use std::path::Path;
 
 /// Percent of the battery below which a phone soon ends.
 const LOW: u8 = 10;
-/// Processors of small devices become slower from here on, in thousandths of a degree.
-const HOT: i64 = 85_000;
+/// Processors of small devices become slower from here on, in degrees Celsius.
+const HOT: i64 = 85;
 /// Where a Raspberry Pi's kernel says what its firmware has seen.
 const THROTTLED: [&str; 2] = [
     "sys/devices/platform/soc/soc:firmware/get_throttled",
@@ -20,27 +20,60 @@ const SLOWED: u32 = 0b110 | 0b110 << 16;
 /// Sensors that are looked at.
 const CHIPS_MAX: usize = 64;
 
+/// What a node does about it by its settings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bounds {
+    /// Below so many percent it saves power.
+    pub saves: u8,
+    /// Below so many percent it opens no more ports.
+    pub refuses: u8,
+    /// Above so many degrees it opens none, either.
+    pub heat: Option<u8>,
+}
+
 /// Whether the device has what it takes to go on.
 #[must_use]
-pub fn power(root: &Path) -> Vec<Finding> {
+pub fn power(root: &Path, bounds: Bounds) -> Vec<Finding> {
     let mut report = Report::new("power");
     let sensors = Sensors::read_below(root);
     match sensors.battery {
         None => report.fact(&"no battery"),
         Some((percent, true)) => report.fact(&format_args!("battery {percent} %, on mains")),
+        Some((percent, false)) if percent < bounds.refuses => report.warn(
+            &format_args!(
+                "the battery has {percent} % left and is not charged: below {} % a node opens no more ports",
+                bounds.refuses
+            ),
+            "charge the device, or change power.refuse_below",
+        ),
         Some((percent, false)) if percent <= LOW => report.warn(
             &format_args!("the battery has {percent} % left and is not charged"),
             "charge the device",
         ),
-        Some((percent, false)) => report.fact(&format_args!("battery {percent} %, not charged")),
+        Some((percent, false)) => {
+            let saves = match percent < bounds.saves {
+                true => ": a node saves power",
+                false => "",
+            };
+            report.fact(&format_args!("battery {percent} %, not charged{saves}"));
+        }
     }
-    match sensors.temperature {
-        Some(heat) if heat >= HOT => report.warn(
-            &format_args!("the processor has {} degrees Celsius", heat / 1000),
-            "cool the device: it slows down, and lives shorter",
-        ),
-        Some(heat) => report.fact(&format_args!("{} degrees Celsius", heat / 1000)),
-        None => {}
+    let degrees = sensors.temperature.map(|heat| heat / 1000);
+    if let Some(degrees) = degrees {
+        let refuses = bounds.heat.filter(|most| degrees > i64::from(*most));
+        if let Some(most) = refuses {
+            report.warn(
+                &format_args!("the device has {degrees} degrees Celsius: above {most} a node opens no more ports"),
+                "cool the device, or change power.refuse_above",
+            );
+        } else if degrees >= HOT {
+            report.warn(
+                &format_args!("the processor has {degrees} degrees Celsius"),
+                "cool the device: it slows down, and lives shorter",
+            );
+        } else {
+            report.fact(&format_args!("{degrees} degrees Celsius"));
+        }
     }
     feed(root, &mut report);
     report.done()
@@ -94,7 +127,7 @@ mod tests {
     use super::*;
 
     fn state(files: &[(&str, &str)]) -> (State, String) {
-        let found = only(power(device(files).path()));
+        let found = only(power(device(files).path(), Bounds::default()));
         (found.state, found.found + " -> " + &found.remedy)
     }
 
@@ -112,6 +145,13 @@ mod tests {
             warned == State::Warning && text.contains("7 %") && text.contains("charge"),
             "{text}"
         );
+        let root = device(&BATTERY);
+        let bounds = Bounds {
+            refuses: 10,
+            ..Bounds::default()
+        };
+        let told = only(power(root.path(), bounds));
+        assert!(told.remedy.contains("power.refuse_below"), "{told:?}");
         let mut charging = BATTERY;
         charging[2].1 = "Charging\n";
         assert_eq!(state(&charging).0, State::Ok);
