@@ -37,6 +37,8 @@ macro_rules! part {
 pub const CHAIN: Part = part!("chain", "chain client");
 /// `chr-node demo`
 pub const DEMO: Part = part!("demo", "demonstration");
+/// `chr-node doctor`, and its checks at the start of a node.
+pub const DOCTOR: Part = part!("doctor", "doctor");
 /// `/events` and `/ws`
 pub const EVENTS: Part = part!("events", "event streams");
 /// Tables of secp256k1 in the crate k256; no code here asks for them.
@@ -63,9 +65,10 @@ pub const STATUS_PAGE: Part = part!("status-page", "status page");
 pub const STORE_TOOLS: Part = part!("store-tools", "store tools");
 
 /// All of them, in the order of their names.
-pub const ALL: [Part; 14] = [
+pub const ALL: [Part; 15] = [
     CHAIN,
     DEMO,
+    DOCTOR,
     EVENTS,
     FAST_SIGNING,
     HISTORY,
@@ -135,6 +138,7 @@ pub fn missing_for_method(name: &str) -> Option<Part> {
 pub fn missing_for_command(name: &str) -> Option<Part> {
     let part = match name {
         "demo" => DEMO,
+        "doctor" => DOCTOR,
         "message" => MESSAGES,
         "rewards" => REWARDS,
         "store" => STORE_TOOLS,

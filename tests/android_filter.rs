@@ -76,6 +76,16 @@ fn live(program: &Path, action: &str) {
     assert!(node
         .http("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .contains("200 OK"));
+    let mut doctor = filtered(program, action).unwrap();
+    doctor.args(["doctor", "--profile", "android", "--data-dir"]);
+    // As Termux's own shell says it.
+    let doctor = run(doctor.arg(home.path()).env("TERMUX_VERSION", "0.118"), SOON);
+    assert!(
+        doctor.out.contains("health ok"),
+        "{}{}",
+        doctor.out,
+        doctor.err
+    );
     node.program.signal("-HUP");
     until(SOON, "the settings are read", || {
         node.program.stderr().contains("read again").then_some(())

@@ -20,7 +20,7 @@ use crate::config::value::shown;
 use crate::config::Assignment;
 use crate::edge::device::NodeAddress;
 use crate::identity::Address;
-use crate::parts::{self, DEMO, MESSAGES, REWARDS, STORE_TOOLS};
+use crate::parts::{self, DEMO, DOCTOR, MESSAGES, REWARDS, STORE_TOOLS};
 use lexopt::Parser;
 use reader::Reader;
 use std::ffi::OsString;
@@ -41,6 +41,8 @@ pub enum Command {
     Identity(IdentityArgs),
     /// Check or show a node's settings.
     Config(ConfigArgs),
+    /// Say what is wrong with the device.
+    Doctor(DoctorArgs),
     /// Show a small network at work.
     Demo(DemoArgs),
     /// Look at the store's file.
@@ -91,6 +93,15 @@ pub struct ConfigArgs {
     /// As `run` takes them.
     pub settings: SettingsArgs,
     /// The answer as JSON, one object a line.
+    pub json: bool,
+}
+
+/// `chr-node doctor`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DoctorArgs {
+    /// As `run` takes them.
+    pub settings: SettingsArgs,
+    /// One JSON object a line.
     pub json: bool,
 }
 
@@ -276,9 +287,9 @@ pub struct RpcArgs {
     pub once: bool,
 }
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "run", "publish", "forward", "message", "identity", "config", "store", "status", "peers",
-    "tickets", "rewards", "health", "demo", "help",
+    "tickets", "rewards", "health", "doctor", "demo", "help",
 ];
 
 /// Reads the arguments (without the program's name).
@@ -305,6 +316,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Failur
         Some("message") if MESSAGES.built => device::message(Reader::new(parser, Topic::Message)),
         Some("identity") => node::identity(Reader::new(parser, Topic::Identity)),
         Some("config") => config::parse(Reader::new(parser, Topic::Config)),
+        Some("doctor") if DOCTOR.built => config::doctor(Reader::new(parser, Topic::Doctor)),
         Some("demo") if DEMO.built => demo::parse(Reader::new(parser, Topic::Demo)),
         Some("store") if STORE_TOOLS.built => node::store(Reader::new(parser, Topic::Store)),
         Some("status") => asking(parser, Topic::Status, Command::Status),

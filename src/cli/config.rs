@@ -61,7 +61,7 @@ pub fn execute(args: &ConfigArgs) -> Result<(), Failure> {
     }
 }
 
-fn verdict(loaded: &Loaded, request: &Request) -> String {
+pub(super) fn verdict(loaded: &Loaded, request: &Request) -> String {
     let what = match &request.file {
         Some(path) => format!("{} and all other settings", path.display()),
         None => "the settings".to_owned(),

@@ -1,6 +1,7 @@
 //! Help texts. Each has an example that works as it stands but for the address.
 
 mod asking;
+mod doctor;
 
 use crate::config::KEYS;
 use crate::parts;
@@ -23,6 +24,8 @@ pub enum Topic {
     Identity,
     /// `chr-node config`
     Config,
+    /// `chr-node doctor`
+    Doctor,
     /// `chr-node demo`
     Demo,
     /// `chr-node store`
@@ -51,6 +54,7 @@ impl Topic {
             Topic::Message => "message",
             Topic::Identity => "identity",
             Topic::Config => "config",
+            Topic::Doctor => "doctor",
             Topic::Demo => "demo",
             Topic::Store => "store",
             Topic::Status => "status",
@@ -71,6 +75,7 @@ impl Topic {
             Topic::Message,
             Topic::Identity,
             Topic::Config,
+            Topic::Doctor,
             Topic::Demo,
             Topic::Store,
             Topic::Status,
@@ -104,11 +109,12 @@ Commands:
   tickets    show the tickets that a running node holds
   rewards    show what a running node has earned
   health     say whether a running node is well, for scripts
+  doctor     say what is wrong with this device, and the remedy
   help       this text, or the one of a command: chr-node help publish
 
 Every command takes --help (-h), --version (-V), and -v for more or -q for
-less on standard error (`identity`, `config`, `store` and those that ask a
-running node have nothing to add there).
+less on standard error (`identity`, `config`, `doctor`, `store` and those that
+ask a running node have nothing to add there).
 
 Example, on three machines:
   node$    chr-node run
@@ -396,6 +402,8 @@ pub fn text(topic: Topic) -> String {
         Topic::Message => MESSAGE.to_owned(),
         Topic::Identity => IDENTITY.to_owned(),
         Topic::Config => CONFIG.to_owned(),
+        Topic::Doctor if !parts::DOCTOR.built => format!("{}\n", parts::DOCTOR.absent),
+        Topic::Doctor => doctor::TEXT.to_owned(),
         Topic::Demo => DEMO.to_owned(),
         Topic::Store => STORE.to_owned(),
         Topic::Status | Topic::Peers | Topic::Tickets | Topic::Rewards | Topic::Health => {
@@ -447,7 +455,7 @@ mod tests {
     use crate::cli::args::{parse, Command};
     use std::ffi::OsString;
 
-    const TOPICS: [Topic; 14] = [
+    const TOPICS: [Topic; 15] = [
         Topic::Overview,
         Topic::Run,
         Topic::Publish,
@@ -455,6 +463,7 @@ mod tests {
         Topic::Message,
         Topic::Identity,
         Topic::Config,
+        Topic::Doctor,
         Topic::Demo,
         Topic::Store,
         Topic::Status,
@@ -498,7 +507,7 @@ mod tests {
                 examples += 1;
             }
         }
-        assert_eq!(examples, 19);
+        assert_eq!(examples, 20);
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod args;
 pub mod config;
 pub mod demo;
 pub mod device;
+pub mod doctor;
 pub mod forward;
 pub mod health;
 pub mod help;
@@ -32,7 +33,7 @@ pub use args::{parse, Command};
 
 use crate::config::value::peers::name_servers as read_name_servers;
 use crate::config::ConfigError;
-use crate::parts::{DEMO, MESSAGES, REWARDS, STORE_TOOLS};
+use crate::parts::{DEMO, DOCTOR, MESSAGES, REWARDS, STORE_TOOLS};
 use crate::platform::limits::raise_descriptors;
 use crate::platform::{memory, resolver};
 use std::ffi::OsString;
@@ -102,6 +103,7 @@ pub fn dispatch(command: &Command) -> Result<(), Failure> {
         Command::Identity(args) => identity::execute(args),
         Command::Config(args) => config::execute(args),
         Command::Demo(args) if DEMO.built => demo::execute(args),
+        Command::Doctor(args) if DOCTOR.built => doctor::execute(args),
         Command::Store(args) if STORE_TOOLS.built => store::execute(args),
         Command::Status(args) => status::execute(args),
         Command::Peers(args) => peers::execute(args),
@@ -113,6 +115,7 @@ pub fn dispatch(command: &Command) -> Result<(), Failure> {
         // The arguments of these are not read in a build without them.
         Command::Message(_) => Err(Failure::Usage(MESSAGES.absent.to_owned())),
         Command::Demo(_) => Err(Failure::Usage(DEMO.absent.to_owned())),
+        Command::Doctor(_) => Err(Failure::Usage(DOCTOR.absent.to_owned())),
         Command::Store(_) => Err(Failure::Usage(STORE_TOOLS.absent.to_owned())),
         Command::Rewards(_) => Err(Failure::Usage(REWARDS.absent.to_owned())),
     }

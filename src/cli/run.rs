@@ -1,10 +1,11 @@
 //! `chr-node run`: serve as a node.
 
 use super::args::{RunArgs, Verbosity};
-use super::{enough_files, logging, Failure, FILES};
+use super::{doctor, enough_files, logging, Failure, FILES};
 use crate::config::{Loaded, Request, Settings};
 use crate::node::program::Reload;
 use crate::node::{self, IdentityChoice, NodePlan};
+use crate::parts::DOCTOR;
 use std::ffi::OsString;
 
 /// The node's key inside `storage.data_dir`.
@@ -57,6 +58,9 @@ pub fn execute(args: &RunArgs) -> Result<(), Failure> {
     logging::start(&plan.loaded.settings.log, plan.verbosity);
     for warning in &plan.loaded.warnings {
         log::warn!("{warning}");
+    }
+    if DOCTOR.built {
+        doctor::at_start(&plan.loaded.settings, !args.ephemeral);
     }
     let node = NodePlan {
         loaded: plan.loaded,

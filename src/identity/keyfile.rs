@@ -181,6 +181,45 @@ pub fn export(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     read_key(path, &mut file).map(|key| to_text(&key))
 }
 
+/// What became of the copy of a key file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spare {
+    /// There is none; the next start makes one.
+    None,
+    /// It holds the same identity.
+    Same,
+    /// It holds this other one.
+    Other(Address),
+    /// It cannot be read, or is no key.
+    Broken,
+}
+
+/// Whose identity is at `path`, and how its copy is. Nothing is locked or mended.
+///
+/// # Errors
+/// As [`KeyFile::open`], but `InUse`.
+pub fn look(path: &Path) -> Result<(Address, Spare), KeyFileError> {
+    let Some(mut file) = disk::open(path)? else {
+        let missing = path.to_owned();
+        return Err(match usable_backup(path) {
+            Backup::None => KeyFileError::Missing { path: missing },
+            backup => KeyFileError::OnlyBackup {
+                path: missing,
+                backup: backup_path(path),
+                address: backup.address(),
+            },
+        });
+    };
+    let own = read_key(path, &mut file)?.address();
+    let copy = match usable_backup(path) {
+        Backup::None => Spare::None,
+        Backup::Broken => Spare::Broken,
+        Backup::Whole(address) if address == own => Spare::Same,
+        Backup::Whole(address) => Spare::Other(address),
+    };
+    Ok((own, copy))
+}
+
 /// Whose identity `text` is, as [`export`] wrote it.
 ///
 /// # Errors

@@ -74,3 +74,55 @@ pub fn trim_heaps() {
         libc::malloc_trim(0);
     }
 }
+
+/// Whether the kernel says that something (NTP) keeps the wall clock right; None
+/// where it does not say. Not to be asked on Android, which ends apps that do.
+#[must_use]
+pub fn clock_is_kept() -> Option<bool> {
+    #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
+    {
+        /// The kernel's struct with room behind it, should a C library have a longer one.
+        #[repr(C)]
+        struct Room {
+            timex: libc::timex,
+            _spare: [u64; 32],
+        }
+        // SAFETY: all of it are integers and arrays of such, for which zeroes are values.
+        let mut room: Room = unsafe { std::mem::zeroed() };
+        // `modes` is 0: nothing is set, and no right is needed.
+        // SAFETY: the pointer leads to a struct of ours that is large enough, writable
+        // and not looked at by anyone else; the kernel keeps no pointer to it.
+        let state = unsafe { libc::adjtimex(std::ptr::from_mut(&mut room).cast()) };
+        (state >= 0).then_some(room.timex.status & libc::STA_UNSYNC == 0)
+    }
+    #[cfg(not(all(target_os = "linux", any(target_env = "gnu", target_env = "musl"))))]
+    None
+}
+
+/// Maps the first bytes of a file for sharing, as a store needs it, and unmaps them
+/// untouched.
+///
+/// # Errors
+/// What mmap(2) says: ENODEV where the file system cannot do it.
+pub fn map_shared(file: &impl AsFd) -> io::Result<()> {
+    /// Any length will do: the kernel takes whole pages.
+    const LENGTH: usize = 4096;
+    // SAFETY: a new mapping at a place of the kernel's choice, which overlaps nothing
+    // that is in use; nobody reads or writes through it.
+    let place = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            LENGTH,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            file.as_fd().as_raw_fd(),
+            0,
+        )
+    };
+    if place == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: exactly what was mapped above, and no pointer into it was kept.
+    unsafe { libc::munmap(place, LENGTH) };
+    Ok(())
+}

@@ -85,13 +85,25 @@ impl Checked {
 /// # Errors
 /// [`StoreError::InUse`] while a node has it open, and the system's.
 pub fn check(dir: &Path) -> Result<Checked, StoreError> {
+    if dir.join("data.mdb").exists() {
+        let _claim = Folder::look(dir)?;
+        return walk(dir);
+    }
+    walk(dir)
+}
+
+/// The same without a lock, which a node that starts at this moment would meet: if it
+/// writes meanwhile, the file may look damaged.
+///
+/// # Errors
+/// The system's.
+pub fn walk(dir: &Path) -> Result<Checked, StoreError> {
     let file = dir.join("data.mdb");
     let named = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => StoreError::Missing { path: file.clone() },
         _ => StoreError::from_io(&file, &error),
     };
     let data = File::open(&file).map_err(named)?;
-    let _claim = Folder::look(dir)?;
     let mut tables: Vec<TableCheck> = Vec::new();
     let mut schema = None;
     let mut count = |table: &[u8], key: &[u8], value: Option<&[u8]>| {

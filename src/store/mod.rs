@@ -31,6 +31,7 @@
 //! | `receipt.rs` | the promise of a durable row |
 //! | `recover.rs` | a file that cannot be used: set aside, its rows carried over |
 //! | `check.rs` | what is in a file, counted without opening it for writing |
+//! | `glance.rs` | what can be told of a file at a glance, also while it is in use |
 //! | `compact.rs` | a file without its free pages |
 //! | `transfer.rs` | rows out of a file and into one, for backups |
 //! | `error.rs` | what can go wrong, and the remedy |
@@ -49,6 +50,7 @@ pub mod compact;
 mod env;
 mod error;
 mod folder;
+pub mod glance;
 mod lazy;
 mod meta;
 mod meter;

@@ -7,6 +7,11 @@ use std::process::{Command, Stdio};
 /// `chr-node run` after `script` has mounted what it likes, seen by nobody else.
 /// None where that cannot be done, which is printed.
 pub fn node_behind(script: &str) -> Option<Command> {
+    behind(script, &["run"])
+}
+
+/// `chr-node` with these words, likewise.
+pub fn behind(script: &str, words: &[&str]) -> Option<Command> {
     let flags = if nix::unistd::geteuid().is_root() {
         "-m"
     } else {
@@ -28,8 +33,9 @@ pub fn node_behind(script: &str) -> Option<Command> {
     let node = chr_node();
     let mut command = Command::new("unshare");
     command
-        .args([flags, "sh", "-ec", &format!("{script}\nexec \"$0\" run")])
-        .arg(node.get_program());
+        .args([flags, "sh", "-ec", &format!("{script}\nexec \"$0\" \"$@\"")])
+        .arg(node.get_program())
+        .args(words);
     for (name, _) in node.get_envs().filter(|(_, value)| value.is_none()) {
         command.env_remove(name);
     }

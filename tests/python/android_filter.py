@@ -43,6 +43,8 @@ DENIED = {
     "setgid": 106,
     "setgroups": 116,
     "settimeofday": 164,
+    "adjtimex": 159,
+    "clock_adjtime": 305,
     "clock_settime": 227,
     "acct": 163,
     "swapon": 167,

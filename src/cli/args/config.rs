@@ -1,7 +1,7 @@
-//! Arguments of `config`, and those about settings that `run` has, too.
+//! Arguments of `config` and `doctor`, and those about settings that `run` has, too.
 
 use super::reader::{Reader, Word};
-use super::{Command, ConfigAction, ConfigArgs, SettingsArgs};
+use super::{Command, ConfigAction, ConfigArgs, DoctorArgs, SettingsArgs};
 use crate::cli::Failure;
 use crate::config::Assignment;
 
@@ -90,4 +90,22 @@ pub(super) fn parse(mut reader: Reader) -> Result<Command, Failure> {
         settings,
         json,
     }))
+}
+
+pub(super) fn doctor(mut reader: Reader) -> Result<Command, Failure> {
+    let mut args = DoctorArgs::default();
+    while let Some(word) = reader.next()? {
+        match word {
+            Word::Help => return Ok(Command::Help(reader.topic)),
+            Word::Version => return Ok(Command::Version),
+            Word::Value(text) => return Err(reader.unexpected(&text, "doctor looks at everything")),
+            Word::Option(name) if name == "--json" => args.json = true,
+            Word::Option(name) => {
+                if !option(&mut reader, &mut args.settings, &name)? {
+                    return Err(reader.unknown_option(&name, &OPTIONS));
+                }
+            }
+        }
+    }
+    Ok(Command::Doctor(args))
 }

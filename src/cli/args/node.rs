@@ -224,7 +224,7 @@ pub(super) fn help(mut reader: Reader) -> Result<Command, Failure> {
                 let Some(found) = Topic::find(&name).filter(|_| topic.is_none()) else {
                     return Err(reader.unexpected(
                         &name,
-                        "there is help on run, publish, forward, message, identity, config, store, status, peers, tickets, rewards, health and demo",
+                        "there is help on run, publish, forward, message, identity, config, store, status, peers, tickets, rewards, health, doctor and demo",
                     ));
                 };
                 topic = Some(found);

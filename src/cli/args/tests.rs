@@ -297,3 +297,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn doctor_takes_the_settings_of_run_and_nothing_else() {
+    let Command::Doctor(args) = read("doctor --data-dir /a --set network.rpc_port=off --json")
+    else {
+        panic!()
+    };
+    let Command::Run(run) = read("run --data-dir /a --set network.rpc_port=off") else {
+        panic!()
+    };
+    assert!(args.json && args.settings == run.settings);
+    assert_eq!(read("doctor -h"), Command::Help(Topic::Doctor));
+    assert!(refusal("doctor --josn").contains("--json"));
+    assert!(refusal("doctor now").contains("everything"));
+}

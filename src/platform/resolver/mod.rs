@@ -63,19 +63,29 @@ pub fn lookup(host: &str) -> Result<Vec<IpAddr>, String> {
     if let Ok(ip) = host.parse() {
         return Ok(vec![ip]);
     }
+    sources().lookup(host)
+}
+
+/// Whom a lookup would ask: each source with its servers, in words.
+#[must_use]
+pub fn known() -> Vec<String> {
+    sources().known()
+}
+
+/// Those of this machine.
+fn sources() -> Sources<'static> {
     let configured = CONFIGURED
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
     let prefix = std::env::var_os("PREFIX").map(PathBuf::from);
-    let sources = Sources {
+    Sources {
         root: Path::new("/"),
         prefix: prefix
             .filter(|p| p.is_absolute())
             .unwrap_or_else(|| TERMUX.into()),
         configured,
-    };
-    sources.lookup(host)
+    }
 }
 
 /// Where names may be looked up.
@@ -111,6 +121,19 @@ impl Sources<'_> {
             }
         }
         Err(format!("the name is not found ({})", said.join("; ")))
+    }
+
+    fn known(&self) -> Vec<String> {
+        let mut known = Vec::new();
+        if self.platform_knows() {
+            let servers = files::servers(&self.root.join("etc/resolv.conf"));
+            match servers.is_empty() {
+                true => known.push("the system's".to_owned()),
+                false => known.extend(servers.iter().map(|server| server.ip().to_string())),
+            }
+        }
+        known.extend(self.servers().iter().map(ToString::to_string));
+        known
     }
 
     /// Whether getaddrinfo is any use.

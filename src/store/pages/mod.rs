@@ -149,6 +149,36 @@ pub fn newest_transaction(file: &File) -> Option<u64> {
     metas.first().map(|meta| meta.transaction)
 }
 
+/// Gives the rows of one table of the newest snapshot to `visit`, as far as they can
+/// be read; nothing else of the file is looked at.
+///
+/// # Errors
+/// The visitor's alone.
+pub fn rows_of(file: &File, table: &str, visit: Visit<'_>) -> Result<Survey, StoreError> {
+    let mut survey = Survey {
+        file_len: file.metadata().map_or(0, |data| data.len()),
+        ..Survey::default()
+    };
+    let mut reader = Surveyor {
+        file,
+        mode: Mode::Lenient,
+        survey: &mut survey,
+    };
+    let newest = reader.metas().ok().and_then(|(layout, metas)| {
+        let meta = metas.into_iter().next()?;
+        Some((layout, meta))
+    });
+    let Some((layout, meta)) = newest else {
+        return Ok(survey);
+    };
+    let in_file = survey.file_len / meta.page_size.max(1) as u64;
+    let mut walk = Walk::new(file, layout, &meta, in_file, Mode::Lenient);
+    match walk.tables(&meta.main, Some(table), &mut Some(visit)) {
+        Err(Stop::Told(error)) => Err(error),
+        Ok(()) | Err(Stop::Flawed) => Ok(survey),
+    }
+}
+
 struct Surveyor<'a> {
     file: &'a File,
     mode: Mode,
@@ -252,7 +282,7 @@ impl Surveyor<'_> {
             self.flaw(None, "the flags of the main trees are not a store's")?;
         }
         let mut walk = Walk::new(self.file, layout, meta, in_file.min(pages), self.mode);
-        let walked = walk.tables(&meta.main, visit).and_then(|()| {
+        let walked = walk.tables(&meta.main, None, visit).and_then(|()| {
             // Last: a page that a table and the list of free ones both claim is
             // the table's.
             walk.free_pages(&meta.free)

@@ -124,10 +124,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The main tree and the trees of all tables.
+    /// The main tree and the trees of all tables, or of one.
     pub(super) fn tables(
         &mut self,
         main: &Tree,
+        only: Option<&str>,
         visit: &mut Option<Visit<'_>>,
     ) -> Result<(), Stop> {
         let mut found = Vec::new();
@@ -146,6 +147,9 @@ impl<'a> Walk<'a> {
             Ok(())
         })?;
         for (name, tree) in found {
+            if only.is_some_and(|only| only.as_bytes() != name) {
+                continue;
+            }
             let mut table = TableSurvey {
                 name: String::from_utf8_lossy(&name).into_owned(),
                 entries: tree.entries,
