@@ -53,6 +53,8 @@ pub const MESSAGES: Part = part!("messages", "messages between devices");
 pub const METRICS: Part = part!("metrics", "metrics");
 /// `rpc_discover`
 pub const OPENRPC: Part = part!("openrpc", "OpenRPC document");
+/// Asking the router for its ports.
+pub const PORT_MAPPING: Part = part!("port-mapping", "port mapping");
 /// Reward periods.
 pub const REWARDS: Part = part!("rewards", "reward periods");
 /// `GET /`
@@ -61,7 +63,7 @@ pub const STATUS_PAGE: Part = part!("status-page", "status page");
 pub const STORE_TOOLS: Part = part!("store-tools", "store tools");
 
 /// All of them, in the order of their names.
-pub const ALL: [Part; 13] = [
+pub const ALL: [Part; 14] = [
     CHAIN,
     DEMO,
     EVENTS,
@@ -72,6 +74,7 @@ pub const ALL: [Part; 13] = [
     MESSAGES,
     METRICS,
     OPENRPC,
+    PORT_MAPPING,
     REWARDS,
     STATUS_PAGE,
     STORE_TOOLS,
@@ -88,6 +91,7 @@ pub fn left_out() -> impl Iterator<Item = &'static str> {
 #[must_use]
 pub fn missing_for_setting(key: &str) -> Option<Part> {
     let part = match key {
+        "network.port_mapping" => PORT_MAPPING,
         "storage.keep_minutes" | "storage.keep_hours" => HISTORY,
         _ if key.starts_with("network.rpcs_") => HTTPS,
         _ if key.starts_with("chain.") => CHAIN,

@@ -24,7 +24,7 @@ pub use keys::{Key, Takes, KEYS};
 pub use profile::Profile;
 pub use sources::{Assignment, Loaded, Request, Source};
 
-use crate::parts::HTTPS;
+use crate::parts::{HTTPS, PORT_MAPPING};
 use crate::platform::memory::Memory;
 use crate::tokens::Tokens;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -127,6 +127,8 @@ pub struct Network {
     pub serve: Serve,
     /// Whether limits on nodes of one subnet hold for private ranges.
     pub subnet_limits: SubnetLimits,
+    /// Whether the router is asked to let others through to the ports.
+    pub port_mapping: bool,
 }
 
 impl Default for Network {
@@ -147,6 +149,7 @@ impl Default for Network {
             max_peers: 64,
             serve: Serve::Auto,
             subnet_limits: SubnetLimits::Auto,
+            port_mapping: PORT_MAPPING.built,
         }
     }
 }

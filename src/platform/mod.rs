@@ -7,7 +7,7 @@
 //! ([`cpu`]), what kind of device it is ([`device`]), what it says of itself while
 //! the node runs ([`readings`]), what time it is and whether that can be believed ([`clock`]),
 //! how a socket is set up ([`socket`], [`listen`], [`udp`]), who knows the address of a name
-//! ([`resolver`]), when to stop ([`signals`]) and where a user's files belong ([`folders`]).
+//! ([`resolver`]), where packets leave ([`routes`]), when to stop ([`signals`]) and where a user's files belong ([`folders`]).
 //!
 //! Files under `/proc` and `/sys` are read below a root that tests replace, so
 //! that a 64 MB router or a container is a folder in a test.
@@ -23,6 +23,7 @@ pub mod memory;
 pub mod notify;
 pub mod readings;
 pub mod resolver;
+pub mod routes;
 pub mod signals;
 pub mod socket;
 mod sys;

@@ -11,6 +11,13 @@
 //! a third one to send us a PING (`check`). Three times promised and nothing came:
 //! strangers do not reach us. Without a NAT we are believed to be reachable until
 //! that happens.
+//!
+//! **Mapped.** A router that was asked for the peer port says where it leads from
+//! outside. That is looked at like what others see, and takes its place, until three
+//! witnesses agree that it is another address (another NAT stands behind the router).
+//!
+//! Each family of addresses is a side of its own: a home with a NAT for IPv4 and a
+//! firewall for IPv6 may be reached by one, by both or by neither.
 
 use super::numbers::Numbers;
 use crate::dht::subnet::{is_private, witness};
@@ -106,11 +113,13 @@ pub(super) enum Change {
     Reachable(bool),
 }
 
-/// See the module's top.
-pub(super) struct Reach {
+/// One family of addresses.
+struct Side {
     interfaces: Vec<IpAddr>,
     /// What the operator said.
     told: Option<SocketAddr>,
+    /// What the router said.
+    mapped: Option<SocketAddr>,
     outside: Option<SocketAddr>,
     votes: Vec<(u64, SocketAddr)>,
     reachable: Option<bool>,
@@ -127,12 +136,13 @@ pub(super) struct Reach {
     changes: Vec<Change>,
 }
 
-impl Reach {
-    pub(super) fn new(told: Option<SocketAddr>, interfaces: Vec<IpAddr>, now: Moment) -> Reach {
+impl Side {
+    fn new(told: Option<SocketAddr>, interfaces: Vec<IpAddr>, now: Moment) -> Side {
         let empty = [0; (FILTER_BITS / 64) as usize];
-        Reach {
+        Side {
             interfaces,
             told,
+            mapped: None,
             outside: told,
             votes: Vec::new(),
             reachable: None,
@@ -150,39 +160,49 @@ impl Reach {
         }
     }
 
-    pub(super) fn outside(&self) -> Option<SocketAddr> {
-        self.outside
-    }
-
-    pub(super) fn reachable(&self) -> Option<bool> {
-        self.reachable
-    }
-
-    /// What has changed since the last call.
-    pub(super) fn take_change(&mut self) -> Option<Change> {
-        self.changes.pop()
-    }
-
-    pub(super) fn set_interfaces(&mut self, interfaces: Vec<IpAddr>, now: Moment) {
-        self.interfaces = interfaces;
-        self.forget(now);
+    /// The router says where the peer port leads from outside, or does not any more.
+    fn set_mapped(&mut self, mapped: Option<SocketAddr>, now: Moment) {
+        if self.mapped == mapped {
+            return;
+        }
+        let before = std::mem::replace(&mut self.mapped, mapped);
+        if self.told.is_some() {
+            return;
+        }
+        match mapped {
+            Some(at) if self.outside != Some(at) => {
+                // Whoever reached us until now may have come another way.
+                self.unprove();
+                self.votes.clear();
+                self.outside = mapped;
+                self.changes.push(Change::Outside(at));
+            }
+            // What others see counts again, once they have seen it.
+            None if before.is_some() && self.outside == before => {
+                self.unprove();
+                self.outside = None;
+            }
+            _ => {}
+        }
+        (self.open, self.in_vain) = (None, 0);
+        (self.next_check, self.wait) = (now, CHECK_LATER);
     }
 
     /// The network may be another one: what was seen and proven does not count.
-    pub(super) fn forget(&mut self, now: Moment) {
+    fn forget(&mut self, now: Moment) {
         self.votes.clear();
-        self.outside = self.told;
+        self.outside = self.told.or(self.mapped);
         (self.proof, self.open, self.in_vain) = (None, None, 0);
         (self.next_check, self.wait) = (now, CHECK_LATER);
     }
 
     /// Something was sent to `ip`.
-    pub(super) fn sent(&mut self, now: Moment, ip: IpAddr) {
+    fn sent(&mut self, now: Moment, ip: IpAddr) {
         self.sent.add(now, ip);
     }
 
     /// A node at `from` saw our packet come from `seen`.
-    pub(super) fn seen(&mut self, now: Moment, from: IpAddr, seen: SocketAddr, exempt: bool) {
+    fn seen(&mut self, now: Moment, from: IpAddr, seen: SocketAddr, exempt: bool) {
         // What a neighbour on a private network sees says nothing about the outside.
         if is_private(seen.ip()) && !is_private(from) {
             return;
@@ -193,10 +213,11 @@ impl Reach {
             self.votes.remove(0);
         }
         self.votes.push((witness, seen));
-        if self.told.is_some() || self.outside == Some(seen) {
+        let as_mapped = self.mapped.is_some_and(|at| at.ip() == seen.ip());
+        if self.told.is_some() || self.outside == Some(seen) || as_mapped {
             return;
         }
-        let own = seen.ip().is_loopback() || self.interfaces.contains(&seen.ip());
+        let own = self.is_own(seen.ip());
         let agree = self.votes.iter().filter(|(_, at)| *at == seen).count();
         let most = agree >= VOTES_NEEDED && agree * 2 > self.votes.len();
         // What neighbours at home see does not count beside what the world sees.
@@ -205,10 +226,13 @@ impl Reach {
             None => true,
         };
         if better && (own || most) {
-            if !own && self.outside.is_none_or(|at| is_private(at.ip())) {
+            let inner = self.mapped.is_some() || self.outside.is_none_or(|at| is_private(at.ip()));
+            if !own && inner {
                 // Whoever reached us until now was on our side of the NAT.
                 self.unprove();
             }
+            // The router is wrong about its own address: it stands behind another one.
+            self.mapped = None;
             self.outside = Some(seen);
             self.changes.push(Change::Outside(seen));
             (self.in_vain, self.next_check, self.wait) = (0, now, CHECK_LATER);
@@ -216,6 +240,10 @@ impl Reach {
                 self.set(true);
             }
         }
+    }
+
+    fn is_own(&self, ip: IpAddr) -> bool {
+        ip.is_loopback() || self.interfaces.contains(&ip)
     }
 
     fn unprove(&mut self) {
@@ -233,7 +261,7 @@ impl Reach {
     }
 
     /// A request came from `from`, with a valid cookie or without.
-    pub(super) fn asked(&mut self, now: Moment, from: IpAddr, cookie: bool) {
+    fn asked(&mut self, now: Moment, from: IpAddr, cookie: bool) {
         let inside = is_private(from) && self.outside.is_some_and(|at| !is_private(at.ip()));
         if inside {
             return;
@@ -253,20 +281,22 @@ impl Reach {
     }
 
     /// Whoever was asked for a check has promised it, or cannot do it.
-    pub(super) fn promised(&mut self, now: Moment, promised: bool) {
+    fn promised(&mut self, now: Moment, promised: bool) {
         let knocked = self.knocked.is_some_and(|at| now.since(at) < CHECK_WAIT);
         if promised && self.open.is_none() && !knocked {
             self.open = Some(now + CHECK_WAIT);
         }
     }
 
-    /// When [`Reach::check`] wants to be called.
-    pub(super) fn due(&self) -> Moment {
-        self.open.unwrap_or(self.next_check)
+    /// When [`Side::check`] wants to be called.
+    fn due(&self) -> Option<Moment> {
+        // Nothing can be looked at while nobody has seen it.
+        self.outside?;
+        Some(self.open.unwrap_or(self.next_check))
     }
 
     /// Time has passed. Some: have this address looked at now.
-    pub(super) fn check(&mut self, now: Moment, numbers: &mut Numbers) -> Option<SocketAddr> {
+    fn check(&mut self, now: Moment, numbers: &mut Numbers) -> Option<SocketAddr> {
         if let Some(until) = self.open {
             if now < until {
                 return None;
@@ -296,6 +326,173 @@ impl Reach {
         };
         self.next_check = now + numbers.about(wait) + CHECK_WAIT;
         self.outside
+    }
+}
+
+/// Where others see this node, by one family of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenAt {
+    /// Where.
+    pub at: SocketAddr,
+    /// Whether strangers can reach it there; none: not known yet.
+    pub reachable: Option<bool>,
+    /// It is an address of this machine, or the operator's word: not a NAT's.
+    pub own: bool,
+}
+
+/// See the module's top.
+pub(super) struct Reach {
+    /// IPv4, IPv6.
+    sides: [Side; 2],
+    /// What was told of both together.
+    told: Option<bool>,
+    changes: Vec<Change>,
+}
+
+fn is_v4(ip: IpAddr) -> bool {
+    ip.to_canonical().is_ipv4()
+}
+
+fn of_family(interfaces: &[IpAddr], v4: bool) -> Vec<IpAddr> {
+    let of = interfaces.iter().copied();
+    of.filter(|ip| is_v4(*ip) == v4).collect()
+}
+
+impl Reach {
+    pub(super) fn new(told: Option<SocketAddr>, interfaces: Vec<IpAddr>, now: Moment) -> Reach {
+        let side = |v4| {
+            let told = told.filter(|at| is_v4(at.ip()) == v4);
+            Side::new(told, of_family(&interfaces, v4), now)
+        };
+        Reach {
+            sides: [side(true), side(false)],
+            told: None,
+            changes: Vec::new(),
+        }
+    }
+
+    fn side(&mut self, ip: IpAddr) -> &mut Side {
+        let [v4, v6] = &mut self.sides;
+        match is_v4(ip) {
+            true => v4,
+            false => v6,
+        }
+    }
+
+    /// Where others see this node: a public address before a private one, one that
+    /// can be reached before one that cannot, IPv4 before IPv6.
+    pub(super) fn outside(&self) -> Option<SocketAddr> {
+        let rank = |seen: &SeenAt| (is_private(seen.at.ip()), seen.reachable == Some(false));
+        let [first, second] = self.places();
+        match (first, second) {
+            (Some(a), Some(b)) if rank(&b) < rank(&a) => Some(b.at),
+            (a, b) => a.or(b).map(|seen| seen.at),
+        }
+    }
+
+    /// Where others see this node, by both families.
+    pub(super) fn places(&self) -> [Option<SeenAt>; 2] {
+        self.sides.each_ref().map(|side| {
+            let at = side.outside?;
+            Some(SeenAt {
+                at,
+                reachable: side.reachable,
+                own: side.told == Some(at) || side.is_own(at.ip()),
+            })
+        })
+    }
+
+    /// Whether strangers reach this node by any family.
+    pub(super) fn reachable(&self) -> Option<bool> {
+        let [v4, v6] = &self.sides;
+        match (v4.reachable, v6.reachable) {
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            (Some(false), None) if v6.outside.is_none() => Some(false),
+            (None, Some(false)) if v4.outside.is_none() => Some(false),
+            (Some(false), Some(false)) => Some(false),
+            _ => None,
+        }
+    }
+
+    /// What has changed since the last call.
+    pub(super) fn take_change(&mut self) -> Option<Change> {
+        if let Some(change) = self.changes.pop() {
+            return Some(change);
+        }
+        let mut proven = false;
+        for side in &mut self.sides {
+            while let Some(change) = side.changes.pop() {
+                match change {
+                    Change::Outside(_) => self.changes.push(change),
+                    // Both sides together are told below.
+                    Change::Reachable(_) => proven = true,
+                }
+            }
+        }
+        let reachable = self.reachable();
+        if proven && reachable != self.told {
+            // What is not known any more is not to be relied on.
+            if reachable.is_some() || self.told == Some(true) {
+                let reachable = reachable.unwrap_or(false);
+                self.changes.insert(0, Change::Reachable(reachable));
+            }
+            self.told = reachable;
+        }
+        self.changes.pop()
+    }
+
+    pub(super) fn set_interfaces(&mut self, interfaces: &[IpAddr], now: Moment) {
+        let [v4, v6] = &mut self.sides;
+        v4.interfaces = of_family(interfaces, true);
+        v6.interfaces = of_family(interfaces, false);
+        self.forget(now);
+    }
+
+    /// The router says where the peer port leads from outside, or does not any more.
+    pub(super) fn set_mapped(&mut self, mapped: Option<SocketAddr>, now: Moment) {
+        let [v4, _] = &mut self.sides;
+        v4.set_mapped(mapped.filter(|at| is_v4(at.ip())), now);
+    }
+
+    /// The network may be another one: what was seen and proven does not count.
+    pub(super) fn forget(&mut self, now: Moment) {
+        self.sides.iter_mut().for_each(|side| side.forget(now));
+    }
+
+    /// Something was sent to `ip`.
+    pub(super) fn sent(&mut self, now: Moment, ip: IpAddr) {
+        self.side(ip).sent(now, ip);
+    }
+
+    /// A node at `from` saw our packet come from `seen`.
+    pub(super) fn seen(&mut self, now: Moment, from: IpAddr, seen: SocketAddr, exempt: bool) {
+        // Who saw the other family did not see this packet.
+        if is_v4(from) == is_v4(seen.ip()) {
+            self.side(from).seen(now, from, seen, exempt);
+        }
+    }
+
+    /// A request came from `from`, with a valid cookie or without.
+    pub(super) fn asked(&mut self, now: Moment, from: IpAddr, cookie: bool) {
+        self.side(from).asked(now, from, cookie);
+    }
+
+    /// Whoever at `from` was asked for a check has promised it, or cannot do it.
+    pub(super) fn promised(&mut self, now: Moment, from: IpAddr, promised: bool) {
+        self.side(from).promised(now, promised);
+    }
+
+    /// When [`Reach::check`] wants to be called.
+    pub(super) fn due(&self) -> Option<Moment> {
+        self.sides.iter().filter_map(Side::due).min()
+    }
+
+    /// Time has passed. Some: have this address looked at now, by somebody of its
+    /// family.
+    pub(super) fn check(&mut self, now: Moment, numbers: &mut Numbers) -> Option<SocketAddr> {
+        let due = |side: &&mut Side| side.due().is_some_and(|due| due <= now);
+        let mut sides = self.sides.iter_mut().filter(due);
+        sides.find_map(|side| side.check(now, numbers))
     }
 }
 
@@ -354,7 +551,7 @@ mod tests {
         while reach.reachable() == Some(true) {
             if reach.check(now, &mut numbers).is_some() {
                 checks += 1;
-                reach.promised(now, true);
+                reach.promised(now, ip("198.51.100.1"), true);
             }
             now = now + Duration::from_secs(1);
             assert!(now < seconds(200), "never given up");
@@ -403,11 +600,11 @@ mod tests {
             if reach.check(now, &mut numbers).is_some() {
                 // On a short way it comes before the promise.
                 if now < seconds(1800) {
-                    reach.promised(now, true);
+                    reach.promised(now, ip("198.51.100.1"), true);
                     reach.asked(now, ip("198.51.100.7"), false);
                 } else {
                     reach.asked(now, ip("198.51.100.7"), false);
-                    reach.promised(now, true);
+                    reach.promised(now, ip("198.51.100.1"), true);
                 }
             }
             now = now + Duration::from_secs(1);

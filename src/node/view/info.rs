@@ -64,6 +64,7 @@ impl House {
             edge_ports: self.edge_ports(),
             peer_port: self.network.sockets.port(),
             public_address: self.public_address(),
+            port_mapping: self.network.mapped.describe(),
             devices: Some(self.board.devices() as u64),
             peers: links.map(|links| links.count() as u64),
             epoch: trusted.then(|| epoch_of(self.clock.unix())),

@@ -2,6 +2,7 @@
 
 use super::{addresses, remember};
 use crate::dht::service::Handle;
+use crate::dht::subnet::is_private;
 use crate::dht::{Event, ValidRecord};
 use crate::liveness::Beat;
 use crate::node::house::House;
@@ -11,7 +12,7 @@ use crate::task;
 use crate::time::{Clock, Moment};
 use async_io::Timer;
 use smol::future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,6 +124,7 @@ impl Keeper {
                 let can = if reachable { "can" } else { "cannot" };
                 log::info!("strangers {can} reach this node's peer port");
                 self.serve();
+                self.publish_own();
             }
             Event::OutsideAddress(at) => {
                 log::info!("others see this node at {at}");
@@ -175,6 +177,18 @@ impl Keeper {
         }
     }
 
+    /// Where others reach this node: addresses of its own, unless they are public and
+    /// strangers were seen to fail there, and a NAT's as soon as a stranger has come
+    /// through.
+    fn outside(&self) -> Vec<SocketAddr> {
+        let seen = self.handle.places().into_iter().flatten();
+        let told = seen.filter(|seen| match seen.reachable {
+            Some(reachable) => reachable || (seen.own && is_private(seen.at.ip())),
+            None => seen.own,
+        });
+        told.map(|seen| seen.at).collect()
+    }
+
     /// Signs and publishes this node's own record, if there is something new to say.
     fn publish_own(&self) {
         let house = &self.house;
@@ -185,9 +199,9 @@ impl Keeper {
         }
         let facts = Facts::new(
             house.told_ip(),
-            self.handle.outside(),
+            &self.outside(),
             &network.sockets.places,
-            &house.edge_ports(),
+            &network.mapped.edge_ports(&house.edge_ports()),
             &house.settings().node.name,
         );
         let unix = house.clock.best().unwrap_or_else(|| house.clock.floor());

@@ -119,6 +119,8 @@ impl Service for Dht {
             spawn(Box::pin(async move {
                 future::or(seeds.look_up(&dht), turn(beat)).await;
             }));
+            // The router outlives this service.
+            handle.set_mapped(network.mapped.peer(network.sockets.port()));
             network.dht.put(handle);
             Ok(first_end(tasks, beats.one_more()).boxed())
         }
