@@ -164,7 +164,8 @@ impl Plan {
             self.hurries = self.hurries.saturating_sub(passed);
             self.hurried = now;
         }
-        let due = match self.hurries < HURRIES_MAX {
+        let follows = self.hurries < HURRIES_MAX;
+        let due = match follows {
             true => now,
             false => self.hurried + HURRY_AGAIN,
         };
@@ -175,7 +176,12 @@ impl Plan {
             None if self.search <= due => return,
             None => self.search = due,
         }
-        self.hurries = self.hurries.saturating_add(1).min(HURRIES_MAX);
+        if follows {
+            self.hurries += 1;
+        } else {
+            // It takes the one that the next minute would have brought.
+            self.hurried = due;
+        }
     }
 
     /// It is another network, or another gateway: nothing of before counts.

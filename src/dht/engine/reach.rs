@@ -13,8 +13,9 @@
 //! that happens.
 //!
 //! **Mapped.** A router that was asked for the peer port says where it leads from
-//! outside. That is looked at like what others see, and takes its place, until three
-//! witnesses agree that it is another address (another NAT stands behind the router).
+//! outside. One node that sees us there confirms the address; whether strangers get in
+//! is looked at as ever. Three witnesses that agree on another address take its place:
+//! another NAT stands behind the router.
 //!
 //! Each family of addresses is a side of its own: a home with a NAT for IPv4 and a
 //! firewall for IPv6 may be reached by one, by both or by neither.
@@ -120,6 +121,8 @@ struct Side {
     told: Option<SocketAddr>,
     /// What the router said.
     mapped: Option<SocketAddr>,
+    /// Somebody out there sees this node at that address.
+    confirmed: bool,
     outside: Option<SocketAddr>,
     votes: Vec<(u64, SocketAddr)>,
     reachable: Option<bool>,
@@ -143,6 +146,7 @@ impl Side {
             interfaces,
             told,
             mapped: None,
+            confirmed: false,
             outside: told,
             votes: Vec::new(),
             reachable: None,
@@ -166,16 +170,16 @@ impl Side {
             return;
         }
         let before = std::mem::replace(&mut self.mapped, mapped);
+        self.confirmed = false;
         if self.told.is_some() {
             return;
         }
         match mapped {
-            Some(at) if self.outside != Some(at) => {
+            Some(_) if self.outside != mapped => {
                 // Whoever reached us until now may have come another way.
                 self.unprove();
                 self.votes.clear();
                 self.outside = mapped;
-                self.changes.push(Change::Outside(at));
             }
             // What others see counts again, once they have seen it.
             None if before.is_some() && self.outside == before => {
@@ -191,6 +195,7 @@ impl Side {
     /// The network may be another one: what was seen and proven does not count.
     fn forget(&mut self, now: Moment) {
         self.votes.clear();
+        self.confirmed = false;
         self.outside = self.told.or(self.mapped);
         (self.proof, self.open, self.in_vain) = (None, None, 0);
         (self.next_check, self.wait) = (now, CHECK_LATER);
@@ -213,8 +218,15 @@ impl Side {
             self.votes.remove(0);
         }
         self.votes.push((witness, seen));
-        let as_mapped = self.mapped.is_some_and(|at| at.ip() == seen.ip());
-        if self.told.is_some() || self.outside == Some(seen) || as_mapped {
+        if let Some(at) = self.mapped.filter(|at| at.ip() == seen.ip()) {
+            // Ports of packets that leave may be others.
+            if !self.confirmed && self.told.is_none() {
+                self.confirmed = true;
+                self.changes.push(Change::Outside(at));
+            }
+            return;
+        }
+        if self.told.is_some() || self.outside == Some(seen) {
             return;
         }
         let own = self.is_own(seen.ip());
@@ -338,6 +350,8 @@ pub struct SeenAt {
     pub reachable: Option<bool>,
     /// It is an address of this machine, or the operator's word: not a NAT's.
     pub own: bool,
+    /// The router says so, and another node sees this one there.
+    pub confirmed: bool,
 }
 
 /// See the module's top.
@@ -397,6 +411,7 @@ impl Reach {
             Some(SeenAt {
                 at,
                 reachable: side.reachable,
+                confirmed: side.confirmed,
                 own: side.told == Some(at) || side.is_own(at.ip()),
             })
         })
@@ -498,7 +513,7 @@ impl Reach {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     fn ip(text: &str) -> IpAddr {
@@ -625,5 +640,70 @@ mod tests {
         assert!(wrong < 250, "{wrong} of 5,000");
         assert!((0..300).all(|n| sent.has(seconds(301), of(n))));
         assert!(!(0..300).any(|n| sent.has(seconds(602), of(n))));
+    }
+
+    #[test]
+    fn what_the_router_says_is_told_when_others_see_it_and_until_strangers_fail() {
+        let mut reach = behind_nat();
+        let mapped = at("203.0.113.5:7001");
+        reach.set_mapped(Some(mapped), seconds(0));
+        let place = |reach: &Reach| reach.places()[0].unwrap();
+        assert_eq!(place(&reach).at, mapped);
+        assert!(!place(&reach).confirmed && !place(&reach).own);
+        // A neighbour behind the same router sees nothing of it.
+        reach.seen(seconds(1), ip("192.168.1.9"), at("192.168.1.2:7000"), true);
+        assert!(!place(&reach).confirmed);
+        reach.seen(seconds(1), ip("198.51.1.1"), at("203.0.113.5:7777"), true);
+        assert!(place(&reach).confirmed);
+        assert_eq!(reach.take_change(), Some(Change::Outside(mapped)));
+        assert_eq!(reach.reachable(), None);
+        // Three promised checks that never come.
+        let mut numbers = Numbers::new(b"test", 1);
+        let mut now = seconds(2);
+        while reach.reachable().is_none() {
+            if reach.check(now, &mut numbers) == Some(mapped) {
+                reach.promised(now, ip("198.51.100.1"), true);
+            }
+            now = now + Duration::from_secs(1);
+            assert!(now < seconds(200), "never given up");
+        }
+        assert_eq!(reach.reachable(), Some(false));
+        reach.set_mapped(None, now);
+        assert_eq!(reach.outside(), None, "the mapping is gone");
+    }
+
+    #[test]
+    fn a_router_that_is_wrong_about_its_address_is_outvoted() {
+        let mut reach = behind_nat();
+        reach.set_mapped(Some(at("203.0.113.5:7001")), seconds(0));
+        let seen = at("198.18.0.9:7000");
+        for n in [1, 2, 3] {
+            let from = ip(&format!("198.51.{n}.1"));
+            reach.seen(seconds(1), from, seen, true);
+        }
+        assert_eq!(reach.outside(), Some(seen));
+        assert!(!reach.places()[0].unwrap().confirmed);
+    }
+
+    #[test]
+    fn each_family_is_seen_and_proven_by_itself() {
+        let own = ip("2001:db8::7");
+        let mut reach = Reach::new(None, vec![ip("192.168.1.2"), own], seconds(0));
+        let v6 = SocketAddr::new(own, 7000);
+        reach.seen(seconds(1), ip("2001:db8:1::1"), v6, true);
+        assert_eq!(reach.outside(), Some(v6));
+        assert_eq!(reach.reachable(), Some(true));
+        // Whoever came by IPv6 proves nothing about IPv4.
+        for n in [1, 2, 3] {
+            let from = ip(&format!("198.51.{n}.1"));
+            reach.seen(seconds(1), from, at("203.0.113.5:7000"), true);
+        }
+        reach.asked(seconds(2), ip("2001:db8:2::1"), false);
+        let [v4, six] = reach.places();
+        assert_eq!(v4.unwrap().reachable, None);
+        assert_eq!(six.unwrap().reachable, Some(true));
+        reach.asked(seconds(2), ip("198.51.9.1"), false);
+        assert_eq!(reach.places()[0].unwrap().reachable, Some(true));
+        assert_eq!(reach.outside(), Some(at("203.0.113.5:7000")));
     }
 }

@@ -179,12 +179,13 @@ impl Keeper {
 
     /// Where others reach this node: addresses of its own, unless they are public and
     /// strangers were seen to fail there, and a NAT's as soon as a stranger has come
-    /// through.
+    /// through, or when the router vouches for it, others see it, and none was seen to fail.
     fn outside(&self) -> Vec<SocketAddr> {
         let seen = self.handle.places().into_iter().flatten();
         let told = seen.filter(|seen| match seen.reachable {
             Some(reachable) => reachable || (seen.own && is_private(seen.at.ip())),
-            None => seen.own,
+            // In a small network everybody is an acquaintance, and nobody can tell.
+            None => seen.own || seen.confirmed,
         });
         told.map(|seen| seen.at).collect()
     }
