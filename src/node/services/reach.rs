@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long giving back may take when the node stops.
-const FAREWELL: Duration = Duration::from_millis(1_000);
+const FAREWELL: Duration = Duration::from_millis(1_500);
 /// Where gateways tell everybody that they have changed (RFC 6886, section 3.2.1).
 const NEWS: (Ipv4Addr, u16) = (Ipv4Addr::UNSPECIFIED, 5350);
 /// After news all of a gateway's repetitions of it are waited for: it sends ten.
