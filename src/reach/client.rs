@@ -47,6 +47,19 @@ pub struct Held {
 }
 
 impl Held {
+    /// Without clock and service.
+    #[must_use]
+    pub fn new(way: Way, address: Ipv4Addr, mappings: Vec<Mapping>) -> Held {
+        Held {
+            way,
+            address,
+            mappings,
+            refused: Vec::new(),
+            epoch: None,
+            service: None,
+        }
+    }
+
     /// The shortest lease.
     #[must_use]
     pub fn lease(&self) -> Duration {
@@ -99,14 +112,12 @@ impl Got {
             let first = self.refused.into_iter().next();
             return Err(first.map_or(Failure::Silent, |(_, failure)| failure));
         }
-        Ok(Held {
-            way,
-            address: self.address.ok_or(Failure::NoAddress)?,
-            mappings: self.mappings,
-            refused: self.refused,
-            epoch: self.epoch.map(|said| Epoch::new(said, now)),
-            service,
-        })
+        let address = self.address.ok_or(Failure::NoAddress)?;
+        let mut held = Held::new(way, address, self.mappings);
+        held.refused = self.refused;
+        held.epoch = self.epoch.map(|said| Epoch::new(said, now));
+        held.service = service;
+        Ok(held)
     }
 }
 

@@ -178,7 +178,6 @@ impl Side {
             Some(_) if self.outside != mapped => {
                 // Whoever reached us until now may have come another way.
                 self.unprove();
-                self.votes.clear();
                 self.outside = mapped;
             }
             // What others see counts again, once they have seen it.
@@ -187,6 +186,13 @@ impl Side {
                 self.outside = None;
             }
             _ => {}
+        }
+        if let Some(at) = mapped {
+            // Others may have seen it before.
+            self.confirmed = self.votes.iter().any(|(_, seen)| seen.ip() == at.ip());
+            if self.confirmed {
+                self.changes.push(Change::Outside(at));
+            }
         }
         (self.open, self.in_vain) = (None, 0);
         (self.next_check, self.wait) = (now, CHECK_LATER);

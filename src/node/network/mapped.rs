@@ -117,15 +117,16 @@ pub fn describe(asker: &Asker, held: &Held) -> String {
 #[must_use]
 pub fn trouble(state: &State, seen: Option<Ipv4Addr>) -> Option<(String, &'static str)> {
     const SECOND: &str = "put the inner router into bridge mode, or map the ports on the outer one to it (docs/reachability.md)";
+    const EITHER: &str = "look at its address on its own page: none is a line that is down, 10., 172.16. to 172.31. or 192.168. another router, 100.64. to 100.127. the provider (docs/reachability.md)";
     const PROVIDER: &str = "ask the provider for a public address, use IPv6, or let devices meet at another node (docs/reachability.md)";
     match state {
         State::Idle | State::Asking => None,
         State::Nothing(route, Failure::NoAddress) => Some((
             format!(
-                "the router at {} has no public address itself: its line is down, or it stands behind another NAT (double NAT)",
+                "the router at {} has no public address itself: its line is down, or it stands behind another NAT (double NAT, or the provider's: CGNAT)",
                 route.gateway
             ),
-            SECOND,
+            EITHER,
         )),
         State::Nothing(..) => None,
         State::Held(asker, held) => match (Outside::of(held.address), seen) {
@@ -152,5 +153,88 @@ pub fn trouble(state: &State, seen: Option<Ipv4Addr>) -> Option<(String, &'stati
             )),
             _ => None,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::reach::{Mapping, Way, LEASE};
+
+    const UDP: Want = Want {
+        transport: Transport::Udp,
+        port: 51055,
+    };
+    const TCP: Want = Want {
+        transport: Transport::Tcp,
+        port: 51055,
+    };
+    const EDGE: Want = Want {
+        transport: Transport::Tcp,
+        port: 41046,
+    };
+
+    fn held(address: [u8; 4], ports: &[(Want, u16)]) -> State {
+        let mappings = ports.iter().map(|(want, external)| Mapping {
+            want: *want,
+            external: *external,
+            lease: LEASE,
+        });
+        let asker = Asker {
+            gateway: Ipv4Addr::new(192, 168, 1, 1),
+            own: Ipv4Addr::new(192, 168, 1, 7),
+            wants: vec![UDP, TCP, EDGE],
+            secret: [1; 32],
+            name: "test".to_owned(),
+        };
+        let held = Held::new(Way::NatPmp, address.into(), mappings.collect());
+        State::Held(asker, held)
+    }
+
+    #[test]
+    fn only_a_public_address_with_one_number_for_both_is_told() {
+        let mapped = Mapped::default();
+        assert_eq!(mapped.peer(Some(51055)), None);
+        assert_eq!(mapped.edge_ports(&[41046]), [41046]);
+        mapped.set(held(
+            [203, 0, 113, 9],
+            &[(UDP, 6000), (TCP, 6000), (EDGE, 443)],
+        ));
+        let at = mapped.peer(Some(51055)).unwrap();
+        assert_eq!(at.to_string(), "203.0.113.9:6000");
+        assert_eq!(mapped.edge_ports(&[41046, 41047]), [443, 41046, 41047]);
+        let text = mapped.describe().unwrap();
+        assert_eq!(
+            text,
+            "NAT-PMP at 192.168.1.1: 203.0.113.9, UDP 6000 -> 51055, TCP 6000 -> 51055, TCP 443 -> 41046"
+        );
+        for state in [
+            held([203, 0, 113, 9], &[(UDP, 6000), (TCP, 6001)]),
+            held([203, 0, 113, 9], &[(UDP, 6000)]),
+            held([10, 0, 0, 9], &[(UDP, 6000), (TCP, 6000)]),
+            held([100, 64, 0, 9], &[(UDP, 6000), (TCP, 6000)]),
+        ] {
+            mapped.set(state);
+            assert_eq!(mapped.peer(Some(51055)), None);
+        }
+    }
+
+    #[test]
+    fn each_second_nat_is_named_and_a_good_router_is_not_blamed() {
+        let named = |address, seen: Option<[u8; 4]>| {
+            let seen = seen.map(Ipv4Addr::from);
+            trouble(&held(address, &[(UDP, 1)]), seen).map(|(reason, _)| reason)
+        };
+        assert_eq!(named([203, 0, 113, 9], None), None);
+        assert_eq!(named([203, 0, 113, 9], Some([203, 0, 113, 9])), None);
+        // What a neighbour at home sees says nothing.
+        assert_eq!(named([203, 0, 113, 9], Some([192, 168, 1, 7])), None);
+        let other = named([203, 0, 113, 9], Some([198, 51, 100, 1])).unwrap();
+        assert!(other.contains("others see 198.51.100.1"), "{other}");
+        let double = named([192, 168, 0, 9], None).unwrap();
+        assert!(double.starts_with("double NAT: the router at 192.168.1.1"));
+        let shared = named([100, 70, 0, 9], None).unwrap();
+        assert!(shared.contains("(CGNAT)"), "{shared}");
     }
 }
