@@ -335,8 +335,8 @@ fn others_find_a_node_behind_nat_after_its_router_forgot_and_moved() {
 
     // The provider gives it another address.
     let router = lab.name("router");
-    run_words(&format!("ip -n {router} addr add 20.0.0.10/8 dev wan")).unwrap();
     run_words(&format!("ip -n {router} addr del 20.0.0.9/8 dev wan")).unwrap();
+    run_words(&format!("ip -n {router} addr add 20.0.0.10/8 dev wan")).unwrap();
     says(
         &home,
         "the router maps ports: PCP at 192.168.50.1: 20.0.0.10, UDP 51055",

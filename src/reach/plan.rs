@@ -128,14 +128,20 @@ impl Plan {
             let left = times.until.since(now);
             if left > LEASE_MIN {
                 times.renew = now + left / 2;
-                times.look = times.renew;
+                times.look = now + LOOK_EVERY;
                 return false;
             }
         }
+        self.lost(now);
+        true
+    }
+
+    /// The gateway has no address any more: what it gave leads nowhere. It may have
+    /// another one in a minute.
+    pub fn lost(&mut self, now: Moment) {
         self.held = None;
         self.search = now + self.pause;
         self.pause = (self.pause * 2).min(PAUSE_MAX);
-        true
     }
 
     /// What a look has shown.
@@ -226,7 +232,8 @@ mod tests {
         plan.looked(at(900), Seen::Fine, true);
         assert_eq!(plan.next(at(1800)), Step::Renew);
         assert!(!plan.failed(at(1800)));
-        assert_eq!(plan.next(at(1801)), Step::Wait(at(2700)));
+        assert_eq!(plan.next(at(1801)), Step::Wait(at(1920)), "a look");
+        plan.looked(at(1920), Seen::Fine, true);
         assert_eq!(plan.next(at(2700)), Step::Renew);
         assert!(!plan.failed(at(2700)));
         assert!(!plan.failed(at(3150)));

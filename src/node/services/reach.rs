@@ -208,7 +208,13 @@ impl Keeper {
                 self.show(State::Held(asker.clone(), held));
             }
             Err(failure) => {
-                let lost = self.plan.failed(now);
+                let lost = match failure {
+                    Failure::NoAddress => {
+                        self.plan.lost(now);
+                        true
+                    }
+                    _ => self.plan.failed(now),
+                };
                 if lost {
                     self.held = None;
                     self.show(State::Nothing(route.clone(), failure));
