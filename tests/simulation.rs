@@ -12,7 +12,7 @@
 mod model;
 
 use model::report::Report;
-use model::scenarios::{attack, clocks, partition, standing, Options};
+use model::scenarios::{attack, clocks, partition, phone, standing, Options};
 
 fn options(nodes: usize, lookups: usize) -> Options {
     Options {
@@ -71,4 +71,14 @@ fn a_network_that_was_cut_in_half_has_all_records_on_both_sides_again() {
     let mut options = options(50, 60);
     options.minutes = Some(30);
     assert_good(&partition::run(&options));
+}
+
+#[test]
+fn a_phone_that_dozes_and_moves_is_found_soon_and_costs_little() {
+    let mut options = options(12, 0);
+    // Two days; what they cost is counted up to a month.
+    options.minutes = Some(2 * 24 * 60);
+    let report = phone::run(&options);
+    assert_good(&report);
+    assert!(report.value("wakes") > 20.0);
 }

@@ -78,6 +78,8 @@ pub struct Machine {
     pub joined: Option<Moment>,
     /// The earliest timer that lies in the queue.
     pub timer: Option<Moment>,
+    /// It is suspended.
+    pub asleep: bool,
     trusted: bool,
     looked: Option<Moment>,
 }
@@ -94,6 +96,7 @@ impl Machine {
             started: Moment(0),
             joined: None,
             timer: None,
+            asleep: false,
             trusted: false,
             looked: None,
         }

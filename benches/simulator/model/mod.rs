@@ -6,6 +6,7 @@
 //! | `machine.rs`, `world.rs` | machines, virtual time, operations |
 //! | `seal.rs` | signatures that cost nothing |
 //! | `device.rs`, `fleet.rs` | devices and their presences, and how they move |
+//! | `session.rs` | a device's session with its node, both state machines |
 //! | `population.rs` | a network comes up |
 //! | `churn.rs`, `liar.rs` | what goes wrong |
 //! | `closest.rs` | the truth that lookups are compared with |
@@ -34,5 +35,6 @@ pub mod population;
 pub mod report;
 pub mod scenarios;
 pub mod seal;
+pub mod session;
 pub mod stats;
 pub mod world;

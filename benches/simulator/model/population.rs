@@ -41,7 +41,7 @@ impl Population {
                 Role::Node
             };
             if role == Role::Node && number >= self.nodes - liars - behind {
-                world.add_behind_nat();
+                world.add_behind_nat(Role::Node);
             } else {
                 world.add_public(role);
             }

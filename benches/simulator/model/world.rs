@@ -92,9 +92,9 @@ impl World {
     }
 
     /// A machine behind a router, switched off.
-    pub fn add_behind_nat(&mut self) -> usize {
+    pub fn add_behind_nat(&mut self, role: Role) -> usize {
         let id = self.random_id();
-        self.machines.push(Machine::new(id, Role::Node));
+        self.machines.push(Machine::new(id, role));
         self.net.add_behind_nat()
     }
 
@@ -140,6 +140,21 @@ impl World {
         self.running.retain(|(of, _), _| *of != machine);
     }
 
+    /// A machine is suspended: no timer of its fires, and nothing reaches it.
+    pub fn suspend(&mut self, machine: usize) {
+        self.machines[machine].asleep = true;
+        self.net.plug(machine, false);
+    }
+
+    /// It wakes up.
+    pub fn resume(&mut self, machine: usize) {
+        self.machines[machine].asleep = false;
+        self.net.plug(machine, true);
+        // As the program has it when it notices.
+        self.with(machine, |engine, now| engine.wake(now));
+        self.tick(machine);
+    }
+
     /// Calls the scenario's attention at a moment.
     pub fn plan(&mut self, at: Moment) -> u32 {
         self.plans += 1;
@@ -157,7 +172,9 @@ impl World {
                 Event::Timer(machine) => {
                     if self.machines[machine].timer == Some(at) {
                         self.machines[machine].timer = None;
-                        self.tick(machine);
+                        if !self.machines[machine].asleep {
+                            self.tick(machine);
+                        }
                     }
                 }
                 Event::Plan(number) => return Some(number),

@@ -9,6 +9,7 @@
 
 use super::attempt::{attempt, Outcome};
 use super::Shared;
+use crate::platform::boot_timer::BootTimer;
 use crate::platform::clock::{awake, on_the_second, SleepWatch};
 use crate::session::Stop;
 use crate::time::{Clock, Moment};
@@ -16,7 +17,7 @@ use async_io::Timer;
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Sessions at once: one in use and one that can take over.
 pub(super) const SLOTS: usize = 2;
@@ -36,7 +37,8 @@ const LONGEST_WISH: Duration = Duration::from_secs(300);
 /// few round trips by satellite. A node that answers is done long before.
 const HEAD_START: Duration = Duration::from_secs(3);
 
-/// How often a device looks whether it has slept.
+/// How often a device looks whether it has slept. A sleep during which a look was due
+/// is noticed at its end; a shorter one matters little.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 
 /// Runs until the device is over.
@@ -78,9 +80,10 @@ async fn stands(shared: &Shared) {
 
 /// Waits until the device has slept.
 async fn resumed(clock: &dyn Clock) {
-    let mut watch = SleepWatch::default();
+    let (mut watch, timer) = (SleepWatch::default(), BootTimer::new());
     while watch.look(clock.now(), awake()).is_none() {
-        Timer::at(on_the_second(LOOK_EVERY)).await;
+        let wait = on_the_second(LOOK_EVERY).saturating_duration_since(Instant::now());
+        timer.wait(wait).await;
     }
 }
 

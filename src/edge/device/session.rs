@@ -27,6 +27,11 @@ use std::time::Duration;
 pub const PING_INTERVAL: Duration = Duration::from_secs(100);
 /// How long the answer to a ping, and each step before the first ticket, may take.
 pub const ANSWER_TIME: Duration = Duration::from_secs(20);
+/// A timer that is later than this stood still: the device slept.
+const OVERSLEPT: Duration = Duration::from_secs(10);
+/// How long the answer to the first ping after a sleep may take: a radio that wakes up
+/// and a lost segment or two. What was forgotten on the way meanwhile never answers.
+pub const WOKEN_TIME: Duration = Duration::from_secs(8);
 /// How far back the traffic rate looks that decides a ticket's size.
 const RATE_SPAN: Duration = Duration::from_secs(2);
 
@@ -199,7 +204,10 @@ impl Protocol for DeviceSession {
     fn tick(&mut self, _cx: &mut Context<'_>, now: Moment) -> Result<Option<Moment>, Stop> {
         let core = &mut self.core;
         if let Some(due) = core.answer_due {
-            if now >= due {
+            // An answer that came while the device slept has still to be read.
+            if core.welcomed && now.since(due) >= OVERSLEPT {
+                core.send_ping(now, WOKEN_TIME);
+            } else if now >= due {
                 let waited = if core.link.is_none() {
                     "the node did not finish the TLS handshake in time"
                 } else if !core.welcomed {
@@ -215,7 +223,8 @@ impl Protocol for DeviceSession {
             return Err(Stop::Lost(text.into()));
         }
         if core.welcomed && now >= core.next_ping {
-            core.send_ping(now);
+            let overslept = now.since(core.next_ping) >= OVERSLEPT;
+            core.send_ping(now, if overslept { WOKEN_TIME } else { ANSWER_TIME });
         }
         core.measure_rate(now);
         let tell = core.tell_presence(now);
@@ -286,7 +295,7 @@ impl Core {
                 } else {
                     self.ask_due = Some(now + ANSWER_TIME);
                 }
-                self.send_ping(now);
+                self.send_ping(now, ANSWER_TIME);
             }
             _ if !self.welcomed => return Err(no_welcome()),
             TicketAsk::KIND => {
@@ -458,12 +467,12 @@ impl Core {
         telling.due()
     }
 
-    fn send_ping(&mut self, now: Moment) {
+    fn send_ping(&mut self, now: Moment, answer_within: Duration) {
         if let Some(link) = &self.link {
             let id = link.request(&Ping {});
             self.ping = Some((id, now));
             self.next_ping = now + PING_INTERVAL;
-            self.answer_due = Some(now + ANSWER_TIME);
+            self.answer_due = Some(now + answer_within);
         }
     }
 

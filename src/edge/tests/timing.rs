@@ -2,7 +2,7 @@
 
 use super::raw::{welcome, Raw};
 use super::world::{pair, Program, World};
-use crate::edge::device::session::{ANSWER_TIME, PING_INTERVAL};
+use crate::edge::device::session::{ANSWER_TIME, PING_INTERVAL, WOKEN_TIME};
 use crate::session::Stop;
 use crate::wire::code::Code;
 use crate::wire::control::{Hello, Ping, Pong};
@@ -71,8 +71,24 @@ fn a_device_that_was_suspended_asks_its_node_when_it_wakes_up() {
     world.settle();
     program.slot.lock().unwrap().clone().unwrap().wake();
     raw.expect::<Ping>(&mut world);
-    world.pass(ANSWER_TIME + Duration::from_millis(1));
+    world.pass(WOKEN_TIME + Duration::from_millis(1));
     assert!(matches!(world.device_stop(raw.line), Some(Stop::Lost(_))));
+}
+
+#[test]
+fn a_session_that_lives_is_not_ended_for_an_answer_that_a_sleep_held_up() {
+    let mut world = World::free();
+    let program = Program::new(1);
+    let mut raw = Raw::welcoming(&mut world, &program);
+    // The device asked right before it slept.
+    raw.expect::<Ping>(&mut world);
+    world.sleep(Duration::from_secs(3600));
+    program.slot.lock().unwrap().clone().unwrap().wake();
+    world.settle();
+    let (id, _) = raw.expect::<Ping>(&mut world);
+    raw.say(&mut world, id, &Pong {});
+    world.pass(WOKEN_TIME + Duration::from_secs(1));
+    raw.assert_alive(&world);
 }
 
 #[test]

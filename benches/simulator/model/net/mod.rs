@@ -142,6 +142,16 @@ impl Net {
         self.hosts[machine].unplugged = !plugged;
     }
 
+    /// A machine behind a router comes to another network.
+    pub fn move_elsewhere(&mut self, machine: usize) {
+        let ip = self.subnets.home(&mut self.rng);
+        let nat = Nat::new(ip, &mut self.rng);
+        if let Some(old) = self.hosts[machine].nat.replace(nat) {
+            self.places.remove(&old.ip());
+        }
+        self.places.insert(ip, machine);
+    }
+
     /// A datagram leaves a machine.
     pub fn send(
         &mut self,

@@ -5,6 +5,7 @@ pub mod churning;
 pub mod clocks;
 pub mod idle;
 pub mod partition;
+pub mod phone;
 pub mod reconnect;
 pub mod standing;
 pub mod tools;
@@ -96,5 +97,10 @@ pub const ALL: &[Scenario] = &[
         name: "reconnect",
         about: "1,000 devices come to one node at once",
         run: reconnect::run,
+    },
+    Scenario {
+        name: "phone",
+        about: "a month of a phone: Doze, other networks; what it costs, when it is found again",
+        run: phone::run,
     },
 ];
