@@ -15,6 +15,7 @@
 //! | [`health`], [`watch`] | how each layer is, since when, and what is remembered for that |
 //! | [`lag`] | how long the executor lets tasks wait |
 //! | [`surroundings`] | what the device says of itself |
+//! | [`power`], [`thrift`] | what battery and heat ask for, and what the node does about it |
 //! | [`statistics`] | what was carried, by the minute and by the hour |
 //! | [`earnings`] | reward periods: what they are made of, and their rows |
 //! | [`rates`] | what is carried at present |
@@ -35,6 +36,7 @@ pub mod house;
 pub mod https;
 pub mod lag;
 pub mod network;
+pub mod power;
 pub mod program;
 pub mod rates;
 pub mod runfile;
@@ -42,6 +44,7 @@ pub mod services;
 pub mod statistics;
 pub mod supervisor;
 pub mod surroundings;
+pub mod thrift;
 pub mod token;
 pub mod verdicts;
 pub mod view;

@@ -54,6 +54,19 @@ struct State {
     busy: bool,
 }
 
+impl State {
+    fn sensors(&self, now: Moment) -> Sensors {
+        if self.sensors_at.is_some_and(|at| now.since(at) < OLD) {
+            return self.reading.sensors;
+        }
+        // A limit does not change by itself.
+        Sensors {
+            limit: self.reading.sensors.limit,
+            ..Sensors::default()
+        }
+    }
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub struct Surroundings {
@@ -83,28 +96,39 @@ impl Surroundings {
             state.quick_at = Some(now);
             state.reading.quick = Quick::read_below(&self.root);
         }
-        if old(state.sensors_at, SENSORS) && !state.busy {
-            state.busy = true;
-            let (shared, root) = (self.state.clone(), self.root.clone());
-            let work = move || {
-                let sensors = Sensors::read_below(&root);
-                let mut state = lock(&shared);
-                state.reading.sensors = sensors;
-                state.sensors_at = Some(now);
-                state.busy = false;
-            };
-            task::unblock_boxed(Box::new(work)).detach();
+        if old(state.sensors_at, SENSORS) {
+            self.begin(&mut state, now);
         }
-        let mut reading = state.reading;
-        if old(state.sensors_at, OLD) {
-            // A limit does not change by itself.
-            let limit = reading.sensors.limit;
-            reading.sensors = Sensors {
-                limit,
-                ..Sensors::default()
-            };
+        Reading {
+            sensors: state.sensors(now),
+            ..state.reading
         }
-        reading
+    }
+
+    /// Has the sensors read anew, by another thread.
+    pub fn sense(&self, now: Moment) {
+        self.begin(&mut lock(&self.state), now);
+    }
+
+    /// What the sensors said, if that is not too long ago.
+    pub fn latest(&self, now: Moment) -> Sensors {
+        lock(&self.state).sensors(now)
+    }
+
+    fn begin(&self, state: &mut State, now: Moment) {
+        if state.busy {
+            return;
+        }
+        state.busy = true;
+        let (shared, root) = (self.state.clone(), self.root.clone());
+        let work = move || {
+            let sensors = Sensors::read_below(&root);
+            let mut state = lock(&shared);
+            state.reading.sensors = sensors;
+            state.sensors_at = Some(now);
+            state.busy = false;
+        };
+        task::unblock_boxed(Box::new(work)).detach();
     }
 }
 

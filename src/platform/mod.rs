@@ -8,7 +8,7 @@
 //! the node runs ([`readings`]), what time it is and whether that can be believed ([`clock`]), how to wait while it sleeps
 //! ([`boot_timer`]),
 //! how a socket is set up ([`socket`], [`listen`], [`udp`]), who knows the address of a name
-//! ([`resolver`]), where packets leave ([`routes`]), when to stop ([`signals`]) and where a user's files belong ([`folders`]).
+//! ([`resolver`]), where packets leave ([`routes`]), whether power is to be saved ([`saver`]), when to stop ([`signals`]) and where a user's files belong ([`folders`]).
 //!
 //! Files under `/proc` and `/sys` are read below a root that tests replace, so
 //! that a 64 MB router or a container is a folder in a test.
@@ -26,6 +26,7 @@ pub mod notify;
 pub mod readings;
 pub mod resolver;
 pub mod routes;
+pub mod saver;
 pub mod signals;
 pub mod socket;
 mod sys;

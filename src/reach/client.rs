@@ -376,15 +376,14 @@ impl Asker {
         }
     }
 
-    async fn give_back(
-        &self,
-        bytes: &[u8],
-        hear: &(dyn Fn(&[u8]) -> Option<Result<Granted, Failure>> + Sync),
-    ) -> Result<(), Failure> {
+    async fn give_back(&self, bytes: &[u8], hear: &Read<'_>) -> Result<(), Failure> {
         let socket = self.socket()?;
         granted(&socket, bytes, hear).await.map(|_| ())
     }
 }
+
+/// Reads an answer; none: it is another one's.
+type Read<'a> = dyn Fn(&[u8]) -> Option<Result<Granted, Failure>> + Sync + 'a;
 
 /// Which of two failures tells more.
 fn rank(failure: &Failure) -> u8 {
@@ -400,7 +399,7 @@ fn rank(failure: &Failure) -> u8 {
 async fn granted(
     socket: &Async<UdpSocket>,
     question: &[u8],
-    read: &(dyn Fn(&[u8]) -> Option<Result<Granted, Failure>> + Sync),
+    read: &Read<'_>,
 ) -> Result<Granted, Failure> {
     let mut answer = Err(Failure::Silent);
     ask(socket, question, &mut |bytes| match read(bytes) {

@@ -270,7 +270,12 @@ pub fn port_mapping() {
         let url = format!("http://{}/rpc", node.rpc());
         let ask = || {
             let mut curl = host.on("curl");
-            curl.args(["--silent", "--header", "Content-Type: application/json", "--data"]);
+            curl.args([
+                "--silent",
+                "--header",
+                "Content-Type: application/json",
+                "--data",
+            ]);
             curl.args([r#"{"jsonrpc":"2.0","id":1,"method":"chr_node_info"}"#, &url]);
             let output = curl.output().unwrap();
             let answer: Value = serde_json::from_slice(&output.stdout).ok()?;

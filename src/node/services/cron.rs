@@ -180,6 +180,7 @@ impl Chores {
             house.cache.sweep();
             self.swept = now;
         }
+        house.mind_power();
         // So that a state is not younger than it is for whoever asks first.
         drop(house.examine());
         // Repeated lines are summed up after a minute, also when nobody logs any more.

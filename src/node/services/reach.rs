@@ -12,6 +12,7 @@ use crate::node::house::House;
 use crate::node::network::mapped::{describe, trouble, State};
 use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
 use crate::platform::routes::{self, Route};
+use crate::platform::saver;
 use crate::platform::udp::shared;
 use crate::reach::client::{Asker, Held};
 use crate::reach::exchange::source;
@@ -178,7 +179,7 @@ impl Keeper {
                 (Step::Look, Some(held)) => {
                     let seen = asker.look(held, now).await;
                     let now = self.house.clock.now();
-                    self.plan.looked(now, seen, self.saves());
+                    self.plan.looked(now, seen, saver::is_on());
                     if seen == Seen::Changed {
                         log::debug!("the router at {} has forgotten or moved", route.gateway);
                     }
@@ -195,7 +196,7 @@ impl Keeper {
         let now = self.house.clock.now();
         match outcome {
             Ok(held) => {
-                self.plan.granted(now, held.lease(), self.saves());
+                self.plan.granted(now, held.lease(), saver::is_on());
                 let tells = matches!(held.way, Way::Pcp | Way::NatPmp);
                 if tells && self.news.is_none() {
                     self.news = listen();
@@ -221,10 +222,6 @@ impl Keeper {
                 }
             }
         }
-    }
-
-    fn saves(&self) -> bool {
-        false
     }
 
     /// Leaves the state where others look, and says in one line what is new.
