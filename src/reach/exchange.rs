@@ -174,3 +174,81 @@ pub(super) async fn fetch(place: &Place, request: &str) -> Result<Answer, Failur
         .await
         .unwrap_or(Err(Failure::Silent))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    const HOME: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+    #[test]
+    fn what_comes_from_another_one_than_the_gateway_is_no_answer() {
+        let gateway = UdpSocket::bind((HOME, 0)).unwrap();
+        let liar = UdpSocket::bind((HOME, 0)).unwrap();
+        let socket = towards(HOME, gateway.local_addr().unwrap()).unwrap();
+        let own = socket.get_ref().local_addr().unwrap();
+        let answering = thread::spawn(move || {
+            let mut buffer = [0; 64];
+            gateway.recv_from(&mut buffer).unwrap();
+            liar.send_to(b"a lie", own).unwrap();
+            // Something else, then what was asked for, to the first repetition.
+            gateway.send_to(b"noise", own).unwrap();
+            gateway.recv_from(&mut buffer).unwrap();
+            gateway.send_to(b"truth", own).unwrap();
+        });
+        let mut heard = Vec::new();
+        let asked = ask(&socket, b"question", &mut |bytes| {
+            heard.push(bytes.to_vec());
+            bytes == b"truth"
+        });
+        assert_eq!(smol::block_on(asked), Ok(()));
+        answering.join().unwrap();
+        assert_eq!(heard, [b"noise".to_vec(), b"truth".to_vec()]);
+    }
+
+    #[test]
+    fn a_gateway_that_nobody_is_at_does_not_hold_us_up() {
+        let free = UdpSocket::bind((HOME, 0)).unwrap().local_addr().unwrap();
+        let socket = towards(HOME, free).unwrap();
+        let asked = ask(&socket, b"question", &mut |_| true);
+        assert_eq!(smol::block_on(asked), Err(Failure::Silent));
+    }
+
+    /// What is made of an answer by HTTP that has these bytes, again and again.
+    fn told(piece: &'static [u8], times: usize) -> Result<Answer, Failure> {
+        let listener = TcpListener::bind((HOME, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serving = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut buffer = [0; 1024];
+            let length = stream.read(&mut buffer).unwrap();
+            assert!(buffer[..length].starts_with(b"GET /x HTTP/1.1\r\n"));
+            // It hangs up when it has had enough.
+            let _ = (0..times).try_for_each(|_| stream.write_all(piece));
+        });
+        let place = Place::parse(&format!("http://127.0.0.1:{port}/x"), HOME).unwrap();
+        let answer = smol::block_on(fetch(&place, &place.get()));
+        serving.join().unwrap();
+        answer
+    }
+
+    #[test]
+    fn a_gateway_that_talks_without_end_or_in_tongues_is_given_up() {
+        let good = told(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 1);
+        assert_eq!(good.unwrap().body, "ok");
+        let endless = told(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", 1_000_000);
+        assert_eq!(endless, Err(Failure::Garbled("more than 64 KB")));
+        let tongues = told(b"\x00\xff\r\n\r\n", 3);
+        assert!(matches!(tongues, Err(Failure::Garbled(_))), "{tongues:?}");
+        // Elsewhere is not gone to.
+        let moved = told(
+            b"HTTP/1.1 302 Go\r\nLocation: http://203.0.113.9/\r\nContent-Length: 0\r\n\r\n",
+            1,
+        );
+        assert_eq!(moved.unwrap().status, 302);
+    }
+}

@@ -8,6 +8,7 @@ use crate::liveness::Beat;
 use crate::node::house::House;
 use crate::node::network::record::Facts;
 use crate::node::network::seeds::PATIENCE;
+use crate::parts::PORT_MAPPING;
 use crate::task;
 use crate::time::{Clock, Moment};
 use async_io::Timer;
@@ -202,7 +203,10 @@ impl Keeper {
             house.told_ip(),
             &self.outside(),
             &network.sockets.places,
-            &network.mapped.edge_ports(&house.edge_ports()),
+            &match PORT_MAPPING.built {
+                true => network.mapped.edge_ports(&house.edge_ports()),
+                false => house.edge_ports(),
+            },
             &house.settings().node.name,
         );
         let unix = house.clock.best().unwrap_or_else(|| house.clock.floor());
