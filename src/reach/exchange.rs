@@ -201,10 +201,11 @@ mod tests {
             gateway.send_to(b"truth", own).unwrap();
         });
         let mut heard = Vec::new();
-        let asked = ask(&socket, b"question", &mut |bytes| {
+        let mut hear = |bytes: &[u8]| {
             heard.push(bytes.to_vec());
             bytes == b"truth"
-        });
+        };
+        let asked = ask(&socket, b"question", &mut hear);
         assert_eq!(smol::block_on(asked), Ok(()));
         answering.join().unwrap();
         assert_eq!(heard, [b"noise".to_vec(), b"truth".to_vec()]);
@@ -214,7 +215,8 @@ mod tests {
     fn a_gateway_that_nobody_is_at_does_not_hold_us_up() {
         let free = UdpSocket::bind((HOME, 0)).unwrap().local_addr().unwrap();
         let socket = towards(HOME, free).unwrap();
-        let asked = ask(&socket, b"question", &mut |_| true);
+        let mut hear = |_: &[u8]| true;
+        let asked = ask(&socket, b"question", &mut hear);
         assert_eq!(smol::block_on(asked), Err(Failure::Silent));
     }
 
