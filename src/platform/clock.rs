@@ -187,18 +187,30 @@ impl SleepWatch {
     }
 }
 
+/// While power is saved, timers that have time meet this many seconds apart.
+const SAVER_GRID: u64 = 30;
+
 /// The first instant at or after `wait` from now that is a whole number of
 /// seconds since the program began. Timers that are not in a hurry meet there:
-/// a sleeping CPU wakes up once for all of them.
+/// a sleeping CPU wakes up once for all of them. While power is saved, waits of
+/// half a minute and more end at whole half minutes.
 #[must_use]
 pub fn on_the_second(wait: Duration) -> Instant {
+    let coarse = super::saver::saving() && wait.as_secs() >= SAVER_GRID;
+    on_the_grid(wait, if coarse { SAVER_GRID } else { 1 })
+}
+
+fn on_the_grid(wait: Duration, grid: u64) -> Instant {
     static BEGINNING: OnceLock<Instant> = OnceLock::new();
     let now = Instant::now();
     let beginning = *BEGINNING.get_or_init(|| now);
     let due = now
         .saturating_duration_since(beginning)
         .saturating_add(wait);
-    let whole = due.as_secs() + u64::from(due.subsec_nanos() > 0);
+    let whole = due
+        .as_secs()
+        .saturating_add(u64::from(due.subsec_nanos() > 0));
+    let whole = whole.div_ceil(grid).saturating_mul(grid);
     // Centuries away is as good as the far end of the clock.
     let at = beginning.checked_add(Duration::from_secs(whole));
     at.unwrap_or(now)
@@ -334,6 +346,21 @@ mod tests {
         // A fifth of a second or a busy second of a busy machine.
         let seconds = before.elapsed().as_secs() as usize + 2;
         assert!(instants.len() <= seconds, "{} instants", instants.len());
+    }
+
+    #[test]
+    fn timers_of_half_an_hour_meet_at_half_minutes_while_power_is_saved() {
+        let mut instants: Vec<Instant> = (0..600)
+            .map(|n| on_the_grid(Duration::from_millis(300_000 + 3_000 * n), SAVER_GRID))
+            .collect();
+        for (n, at) in instants.iter().enumerate() {
+            let wait = Duration::from_millis(300_000 + 3_000 * n as u64);
+            let late = at.saturating_duration_since(Instant::now() + wait);
+            assert!(late <= Duration::from_secs(SAVER_GRID), "{late:?}");
+        }
+        instants.dedup();
+        // Half an hour has sixty half minutes, and one may begin before it.
+        assert!(instants.len() <= 62, "{}", instants.len());
     }
 
     #[test]
