@@ -179,7 +179,7 @@ impl Keeper {
                 (Step::Look, Some(held)) => {
                     let seen = asker.look(held, now).await;
                     let now = self.house.clock.now();
-                    self.plan.looked(now, seen, saver::is_on());
+                    self.plan.looked(now, seen, saver::saving());
                     if seen == Seen::Changed {
                         log::debug!("the router at {} has forgotten or moved", route.gateway);
                     }
@@ -196,7 +196,7 @@ impl Keeper {
         let now = self.house.clock.now();
         match outcome {
             Ok(held) => {
-                self.plan.granted(now, held.lease(), saver::is_on());
+                self.plan.granted(now, held.lease(), saver::saving());
                 let tells = matches!(held.way, Way::Pcp | Way::NatPmp);
                 if tells && self.news.is_none() {
                     self.news = listen();
