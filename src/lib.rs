@@ -16,6 +16,7 @@
 //! | [`dht`] | Kademlia: routing table, lookups, records, storage; then its UDP service |
 //! | [`session`] | TLS sessions over TCP: the shell around a state machine, who may connect |
 //! | [`ports`] | the switchboard: who is online, who is connected to what, windows |
+//! | [`reach`] | the router's ports: PCP, NAT-PMP, UPnP |
 //! | [`reward`] | reward periods: uptime and performance scores, tokens earned |
 //! | [`ticket`] | tickets, the validation steps, usage accounting |
 //! | [`chain`] | an EVM chain's JSON-RPC: the client, what may be asked of it |
@@ -50,6 +51,7 @@ pub mod parts;
 pub mod peer;
 pub mod platform;
 pub mod ports;
+pub mod reach;
 pub mod reward;
 pub mod rpc;
 pub mod session;

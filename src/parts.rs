@@ -57,6 +57,8 @@ pub const METRICS: Part = part!("metrics", "metrics");
 pub const POWER: Part = part!("power", "power sense");
 /// `rpc_discover`
 pub const OPENRPC: Part = part!("openrpc", "OpenRPC document");
+/// Asking the router for its ports.
+pub const PORT_MAPPING: Part = part!("port-mapping", "port mapping");
 /// Reward periods.
 pub const REWARDS: Part = part!("rewards", "reward periods");
 /// `GET /`
@@ -65,7 +67,7 @@ pub const STATUS_PAGE: Part = part!("status-page", "status page");
 pub const STORE_TOOLS: Part = part!("store-tools", "store tools");
 
 /// All of them, in the order of their names.
-pub const ALL: [Part; 15] = [
+pub const ALL: [Part; 16] = [
     CHAIN,
     DEMO,
     DOCTOR,
@@ -77,6 +79,7 @@ pub const ALL: [Part; 15] = [
     MESSAGES,
     METRICS,
     OPENRPC,
+    PORT_MAPPING,
     POWER,
     REWARDS,
     STATUS_PAGE,
@@ -94,6 +97,7 @@ pub fn left_out() -> impl Iterator<Item = &'static str> {
 #[must_use]
 pub fn missing_for_setting(key: &str) -> Option<Part> {
     let part = match key {
+        "network.port_mapping" => PORT_MAPPING,
         "storage.keep_minutes" | "storage.keep_hours" => HISTORY,
         _ if key.starts_with("network.rpcs_") => HTTPS,
         _ if key.starts_with("chain.") => CHAIN,

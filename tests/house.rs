@@ -33,6 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tls", &["identity"]),
     ("config", &["platform"]),
     ("ticket", &["wire", "identity", "store"]),
+    ("reach", &["identity", "platform"]),
     ("reward", &["store", "ticket"]),
     ("ports", &["wire", "identity"]),
     ("session", &["wire", "tls", "identity", "ports", "platform"]),
@@ -54,7 +55,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "node",
         &[
             "cache", "chain", "config", "dht", "edge", "identity", "peer", "platform", "ports",
-            "reward", "rpc", "session", "store", "ticket", "tls", "wire",
+            "reach", "reward", "rpc", "session", "store", "ticket", "tls", "wire",
         ],
     ),
 ];

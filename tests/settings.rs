@@ -69,6 +69,7 @@ effects! {
     "network.max_peers" => network::max_peers,
     "network.serve" => network::serve,
     "network.subnet_limits" => network::subnet_limits,
+    "network.port_mapping" => network::port_mapping,
     "fleet.nodes" => network::fleet_nodes,
     "storage.data_dir" => places::data_dir,
     "storage.store_dir" => places::store_dir,

@@ -172,7 +172,8 @@ Options:
                              session is kept with the next one and takes over
                              at once. With 0xADDR the node must be that one;
                              without, its address is remembered and checked
-                             the next time
+                             the next time. HOST:41046,443 names more ports of
+                             it, for firewalls that let few out
   --messages                 print messages that `chr-node message` sends here:
                              from the devices of --allow and --fleet-devices,
                              without these from everyone
@@ -218,7 +219,8 @@ Options:
                              session is kept with the next one and takes over
                              at once. With 0xADDR the node must be that one;
                              without, its address is remembered and checked
-                             the next time
+                             the next time. HOST:41046,443 names more ports of
+                             it, for firewalls that let few out
   --identity FILE            key of this device
                              [~/.local/share/chr-node/forward.key]
   --max-bytes SIZE           sign tickets for at most this much traffic, such
@@ -252,7 +254,8 @@ Options:
   --node [0xADDR@]HOST:PORT  node to connect to; repeated for fail-over, best
                              first. With 0xADDR the node must be that one;
                              without, its address is remembered and checked
-                             the next time
+                             the next time. HOST:41046,443 names more ports of
+                             it, for firewalls that let few out
   --identity FILE            key of this device, by which the other one knows
                              it [~/.local/share/chr-node/message.key]
   --max-bytes SIZE           sign tickets for at most this much traffic, such

@@ -25,7 +25,7 @@ pub use profile::Profile;
 pub use sources::{Assignment, Loaded, Request, Source};
 pub use value::power::SaverWish;
 
-use crate::parts::HTTPS;
+use crate::parts::{HTTPS, PORT_MAPPING};
 use crate::platform::memory::Memory;
 use crate::tokens::Tokens;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -130,6 +130,8 @@ pub struct Network {
     pub serve: Serve,
     /// Whether limits on nodes of one subnet hold for private ranges.
     pub subnet_limits: SubnetLimits,
+    /// Whether the router is asked to let others through to the ports.
+    pub port_mapping: bool,
 }
 
 impl Default for Network {
@@ -150,6 +152,7 @@ impl Default for Network {
             max_peers: 64,
             serve: Serve::Auto,
             subnet_limits: SubnetLimits::Auto,
+            port_mapping: PORT_MAPPING.built,
         }
     }
 }

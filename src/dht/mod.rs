@@ -34,7 +34,7 @@ pub(crate) mod testing;
 pub use crate::wire::dht::Contact;
 pub use choice::Prefer;
 pub use cookie::Cookies;
-pub use engine::{Action, Config, Cost, Engine, Event, Known, Op, Outcome, Serve, Stats};
+pub use engine::{Action, Config, Cost, Engine, Event, Known, Op, Outcome, SeenAt, Serve, Stats};
 pub use record::{Kind, Record, Refusal, ValidRecord};
 pub use seal::{Curve, Seal, Verify, Wall};
 pub use storage::{Kept, KeptRow, Source, Storage, ToSave};

@@ -9,8 +9,8 @@
 //! how to wait while it sleeps ([`boot_timer`]), whether power is to be saved ([`saver`]),
 //! what becomes of its network ([`links`]),
 //! how a socket is set up ([`socket`], [`listen`], [`udp`]), who knows the address of a name
-//! ([`resolver`]), when to stop ([`signals`]), where a user's files belong ([`folders`])
-//! and what of all that is not as it should be ([`checks`]).
+//! ([`resolver`]), where packets leave ([`routes`]), when to stop ([`signals`]), where a user's
+//! files belong ([`folders`]) and what of all that is not as it should be ([`checks`]).
 //!
 //! Files under `/proc` and `/sys` are read below a root that tests replace, so
 //! that a 64 MB router or a container is a folder in a test.
@@ -29,6 +29,7 @@ pub mod memory;
 pub mod notify;
 pub mod readings;
 pub mod resolver;
+pub mod routes;
 pub mod saver;
 pub mod signals;
 pub mod socket;

@@ -186,6 +186,24 @@ fn address_of(storage: &SockaddrStorage) -> Option<SocketAddr> {
     Some(SocketAddr::V6((*v6).into()))
 }
 
+/// A socket on a port that other programs of this machine listen on as well, for
+/// what is sent to everybody.
+///
+/// # Errors
+/// One of them keeps it for itself.
+pub fn shared(address: SocketAddr) -> io::Result<UdpSocket> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::Inet,
+        SocketAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let fd = socket(family, SockType::Datagram, super::listen::cloexec(), None)?;
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+    let socket = UdpSocket::from(fd);
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
 /// Addresses of this machine's interfaces; empty where the system does not tell.
 #[must_use]
 pub fn interfaces() -> Vec<IpAddr> {

@@ -4,7 +4,9 @@ use super::{info, node_with};
 use crate::common::programs::identity;
 use crate::common::tools::*;
 use crate::common::*;
+use serde_json::Value;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -206,5 +208,82 @@ pub fn subnet_limits() {
         for _ in 0..20 {
             assert_eq!(contacts(&first), most);
         }
+    }
+}
+
+/// A host behind a router that says nothing, or the word why there is none.
+struct Behind(String);
+
+impl Behind {
+    fn new() -> Option<Behind> {
+        for program in ["ip", "curl"] {
+            find_or_skip(program)?;
+        }
+        let host = Behind(format!("chrpm{}", std::process::id()));
+        let name = &host.0;
+        for line in [
+            format!("netns add {name}"),
+            format!("-n {name} link set lo up"),
+            format!("-n {name} link add eth0 type veth peer name eth1"),
+            format!("-n {name} link set eth1 up"),
+            format!("-n {name} addr add 192.168.51.2/24 dev eth0"),
+            format!("-n {name} link set eth0 up"),
+            format!("-n {name} route add default via 192.168.51.1"),
+        ] {
+            let mut ip = Command::new("ip");
+            let done = ip.args(line.split(' ')).output().unwrap().status.success();
+            if !done {
+                println!("skipped: no network namespaces here: ip {line}");
+                return None;
+            }
+        }
+        Some(host)
+    }
+
+    fn on(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.0, program]);
+        without_settings(command)
+    }
+}
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        let mut ip = Command::new("ip");
+        let _ = ip.args(["netns", "del", &self.0]).output();
+    }
+}
+
+pub fn port_mapping() {
+    let Some(host) = Behind::new() else {
+        return;
+    };
+    for (value, asked) in [("auto", true), ("off", false)] {
+        let home = tempfile::tempdir().unwrap();
+        let mut command = host.on(env!("CARGO_BIN_EXE_chr-node"));
+        command.arg("run");
+        let settings = [
+            ("CHR_NETWORK__BIND", "192.168.51.2"),
+            ("CHR_NETWORK__PORT_MAPPING", value),
+        ];
+        let node = Node::start_command(command, home.path(), &settings);
+        let url = format!("http://{}/rpc", node.rpc());
+        let ask = || {
+            let mut curl = host.on("curl");
+            curl.args([
+                "--silent",
+                "--header",
+                "Content-Type: application/json",
+                "--data",
+            ]);
+            curl.args([r#"{"jsonrpc":"2.0","id":1,"method":"chr_node_info"}"#, &url]);
+            let output = curl.output().unwrap();
+            let answer: Value = serde_json::from_slice(&output.stdout).ok()?;
+            answer["result"].get("port_mapping").cloned()
+        };
+        let told = until(SOON, "the node answers", || {
+            ask().filter(|told| told.is_null() != asked)
+        });
+        assert_eq!(told.is_string(), asked, "{value}: {told}");
     }
 }

@@ -159,6 +159,7 @@ proptest! {
             address: Some(Address(a)),
             host: std::net::Ipv6Addr::from(v6).to_string(),
             port,
+            others: vec![port ^ 1].into_iter().filter(|port| *port != 0).collect(),
         };
         prop_assert_eq!(node(&spec.to_string()), Ok(spec));
     }

@@ -2,7 +2,9 @@
 
 use super::{Key, Takes};
 use crate::config::profile::Profile;
-use crate::config::value::peers::{choice, name_servers, seeds, word, SERVE, SUBNET_LIMITS};
+use crate::config::value::peers::{
+    choice, name_servers, seeds, word, PORT_MAPPING, SERVE, SUBNET_LIMITS,
+};
 use crate::config::value::{
     addresses, auto, duration, host, list_of, number, port_or_off, ports, show_duration, show_size,
     size, within,
@@ -271,6 +273,16 @@ pub(super) const PLACES: &[Key] = &[
         allowed: "auto or always",
         set: set!(network.subnet_limits, text => choice(text, SUBNET_LIMITS)),
         get: |s| word(&s.network.subnet_limits, SUBNET_LIMITS),
+    },
+    Key {
+        name: "network.port_mapping",
+        takes: Takes::Text,
+        live: true,
+        env: None,
+        doc: "Whether the router is asked (PCP, NAT-PMP, UPnP) to let others through to the device ports and the peer port; auto does where the node's own address is a private one, not on mobile data, and not with network.serve = no.",
+        allowed: "auto or off",
+        set: set!(network.port_mapping, text => choice(text, PORT_MAPPING)),
+        get: |s| word(&s.network.port_mapping, PORT_MAPPING),
     },
     Key {
         name: "storage.data_dir",

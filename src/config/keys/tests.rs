@@ -51,6 +51,7 @@ fn a_key_writes_to_its_own_field_and_no_other() {
         ("network.max_peers", "9"),
         ("network.serve", "no"),
         ("network.subnet_limits", "always"),
+        ("network.port_mapping", "off"),
         (
             "fleet.nodes",
             "attic=0x00000000000000000000000000000000000000cc@a.example:51055",
@@ -138,6 +139,7 @@ fn values_out_of_bounds_are_refused() {
         ("network.max_peers", "0"),
         ("network.serve", "often"),
         ("network.subnet_limits", "sometimes"),
+        ("network.port_mapping", "always"),
         ("fleet.nodes", "attic=a.example:51055"),
         ("performance.max_connections", "0"),
         ("performance.max_connections", "1000001"),

@@ -17,10 +17,10 @@ pub fn level(text: &str) -> Result<log::LevelFilter, String> {
 }
 
 /// The rooms whose messages have levels of their own (`src/lib.rs` has the map).
-pub const ROOMS: [&str; 25] = [
+pub const ROOMS: [&str; 26] = [
     "cli", "node", "rpc", "edge", "peer", "dht", "session", "ports", "ticket", "reward", "cache",
-    "chain", "store", "wire", "tls", "identity", "config", "platform", "time", "liveness", "task",
-    "sorted", "tokens", "meter", "parts",
+    "chain", "store", "wire", "tls", "identity", "config", "platform", "reach", "time", "liveness",
+    "task", "sorted", "tokens", "meter", "parts",
 ];
 
 /// Levels of the log: one for all rooms, and others for some.

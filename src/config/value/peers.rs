@@ -98,6 +98,9 @@ pub const SUBNET_LIMITS: &Words<SubnetLimits> = &[
     ("always", SubnetLimits::Always),
 ];
 
+/// The words of `network.port_mapping`: whether the router is asked.
+pub const PORT_MAPPING: &Words<bool> = &[("auto", true), ("off", false)];
+
 /// One of some words.
 ///
 /// # Errors

@@ -35,6 +35,7 @@ mod sync;
 mod types;
 mod upkeep;
 
+pub use reach::SeenAt;
 pub use types::{Action, Config, Cost, Event, Known, Op, Outcome, Serve, Stats};
 
 use super::cookie::Cookies;

@@ -11,10 +11,21 @@
 //! a third one to send us a PING (`check`). Three times promised and nothing came:
 //! strangers do not reach us. Without a NAT we are believed to be reachable until
 //! that happens.
+//!
+//! **Mapped.** A router that was asked for the peer port says where it leads from
+//! outside. One node that sees us there confirms the address; whether strangers get in
+//! is looked at as ever. Three witnesses that agree on another address take its place:
+//! another NAT stands behind the router.
+//!
+//! Each family of addresses is a side of its own: a home with a NAT for IPv4 and a
+//! firewall for IPv6 may be reached by one, by both or by neither.
+
+mod sent;
 
 use super::numbers::Numbers;
 use crate::dht::subnet::{is_private, witness};
 use crate::time::Moment;
+use sent::SentTo;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -23,9 +34,6 @@ use std::time::Duration;
 const VOTES_NEEDED: usize = 3;
 /// The latest votes that count.
 const VOTES_MAX: usize = 9;
-/// As long as NATs keep a mapping at most (RFC 4787, section 4.3: at least two
-/// minutes, five are recommended).
-const SENT_FOR: Duration = Duration::from_secs(300);
 /// A promised PING is waited for this long: two hops with their challenges and
 /// time-outs.
 const CHECK_WAIT: Duration = Duration::from_secs(10);
@@ -41,64 +49,6 @@ const CHECK_RARELY: Duration = Duration::from_secs(3600);
 /// seconds.
 const PROOF_LIFE: Duration = Duration::from_secs(1800);
 
-/// Bits of one half of [`SentTo`]: with 300 addresses in it, one of fifty others
-/// is taken for one of them, which only means that one proof is not seen.
-const FILTER_BITS: u64 = 4096;
-
-/// The IP addresses to which something was sent lately: a Bloom filter (Bloom 1970)
-/// in two halves, the younger of which takes, so that it forgets in time and never
-/// grows.
-struct SentTo {
-    halves: [[u64; (FILTER_BITS / 64) as usize]; 2],
-    since: Moment,
-}
-
-impl SentTo {
-    fn places(ip: IpAddr) -> [(usize, u64); 2] {
-        let bits = match ip.to_canonical() {
-            IpAddr::V4(ip) => u64::from(ip.to_bits()),
-            IpAddr::V6(ip) => (ip.to_bits() ^ (ip.to_bits() >> 64)) as u64,
-        };
-        // Multiplication mixes upwards: the top bits depend on all.
-        let mixed = bits.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        [mixed >> 52, (mixed >> 20) % FILTER_BITS]
-            .map(|bit| ((bit / 64) as usize, 1u64 << (bit % 64)))
-    }
-
-    fn turn(&mut self, now: Moment) {
-        let passed = now.since(self.since);
-        if passed >= SENT_FOR {
-            let [young, _] = self.halves;
-            let empty = [0; (FILTER_BITS / 64) as usize];
-            self.halves = match passed >= 2 * SENT_FOR {
-                true => [empty, empty],
-                false => [empty, young],
-            };
-            self.since = now;
-        }
-    }
-
-    fn add(&mut self, now: Moment, ip: IpAddr) {
-        self.turn(now);
-        let [young, _] = &mut self.halves;
-        for (word, bit) in SentTo::places(ip) {
-            if let Some(word) = young.get_mut(word) {
-                *word |= bit;
-            }
-        }
-    }
-
-    fn has(&mut self, now: Moment, ip: IpAddr) -> bool {
-        self.turn(now);
-        let there = |half: &[u64; (FILTER_BITS / 64) as usize]| {
-            let mut places = SentTo::places(ip).into_iter();
-            places.all(|(word, bit)| half.get(word).is_some_and(|word| word & bit != 0))
-        };
-        self.halves.iter().any(there)
-    }
-}
-
 /// What a look at the state has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
@@ -106,11 +56,15 @@ pub(super) enum Change {
     Reachable(bool),
 }
 
-/// See the module's top.
-pub(super) struct Reach {
+/// One family of addresses.
+struct Side {
     interfaces: Vec<IpAddr>,
     /// What the operator said.
     told: Option<SocketAddr>,
+    /// What the router said.
+    mapped: Option<SocketAddr>,
+    /// Somebody out there sees this node at that address.
+    confirmed: bool,
     outside: Option<SocketAddr>,
     votes: Vec<(u64, SocketAddr)>,
     reachable: Option<bool>,
@@ -127,19 +81,17 @@ pub(super) struct Reach {
     changes: Vec<Change>,
 }
 
-impl Reach {
-    pub(super) fn new(told: Option<SocketAddr>, interfaces: Vec<IpAddr>, now: Moment) -> Reach {
-        let empty = [0; (FILTER_BITS / 64) as usize];
-        Reach {
+impl Side {
+    fn new(told: Option<SocketAddr>, interfaces: Vec<IpAddr>, now: Moment) -> Side {
+        Side {
             interfaces,
             told,
+            mapped: None,
+            confirmed: false,
             outside: told,
             votes: Vec::new(),
             reachable: None,
-            sent: Box::new(SentTo {
-                halves: [empty, empty],
-                since: now,
-            }),
+            sent: Box::new(SentTo::new(now)),
             proof: None,
             open: None,
             knocked: None,
@@ -150,39 +102,56 @@ impl Reach {
         }
     }
 
-    pub(super) fn outside(&self) -> Option<SocketAddr> {
-        self.outside
-    }
-
-    pub(super) fn reachable(&self) -> Option<bool> {
-        self.reachable
-    }
-
-    /// What has changed since the last call.
-    pub(super) fn take_change(&mut self) -> Option<Change> {
-        self.changes.pop()
-    }
-
-    pub(super) fn set_interfaces(&mut self, interfaces: Vec<IpAddr>, now: Moment) {
-        self.interfaces = interfaces;
-        self.forget(now);
+    /// The router says where the peer port leads from outside, or does not any more.
+    fn set_mapped(&mut self, mapped: Option<SocketAddr>, now: Moment) {
+        if self.mapped == mapped {
+            return;
+        }
+        let before = std::mem::replace(&mut self.mapped, mapped);
+        self.confirmed = false;
+        if self.told.is_some() {
+            return;
+        }
+        match mapped {
+            Some(_) if self.outside != mapped => {
+                // Whoever reached us until now may have come another way.
+                self.unprove();
+                self.outside = mapped;
+            }
+            // What others see counts again, once they have seen it.
+            None if before.is_some() && self.outside == before => {
+                self.unprove();
+                self.outside = None;
+            }
+            _ => {}
+        }
+        if let Some(at) = mapped {
+            // Others may have seen it before.
+            self.confirmed = self.votes.iter().any(|(_, seen)| seen.ip() == at.ip());
+            if self.confirmed {
+                self.changes.push(Change::Outside(at));
+            }
+        }
+        (self.open, self.in_vain) = (None, 0);
+        (self.next_check, self.wait) = (now, CHECK_LATER);
     }
 
     /// The network may be another one: what was seen and proven does not count.
-    pub(super) fn forget(&mut self, now: Moment) {
+    fn forget(&mut self, now: Moment) {
         self.votes.clear();
-        self.outside = self.told;
+        self.confirmed = false;
+        self.outside = self.told.or(self.mapped);
         (self.proof, self.open, self.in_vain) = (None, None, 0);
         (self.next_check, self.wait) = (now, CHECK_LATER);
     }
 
     /// Something was sent to `ip`.
-    pub(super) fn sent(&mut self, now: Moment, ip: IpAddr) {
+    fn sent(&mut self, now: Moment, ip: IpAddr) {
         self.sent.add(now, ip);
     }
 
     /// A node at `from` saw our packet come from `seen`.
-    pub(super) fn seen(&mut self, now: Moment, from: IpAddr, seen: SocketAddr, exempt: bool) {
+    fn seen(&mut self, now: Moment, from: IpAddr, seen: SocketAddr, exempt: bool) {
         // What a neighbour on a private network sees says nothing about the outside.
         if is_private(seen.ip()) && !is_private(from) {
             return;
@@ -193,10 +162,18 @@ impl Reach {
             self.votes.remove(0);
         }
         self.votes.push((witness, seen));
+        if let Some(at) = self.mapped.filter(|at| at.ip() == seen.ip()) {
+            // Ports of packets that leave may be others.
+            if !self.confirmed && self.told.is_none() {
+                self.confirmed = true;
+                self.changes.push(Change::Outside(at));
+            }
+            return;
+        }
         if self.told.is_some() || self.outside == Some(seen) {
             return;
         }
-        let own = seen.ip().is_loopback() || self.interfaces.contains(&seen.ip());
+        let own = self.is_own(seen.ip());
         let agree = self.votes.iter().filter(|(_, at)| *at == seen).count();
         let most = agree >= VOTES_NEEDED && agree * 2 > self.votes.len();
         // What neighbours at home see does not count beside what the world sees.
@@ -205,10 +182,13 @@ impl Reach {
             None => true,
         };
         if better && (own || most) {
-            if !own && self.outside.is_none_or(|at| is_private(at.ip())) {
+            let inner = self.mapped.is_some() || self.outside.is_none_or(|at| is_private(at.ip()));
+            if !own && inner {
                 // Whoever reached us until now was on our side of the NAT.
                 self.unprove();
             }
+            // The router is wrong about its own address: it stands behind another one.
+            self.mapped = None;
             self.outside = Some(seen);
             self.changes.push(Change::Outside(seen));
             (self.in_vain, self.next_check, self.wait) = (0, now, CHECK_LATER);
@@ -216,6 +196,10 @@ impl Reach {
                 self.set(true);
             }
         }
+    }
+
+    fn is_own(&self, ip: IpAddr) -> bool {
+        ip.is_loopback() || self.interfaces.contains(&ip)
     }
 
     fn unprove(&mut self) {
@@ -233,7 +217,7 @@ impl Reach {
     }
 
     /// A request came from `from`, with a valid cookie or without.
-    pub(super) fn asked(&mut self, now: Moment, from: IpAddr, cookie: bool) {
+    fn asked(&mut self, now: Moment, from: IpAddr, cookie: bool) {
         let inside = is_private(from) && self.outside.is_some_and(|at| !is_private(at.ip()));
         if inside {
             return;
@@ -253,20 +237,22 @@ impl Reach {
     }
 
     /// Whoever was asked for a check has promised it, or cannot do it.
-    pub(super) fn promised(&mut self, now: Moment, promised: bool) {
+    fn promised(&mut self, now: Moment, promised: bool) {
         let knocked = self.knocked.is_some_and(|at| now.since(at) < CHECK_WAIT);
         if promised && self.open.is_none() && !knocked {
             self.open = Some(now + CHECK_WAIT);
         }
     }
 
-    /// When [`Reach::check`] wants to be called.
-    pub(super) fn due(&self) -> Moment {
-        self.open.unwrap_or(self.next_check)
+    /// When [`Side::check`] wants to be called.
+    fn due(&self) -> Option<Moment> {
+        // Nothing can be looked at while nobody has seen it.
+        self.outside?;
+        Some(self.open.unwrap_or(self.next_check))
     }
 
     /// Time has passed. Some: have this address looked at now.
-    pub(super) fn check(&mut self, now: Moment, numbers: &mut Numbers) -> Option<SocketAddr> {
+    fn check(&mut self, now: Moment, numbers: &mut Numbers) -> Option<SocketAddr> {
         if let Some(until) = self.open {
             if now < until {
                 return None;
@@ -299,134 +285,175 @@ impl Reach {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
+/// Where others see this node, by one family of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenAt {
+    /// Where.
+    pub at: SocketAddr,
+    /// Whether strangers can reach it there; none: not known yet.
+    pub reachable: Option<bool>,
+    /// It is an address of this machine, or the operator's word: not a NAT's.
+    pub own: bool,
+    /// The router says so, and another node sees this one there.
+    pub confirmed: bool,
+}
 
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
+/// See the module's top.
+pub(super) struct Reach {
+    /// IPv4, IPv6.
+    sides: [Side; 2],
+    /// What was told of both together.
+    told: Option<bool>,
+    changes: Vec<Change>,
+}
 
-    fn at(text: &str) -> SocketAddr {
-        text.parse().unwrap()
-    }
+fn is_v4(ip: IpAddr) -> bool {
+    ip.to_canonical().is_ipv4()
+}
 
-    fn seconds(n: u64) -> Moment {
-        Moment(n * 1_000_000_000)
-    }
+fn of_family(interfaces: &[IpAddr], v4: bool) -> Vec<IpAddr> {
+    let of = interfaces.iter().copied();
+    of.filter(|ip| is_v4(*ip) == v4).collect()
+}
 
-    fn behind_nat() -> Reach {
-        Reach::new(None, vec![ip("192.168.1.2")], seconds(0))
-    }
-
-    #[test]
-    fn two_liars_do_not_move_us_to_another_address() {
-        let mut reach = behind_nat();
-        let nat = at("203.0.113.5:7000");
-        for n in [1, 2, 3] {
-            let from = ip(&format!("198.51.{n}.1"));
-            assert_eq!(reach.outside(), None);
-            reach.seen(seconds(1), from, nat, true);
+impl Reach {
+    pub(super) fn new(told: Option<SocketAddr>, interfaces: Vec<IpAddr>, now: Moment) -> Reach {
+        let side = |v4| {
+            let told = told.filter(|at| is_v4(at.ip()) == v4);
+            Side::new(told, of_family(&interfaces, v4), now)
+        };
+        Reach {
+            sides: [side(true), side(false)],
+            told: None,
+            changes: Vec::new(),
         }
-        assert_eq!(reach.take_change(), Some(Change::Outside(nat)));
-        let lie = at("192.0.2.66:53");
-        for n in [4, 5] {
-            reach.seen(seconds(1), ip(&format!("198.51.{n}.1")), lie, true);
-        }
-        // A hundred voices of one network are one.
-        for n in 0..100 {
-            reach.seen(seconds(1), ip(&format!("198.51.5.{n}")), lie, true);
-        }
-        assert_eq!(reach.outside(), Some(nat));
-        assert_eq!(reach.take_change(), None);
     }
 
-    #[test]
-    fn a_node_without_nat_serves_at_once_until_three_checks_fail() {
-        let own = at("203.0.113.5:7000");
-        let mut reach = Reach::new(None, vec![own.ip()], seconds(0));
-        let mut numbers = Numbers::new(b"test", 1);
-        reach.seen(seconds(0), ip("198.51.100.1"), own, true);
-        assert_eq!(reach.reachable(), Some(true));
-        let mut now = seconds(1);
-        let mut checks = 0;
-        while reach.reachable() == Some(true) {
-            if reach.check(now, &mut numbers).is_some() {
-                checks += 1;
-                reach.promised(now, true);
-            }
-            now = now + Duration::from_secs(1);
-            assert!(now < seconds(200), "never given up");
+    fn side(&mut self, ip: IpAddr) -> &mut Side {
+        let [v4, v6] = &mut self.sides;
+        match is_v4(ip) {
+            true => v4,
+            false => v6,
         }
-        assert_eq!(checks, 3);
-        // A packet from a stranger proves the opposite.
-        reach.asked(now, ip("192.0.2.1"), false);
-        assert_eq!(reach.reachable(), Some(true));
     }
 
-    #[test]
-    fn an_answer_in_the_clothes_of_a_request_does_not_prove_that_strangers_get_in() {
-        let mut reach = behind_nat();
-        reach.sent(seconds(10), ip("198.51.100.1"));
-        reach.asked(seconds(11), ip("198.51.100.1"), false);
-        // Within five to ten minutes the NAT may still let it in.
-        reach.asked(seconds(309), ip("198.51.100.1"), true);
-        assert_eq!(reach.reachable(), None);
-        reach.asked(seconds(611), ip("198.51.100.1"), true);
-        assert_eq!(reach.reachable(), Some(true));
-    }
-
-    #[test]
-    fn a_neighbour_at_home_does_not_prove_that_strangers_get_in() {
-        let mut reach = behind_nat();
-        for n in [1, 2, 3] {
-            let from = ip(&format!("198.51.{n}.1"));
-            reach.seen(seconds(1), from, at("203.0.113.5:7000"), true);
+    /// Where others see this node: a public address before a private one, one that
+    /// can be reached before one that cannot, IPv4 before IPv6.
+    pub(super) fn outside(&self) -> Option<SocketAddr> {
+        let rank = |seen: &SeenAt| (is_private(seen.at.ip()), seen.reachable == Some(false));
+        let [first, second] = self.places();
+        match (first, second) {
+            (Some(a), Some(b)) if rank(&b) < rank(&a) => Some(b.at),
+            (a, b) => a.or(b).map(|seen| seen.at),
         }
-        reach.asked(seconds(2), ip("192.168.1.77"), false);
-        assert_eq!(reach.reachable(), None);
-        // Nor does it know what the world sees.
-        reach.seen(seconds(3), ip("192.168.1.77"), at("192.168.1.2:7000"), true);
-        assert_eq!(reach.outside(), Some(at("203.0.113.5:7000")));
     }
 
-    #[test]
-    fn a_check_by_an_acquaintance_is_not_held_against_us() {
-        let own = at("203.0.113.5:7000");
-        let mut reach = Reach::new(None, vec![own.ip()], seconds(0));
-        let mut numbers = Numbers::new(b"test", 1);
-        reach.seen(seconds(0), ip("198.51.100.1"), own, true);
-        let mut now = seconds(1);
-        while now < seconds(3600) {
-            reach.sent(now, ip("198.51.100.7"));
-            if reach.check(now, &mut numbers).is_some() {
-                // On a short way it comes before the promise.
-                if now < seconds(1800) {
-                    reach.promised(now, true);
-                    reach.asked(now, ip("198.51.100.7"), false);
-                } else {
-                    reach.asked(now, ip("198.51.100.7"), false);
-                    reach.promised(now, true);
+    /// Where others see this node, by both families.
+    pub(super) fn places(&self) -> [Option<SeenAt>; 2] {
+        self.sides.each_ref().map(|side| {
+            let at = side.outside?;
+            Some(SeenAt {
+                at,
+                reachable: side.reachable,
+                confirmed: side.confirmed,
+                own: side.told == Some(at) || side.is_own(at.ip()),
+            })
+        })
+    }
+
+    /// Whether strangers reach this node by any family.
+    pub(super) fn reachable(&self) -> Option<bool> {
+        let [v4, v6] = &self.sides;
+        match (v4.reachable, v6.reachable) {
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            (Some(false), None) if v6.outside.is_none() => Some(false),
+            (None, Some(false)) if v4.outside.is_none() => Some(false),
+            (Some(false), Some(false)) => Some(false),
+            _ => None,
+        }
+    }
+
+    /// What has changed since the last call.
+    pub(super) fn take_change(&mut self) -> Option<Change> {
+        if let Some(change) = self.changes.pop() {
+            return Some(change);
+        }
+        let mut proven = false;
+        for side in &mut self.sides {
+            while let Some(change) = side.changes.pop() {
+                match change {
+                    Change::Outside(_) => self.changes.push(change),
+                    // Both sides together are told below.
+                    Change::Reachable(_) => proven = true,
                 }
             }
-            now = now + Duration::from_secs(1);
         }
-        assert_eq!(reach.reachable(), Some(true));
+        let reachable = self.reachable();
+        if proven && reachable != self.told {
+            // What is not known any more is not to be relied on.
+            if reachable.is_some() || self.told == Some(true) {
+                let reachable = reachable.unwrap_or(false);
+                self.changes.insert(0, Change::Reachable(reachable));
+            }
+            self.told = reachable;
+        }
+        self.changes.pop()
     }
 
-    #[test]
-    fn the_filter_forgets_and_mixes_up_few() {
-        let mut sent = SentTo {
-            halves: [[0; 64]; 2],
-            since: seconds(0),
-        };
-        let of = |n: u32| IpAddr::V4((0x0A00_0000 + n * 7919).into());
-        (0..300).for_each(|n| sent.add(seconds(1), of(n)));
-        assert!((0..300).all(|n| sent.has(seconds(2), of(n))));
-        let wrong = (300..5300).filter(|n| sent.has(seconds(2), of(*n))).count();
-        assert!(wrong < 250, "{wrong} of 5,000");
-        assert!((0..300).all(|n| sent.has(seconds(301), of(n))));
-        assert!(!(0..300).any(|n| sent.has(seconds(602), of(n))));
+    pub(super) fn set_interfaces(&mut self, interfaces: &[IpAddr], now: Moment) {
+        let [v4, v6] = &mut self.sides;
+        v4.interfaces = of_family(interfaces, true);
+        v6.interfaces = of_family(interfaces, false);
+        self.forget(now);
+    }
+
+    /// The router says where the peer port leads from outside, or does not any more.
+    pub(super) fn set_mapped(&mut self, mapped: Option<SocketAddr>, now: Moment) {
+        let [v4, _] = &mut self.sides;
+        v4.set_mapped(mapped.filter(|at| is_v4(at.ip())), now);
+    }
+
+    /// The network may be another one: what was seen and proven does not count.
+    pub(super) fn forget(&mut self, now: Moment) {
+        self.sides.iter_mut().for_each(|side| side.forget(now));
+    }
+
+    /// Something was sent to `ip`.
+    pub(super) fn sent(&mut self, now: Moment, ip: IpAddr) {
+        self.side(ip).sent(now, ip);
+    }
+
+    /// A node at `from` saw our packet come from `seen`.
+    pub(super) fn seen(&mut self, now: Moment, from: IpAddr, seen: SocketAddr, exempt: bool) {
+        // Who saw the other family did not see this packet.
+        if is_v4(from) == is_v4(seen.ip()) {
+            self.side(from).seen(now, from, seen, exempt);
+        }
+    }
+
+    /// A request came from `from`, with a valid cookie or without.
+    pub(super) fn asked(&mut self, now: Moment, from: IpAddr, cookie: bool) {
+        self.side(from).asked(now, from, cookie);
+    }
+
+    /// Whoever at `from` was asked for a check has promised it, or cannot do it.
+    pub(super) fn promised(&mut self, now: Moment, from: IpAddr, promised: bool) {
+        self.side(from).promised(now, promised);
+    }
+
+    /// When [`Reach::check`] wants to be called.
+    pub(super) fn due(&self) -> Option<Moment> {
+        self.sides.iter().filter_map(Side::due).min()
+    }
+
+    /// Time has passed. Some: have this address looked at now, by somebody of its
+    /// family.
+    pub(super) fn check(&mut self, now: Moment, numbers: &mut Numbers) -> Option<SocketAddr> {
+        let due = |side: &&mut Side| side.due().is_some_and(|due| due <= now);
+        let mut sides = self.sides.iter_mut().filter(due);
+        sides.find_map(|side| side.check(now, numbers))
     }
 }
+
+#[cfg(test)]
+mod tests;

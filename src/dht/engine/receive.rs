@@ -209,7 +209,7 @@ impl Engine {
                 };
                 self.named_for(now, bits, contacts);
             }
-            Why::Outside => self.reach.promised(now, !unanswered(&body)),
+            Why::Outside => self.reach.promised(now, from.at.ip(), !unanswered(&body)),
             Why::Lost => self.returned(now, from),
             Why::Seek => self.lost.retain(|lost| lost.contact.id != from.id),
             Why::Check => self.learn_patience(true),
@@ -239,7 +239,7 @@ impl Engine {
             Why::Lookup(step) => self.silent_lookup(now, step, &contact.id),
             Why::Store(step, _) => self.answered_store(now, step, false),
             Why::Fill(bits) => self.named_for(now, bits, Vec::new()),
-            Why::Outside => self.reach.promised(now, false),
+            Why::Outside => self.reach.promised(now, contact.at.ip(), false),
             _ => {}
         }
     }

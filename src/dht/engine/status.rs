@@ -1,6 +1,6 @@
 //! What others may want to know of a node, and what they may change.
 
-use super::reach::Change;
+use super::reach::{Change, SeenAt};
 use super::requests::Why;
 use super::{Engine, Event, Known, Serve, Stats};
 use crate::dht::seal::Wall;
@@ -73,8 +73,21 @@ impl Engine {
 
     /// The machine's interfaces have changed.
     pub fn set_interfaces(&mut self, now: Moment, interfaces: Vec<IpAddr>) {
-        self.reach.set_interfaces(interfaces, now);
+        self.reach.set_interfaces(&interfaces, now);
         self.wake(now);
+    }
+
+    /// The router says where the peer port leads from outside; none: it does not any
+    /// more.
+    pub fn set_mapped(&mut self, now: Moment, mapped: Option<SocketAddr>) {
+        self.reach.set_mapped(mapped, now);
+        self.tell_changes();
+    }
+
+    /// Where others see this node, by IPv4 and by IPv6.
+    #[must_use]
+    pub fn places(&self) -> [Option<SeenAt>; 2] {
+        self.reach.places()
     }
 
     /// The device slept or its network has changed: everybody is asked again.
@@ -144,14 +157,18 @@ impl Engine {
 
     pub(super) fn look_due(&self) -> Option<Moment> {
         let looks = self.is_joined() && self.config.serve == Serve::Auto;
-        looks.then(|| self.reach.due())
+        looks.then(|| self.reach.due())?
     }
 
     /// Has our outside address looked at, if it is time, and tells what is new.
     pub(super) fn look_outside(&mut self, now: Moment) {
         if self.look_due().is_some_and(|due| due <= now) {
             if let Some(place) = self.reach.check(now, &mut self.numbers) {
-                let peers: Vec<_> = self.table.iter().filter(|p| p.missed == 0).collect();
+                // The address that it looks at is the one that it sees.
+                let v4 = place.ip().to_canonical().is_ipv4();
+                let fits = |ip: IpAddr| ip.to_canonical().is_ipv4() == v4;
+                let peers = self.table.iter().filter(|p| p.missed == 0);
+                let peers: Vec<_> = peers.filter(|p| fits(p.contact.at.ip())).collect();
                 let contact = peers.get(self.numbers.below(peers.len()));
                 if let Some(contact) = contact.map(|peer| peer.contact) {
                     let serving = self.serving();

@@ -16,7 +16,7 @@ mod turn;
 pub use turn::run;
 
 use super::{
-    Action, Config, Engine, Event, Kept, Known, Op, Outcome, Seal, Serve, Stats, ToSave,
+    Action, Config, Engine, Event, Kept, Known, Op, Outcome, Seal, SeenAt, Serve, Stats, ToSave,
     ValidRecord, Wall,
 };
 use crate::identity::Address;
@@ -346,6 +346,19 @@ impl Handle {
         self.0
             .with(|engine, now, _| engine.set_interfaces(now, interfaces));
         self.0.wake();
+    }
+
+    /// The router says where the peer port leads from outside; none: it does not any
+    /// more.
+    pub fn set_mapped(&self, mapped: Option<SocketAddr>) {
+        self.0.with(|engine, now, _| engine.set_mapped(now, mapped));
+        self.0.wake();
+    }
+
+    /// Where others see this node, by IPv4 and by IPv6.
+    #[must_use]
+    pub fn places(&self) -> [Option<SeenAt>; 2] {
+        self.0.lock().engine.places()
     }
 
     /// The device has slept, or its network is another: everybody is asked again.

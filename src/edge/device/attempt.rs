@@ -14,10 +14,18 @@ use crate::ticket::PayRefusal;
 use crate::tls::Channel;
 use crate::wire::code::Code;
 use crate::wire::control::MESSAGES;
-use async_io::Async;
+use async_io::{Async, Timer};
+use std::future::{poll_fn, Future};
 use std::net::TcpStream;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+/// How long a port may be silent until the node's next one is dialled beside it: two
+/// round trips of a bad mobile link.
+const NEXT_PORT: Duration = Duration::from_secs(2);
 
 /// Why a session cannot go on because of tickets.
 #[derive(Default)]
@@ -94,13 +102,65 @@ pub(super) async fn attempt(
     slot: usize,
     node: &NodeAddress,
 ) -> Result<Outcome, String> {
-    match dial(&node.host, node.port, Tuning::SESSION).await {
+    let mut ports = vec![node.port];
+    ports.extend(&node.others);
+    match dial_any(&node.host, &ports).await {
         Ok(socket) => Ok(session(shared, slot, node, socket).await),
         Err(reason) => Err(format!(
             "cannot reach the node at {}: {reason} (is it running, is the port right?)",
             node.place()
         )),
     }
+}
+
+type Dialled<'a> = Pin<Box<dyn Future<Output = Result<Async<TcpStream>, String>> + Send + 'a>>;
+
+/// Connects to the first port that answers. The next one is tried as soon as one
+/// fails, and beside it when it says nothing for a while: firewalls drop in silence.
+fn dial_any<'a>(host: &'a str, ports: &'a [u16]) -> Dialled<'a> {
+    Box::pin(async move {
+        let Some((first, rest)) = ports.split_first() else {
+            return Err("it has no port".to_owned());
+        };
+        let mut first: Dialled<'a> = Box::pin(dial(host, *first, Tuning::SESSION));
+        if rest.is_empty() {
+            return first.await;
+        }
+        let early = smol::future::or(async { Some((&mut first).await) }, async {
+            Timer::after(NEXT_PORT).await;
+            None
+        });
+        let mut early = early.await;
+        if let Some(Ok(socket)) = early {
+            return Ok(socket);
+        }
+        let mut others = Some(dial_any(host, rest));
+        poll_fn(|cx| {
+            if early.is_none() {
+                match first.as_mut().poll(cx) {
+                    Poll::Ready(Ok(socket)) => return Poll::Ready(Ok(socket)),
+                    Poll::Ready(error) => early = Some(error),
+                    Poll::Pending => {}
+                }
+            }
+            if let Some(more) = &mut others {
+                match more.as_mut().poll(cx) {
+                    Poll::Ready(Ok(socket)) => return Poll::Ready(Ok(socket)),
+                    Poll::Ready(Err(_)) => others = None,
+                    Poll::Pending => {}
+                }
+            }
+            match (&others, early.take()) {
+                // What the best port said is told; the others are there for it.
+                (None, Some(error)) => Poll::Ready(error),
+                (_, kept) => {
+                    early = kept;
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    })
 }
 
 async fn session(

@@ -12,10 +12,12 @@ use std::sync::{Mutex, PoisonError};
 
 /// Nodes remembered beside one identity; an administrator's list is far shorter.
 const KNOWN_MAX: usize = 4096;
+/// Other ports of a node: a record of a node names eight.
+pub const OTHERS_MAX: usize = 7;
 /// Longest host name of DNS.
 const HOST_MAX: usize = 253;
 
-/// `[0xADDR@]HOST:PORT`; an IPv6 host stands in brackets.
+/// `[0xADDR@]HOST:PORT[,PORT…]`; an IPv6 host stands in brackets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeAddress {
     /// Who must answer there; without it, whoever answered first.
@@ -24,6 +26,9 @@ pub struct NodeAddress {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// Other ports of the same node, tried where a firewall keeps that one shut; at
+    /// most [`OTHERS_MAX`].
+    pub others: Vec<u16>,
 }
 
 impl FromStr for NodeAddress {
@@ -63,10 +68,24 @@ impl FromStr for NodeAddress {
                 None => (place, None),
             },
         };
-        let port = port.ok_or_else(|| format!("\"{place}\": the port is missing, HOST:PORT"))?;
-        let port = port.parse().ok().filter(|p| *p != 0).ok_or_else(|| {
-            format!("\"{place}\": the port is a number from 1 to 65535, HOST:PORT")
-        })?;
+        let ports = port.ok_or_else(|| format!("\"{place}\": the port is missing, HOST:PORT"))?;
+        let mut ports = ports.split(',').map(|port| {
+            port.parse().ok().filter(|p| *p != 0).ok_or_else(|| {
+                format!("\"{place}\": the port is a number from 1 to 65535, HOST:PORT")
+            })
+        });
+        let port: u16 = ports.next().unwrap_or_else(|| Err(String::new()))?;
+        let mut others = Vec::new();
+        for other in ports {
+            let other = other?;
+            if other == port || others.contains(&other) || others.len() >= OTHERS_MAX {
+                return Err(format!(
+                    "\"{place}\": up to {} ports, each of them once, HOST:PORT,PORT",
+                    OTHERS_MAX + 1
+                ));
+            }
+            others.push(other);
+        }
         if host.is_empty() || host.len() > HOST_MAX || host.contains(char::is_whitespace) {
             return Err(format!(
                 "\"{place}\": the host is no name or address, HOST:PORT"
@@ -76,6 +95,7 @@ impl FromStr for NodeAddress {
             address,
             host: host.to_owned(),
             port,
+            others,
         })
     }
 }
@@ -95,9 +115,10 @@ impl NodeAddress {
 impl fmt::Display for NodeAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.address {
-            Some(a) => write!(f, "{a}@{}", self.place()),
-            None => f.write_str(&self.place()),
+            Some(a) => write!(f, "{a}@{}", self.place())?,
+            None => f.write_str(&self.place())?,
         }
+        self.others.iter().try_for_each(|port| write!(f, ",{port}"))
     }
 }
 
@@ -251,7 +272,7 @@ mod tests {
         fn every_node_is_read_back_as_it_is_written(
             address: Option<[u8; 20]>, host in "[a-z][a-z0-9.-]{0,30}|([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}", port in 1u16..,
         ) {
-            let node = NodeAddress { address: address.map(Address), host, port };
+            let node = NodeAddress { address: address.map(Address), host, port, others: Vec::new() };
             prop_assert_eq!(node.to_string().parse::<NodeAddress>().unwrap(), node);
         }
 
@@ -270,6 +291,8 @@ mod tests {
             "host:1",
             "127.0.0.1:41046",
             "[::1]:41046",
+            "[::1]:41046,443",
+            "h:1,2,3,4,5,6,7,8",
             &format!("{a}@h:2"),
         ] {
             let node: NodeAddress = text.parse().unwrap();
@@ -286,6 +309,11 @@ mod tests {
             "0x12@h:1",
             "@h:1",
             "a b:1",
+            "h:1,",
+            "h:,1",
+            "h:1,0",
+            "h:1,1",
+            "h:1,2,3,4,5,6,7,8,9",
         ] {
             assert!(bad.parse::<NodeAddress>().is_err(), "{bad}");
         }

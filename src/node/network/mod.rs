@@ -7,6 +7,7 @@
 //! | [`seeds`] | where to begin: names of the settings become addresses |
 //! | [`peers`] | other nodes: remembered, listed |
 //! | [`fleet`] | how links to the operator's other nodes went |
+//! | [`mapped`] | what the router has given |
 //! | [`presence`] | the devices that are here, told to the network |
 //! | [`record`] | this node's own record |
 //! | [`locate`] | where a device is that is not here |
@@ -14,6 +15,7 @@
 
 pub mod fleet;
 pub mod locate;
+pub mod mapped;
 pub mod peers;
 pub mod presence;
 pub mod record;
@@ -28,6 +30,7 @@ use crate::dht::service::Handle;
 use crate::peer::{Links, Wanted};
 use crate::time::Clock;
 use fleet::FleetLog;
+use mapped::Mapped;
 use peers::PeerBook;
 use presence::Presences;
 use record::OwnRecord;
@@ -51,6 +54,8 @@ pub struct Network {
     pub peers: Arc<PeerBook>,
     /// Where to begin.
     pub seeds: Arc<Seeds>,
+    /// What the router has given.
+    pub mapped: Mapped,
     /// Whether this node takes part.
     standing: Mutex<Standing>,
     /// This node's own record.
@@ -75,6 +80,7 @@ impl Network {
             presences: Presences::new(clock),
             peers: Arc::default(),
             seeds: Arc::new(Seeds::new(settings)),
+            mapped: Mapped::default(),
             standing: Mutex::default(),
             own: Mutex::default(),
             failed_dials: AtomicU64::new(0),

@@ -50,12 +50,12 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// From what is known: `host` (an IP address that the operator gave), the
-    /// place that others see, and addresses that the sockets are bound to.
+    /// From what is known: `host` (an IP address that the operator gave), places
+    /// that others see, and addresses that the sockets are bound to.
     #[must_use]
     pub fn new(
         host: Option<IpAddr>,
-        outside: Option<SocketAddr>,
+        outside: &[SocketAddr],
         bound: &[SocketAddr],
         edge_ports: &[u16],
         name: &str,
@@ -65,7 +65,7 @@ impl Facts {
         let host = host.map(|ip| SocketAddr::new(ip, port));
         let bound = bound.iter().copied();
         let bound = bound.filter(|place| !place.ip().is_unspecified());
-        for place in host.into_iter().chain(outside).chain(bound) {
+        for place in host.into_iter().chain(outside.iter().copied()).chain(bound) {
             if place.port() != 0 && !places.contains(&place) {
                 places.push(place);
             }
@@ -161,7 +161,7 @@ mod tests {
     fn it_names_no_place_twice_and_none_that_nobody_can_dial() {
         let facts = Facts::new(
             Some("203.0.113.9".parse().unwrap()),
-            Some(place("203.0.113.9:51055")),
+            &[place("203.0.113.9:51055")],
             &[place("0.0.0.0:51055"), place("10.0.0.1:51055")],
             &[41046, 41047],
             "attic",
@@ -170,7 +170,7 @@ mod tests {
             facts.places,
             [place("203.0.113.9:51055"), place("10.0.0.1:51055")]
         );
-        let nowhere = Facts::new(None, None, &[place("0.0.0.0:7")], &[], "");
+        let nowhere = Facts::new(None, &[], &[place("0.0.0.0:7")], &[], "");
         assert!(nowhere.places.is_empty());
         let mut own = OwnRecord::default();
         let node = Address([1; 20]);
@@ -181,7 +181,7 @@ mod tests {
     fn a_long_name_and_many_places_still_make_a_record_that_others_take() {
         let key = SecretKey::generate();
         let bound: Vec<SocketAddr> = (1..20).map(|n| ([10, 0, 0, n], 7).into()).collect();
-        let facts = Facts::new(None, None, &bound, &[1; 20], &"ä".repeat(64));
+        let facts = Facts::new(None, &[], &bound, &[1; 20], &"ä".repeat(64));
         let mut own = OwnRecord::default();
         let said = own.renew(key.address(), &facts, NOW, Moment(1)).unwrap();
         assert!(ValidRecord::node(&said, &key).is_ok(), "{said:?}");
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn the_number_never_goes_back_whatever_the_clock_does() {
         let node = Address([1; 20]);
-        let facts = |port| Facts::new(None, None, &[([10, 0, 0, 1], port).into()], &[], "");
+        let facts = |port| Facts::new(None, &[], &[([10, 0, 0, 1], port).into()], &[], "");
         let mut own = OwnRecord::default();
         let mut now = Moment(1);
         let first = own.renew(node, &facts(1), NOW, now).unwrap();

@@ -8,6 +8,7 @@
 //! | [`edge`] | accepts devices and serves their sessions | transient |
 //! | [`peer`] | links to other nodes | transient |
 //! | [`dht`] | this node's part in Kademlia; finds devices that are elsewhere | transient |
+//! | [`reach`] | asks the router for the ports | transient |
 //! | [`rpc`] | HTTP | transient |
 //! | [`chain`] | follows the chain that `chain.url` names | transient |
 //! | [`cron`] | statistics, memory given back, the remembered time | permanent |
@@ -20,6 +21,7 @@ mod cron;
 mod dht;
 mod edge;
 mod peer;
+mod reach;
 mod rewards;
 mod rpc;
 mod store;
@@ -29,7 +31,7 @@ use super::error::NodeError;
 use super::house::House;
 use super::supervisor::{End, Service};
 use crate::liveness::Beat;
-use crate::parts::{CHAIN, REWARDS};
+use crate::parts::{CHAIN, PORT_MAPPING, REWARDS};
 use smol::{future, Task};
 use std::future::{poll_fn, Future};
 use std::pin::Pin;
@@ -44,8 +46,11 @@ pub fn all(house: &Arc<House>) -> Vec<Box<dyn Service>> {
         Box::new(edge::Edge(house.clone())),
         Box::new(peer::Peer(house.clone())),
         Box::new(dht::Dht(house.clone())),
-        Box::new(rpc::Rpc(house.clone())),
     ];
+    if PORT_MAPPING.built {
+        all.push(Box::new(reach::Reach(house.clone())));
+    }
+    all.push(Box::new(rpc::Rpc(house.clone())));
     if CHAIN.built {
         all.push(Box::new(chain::Follower(house.clone())));
     }

@@ -2,17 +2,19 @@
 
 use super::{addresses, remember};
 use crate::dht::service::Handle;
+use crate::dht::subnet::is_private;
 use crate::dht::{Event, ValidRecord};
 use crate::liveness::Beat;
 use crate::node::house::House;
 use crate::node::network::record::Facts;
 use crate::node::network::seeds::PATIENCE;
+use crate::parts::PORT_MAPPING;
 use crate::platform::links::{Change, Links};
 use crate::task;
 use crate::time::{Clock, Moment};
 use async_io::Timer;
 use smol::future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,6 +131,7 @@ impl Keeper {
                 let can = if reachable { "can" } else { "cannot" };
                 log::info!("strangers {can} reach this node's peer port");
                 self.serve();
+                self.publish_own();
             }
             Event::OutsideAddress(at) => {
                 log::info!("others see this node at {at}");
@@ -204,6 +207,19 @@ impl Keeper {
         }
     }
 
+    /// Where others reach this node: addresses of its own, unless they are public and
+    /// strangers were seen to fail there, and a NAT's as soon as a stranger has come
+    /// through, or when the router vouches for it, others see it, and none was seen to fail.
+    fn outside(&self) -> Vec<SocketAddr> {
+        let seen = self.handle.places().into_iter().flatten();
+        let told = seen.filter(|seen| match seen.reachable {
+            Some(reachable) => reachable || (seen.own && is_private(seen.at.ip())),
+            // In a small network everybody is an acquaintance, and nobody can tell.
+            None => seen.own || seen.confirmed,
+        });
+        told.map(|seen| seen.at).collect()
+    }
+
     /// Signs and publishes this node's own record, if there is something new to say.
     fn publish_own(&self) {
         let house = &self.house;
@@ -214,9 +230,12 @@ impl Keeper {
         }
         let facts = Facts::new(
             house.told_ip(),
-            self.handle.outside(),
+            &self.outside(),
             &network.sockets.places,
-            &house.edge_ports(),
+            &match PORT_MAPPING.built {
+                true => network.mapped.edge_ports(&house.edge_ports()),
+                false => house.edge_ports(),
+            },
             &house.settings().node.name,
         );
         let unix = house.clock.best().unwrap_or_else(|| house.clock.floor());

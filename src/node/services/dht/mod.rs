@@ -14,6 +14,7 @@ use crate::node::house::House;
 use crate::node::network::locate::{Locator, Parts};
 use crate::node::network::peers::PEERS_MAX;
 use crate::node::supervisor::{Beats, End, Later, Restart, Running, Service};
+use crate::parts::PORT_MAPPING;
 use crate::platform::udp::interfaces;
 use crate::sorted;
 use crate::task;
@@ -115,6 +116,10 @@ impl Service for Dht {
             spawn(Box::pin(async move {
                 future::or(seeds.look_up(&dht), turn(beat)).await;
             }));
+            // The router outlives this service.
+            if PORT_MAPPING.built {
+                handle.set_mapped(network.mapped.peer(network.sockets.port()));
+            }
             network.dht.put(handle);
             Ok(first_end(tasks, beats.one_more()).boxed())
         }

@@ -3,7 +3,10 @@
 use super::Findings;
 use crate::config::value::Serve;
 use crate::node::house::House;
+use crate::node::network::mapped::trouble;
+use crate::parts::PORT_MAPPING;
 use crate::time::Moment;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// A node that starts has asked its seeds twice by then.
@@ -23,9 +26,20 @@ impl House {
                 );
             }
         }
+        let dht = self.network.dht.get();
+        let reached = dht.as_ref().and_then(|dht| dht.reachable());
+        if PORT_MAPPING.built && reached != Some(true) && self.settings().network.host.is_none() {
+            let [v4, _] = dht.map_or([None; 2], |dht| dht.places());
+            let seen = v4.and_then(|seen| match seen.at.ip().to_canonical() {
+                IpAddr::V4(ip) => Some(ip),
+                IpAddr::V6(_) => None,
+            });
+            if let Some((reason, remedy)) = trouble(&self.network.mapped.get(), seen) {
+                found.degraded(reason, remedy);
+            }
+        }
         // Behind a NAT that is usual; who promises to serve must be reached.
         let serves = self.settings().network.serve == Serve::Yes;
-        let reached = self.network.dht.get().and_then(|dht| dht.reachable());
         if serves && reached == Some(false) {
             found.degraded(
                 "strangers cannot reach the peer port, though network.serve says that it serves"

@@ -1,0 +1,64 @@
+//! What the address that a gateway calls its own outside is worth.
+
+use std::net::Ipv4Addr;
+
+/// See the module's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// Others can reach it.
+    Public,
+    /// A private one (RFC 1918): the gateway stands behind another one.
+    Private,
+    /// One that the provider shares among customers (RFC 6598): CGNAT.
+    Shared,
+    /// None that anybody could have.
+    Nonsense,
+}
+
+impl Outside {
+    /// Judges an address.
+    #[must_use]
+    pub fn of(ip: Ipv4Addr) -> Outside {
+        let [a, b, ..] = ip.octets();
+        if ip.is_private() {
+            Outside::Private
+        } else if a == 100 && b & 0xC0 == 64 {
+            Outside::Shared
+        } else if a == 0 || ip.is_loopback() || ip.is_link_local() || a >= 224 {
+            Outside::Nonsense
+        } else {
+            Outside::Public
+        }
+    }
+}
+
+/// Whether a node at this address stands behind a NAT of its own house, whose
+/// gateway may be asked: not on a public address, not behind the provider's NAT.
+#[must_use]
+pub fn is_at_home(ip: Ipv4Addr) -> bool {
+    ip.is_private() || ip.is_link_local()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_nat_has_its_name() {
+        for (text, kind) in [
+            ([203, 0, 113, 9], Outside::Public),
+            ([100, 63, 255, 255], Outside::Public),
+            ([100, 64, 0, 1], Outside::Shared),
+            ([100, 127, 255, 255], Outside::Shared),
+            ([10, 1, 2, 3], Outside::Private),
+            ([172, 16, 0, 1], Outside::Private),
+            ([192, 168, 0, 1], Outside::Private),
+            ([127, 0, 0, 1], Outside::Nonsense),
+            ([0, 0, 0, 0], Outside::Nonsense),
+            ([255, 255, 255, 255], Outside::Nonsense),
+        ] {
+            assert_eq!(Outside::of(text.into()), kind, "{text:?}");
+        }
+        assert!(!is_at_home([100, 64, 0, 1].into()));
+    }
+}
