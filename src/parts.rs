@@ -47,6 +47,8 @@ pub const HISTORY: Part = part!("history", "statistics of the past");
 pub const HTTPS: Part = part!("https", "HTTPS port");
 /// `status` that is drawn anew each second.
 pub const LIVE_STATUS: Part = part!("live-status", "live status");
+/// The log in a file.
+pub const LOG_FILE: Part = part!("log-file", "log file");
 /// `chr-node message`, `publish --messages`, and messages through this node.
 pub const MESSAGES: Part = part!("messages", "messages between devices");
 /// `/metrics`
@@ -61,7 +63,7 @@ pub const STATUS_PAGE: Part = part!("status-page", "status page");
 pub const STORE_TOOLS: Part = part!("store-tools", "store tools");
 
 /// All of them, in the order of their names.
-pub const ALL: [Part; 13] = [
+pub const ALL: [Part; 14] = [
     CHAIN,
     DEMO,
     EVENTS,
@@ -69,6 +71,7 @@ pub const ALL: [Part; 13] = [
     HISTORY,
     HTTPS,
     LIVE_STATUS,
+    LOG_FILE,
     MESSAGES,
     METRICS,
     OPENRPC,
@@ -89,6 +92,7 @@ pub fn left_out() -> impl Iterator<Item = &'static str> {
 pub fn missing_for_setting(key: &str) -> Option<Part> {
     let part = match key {
         "storage.keep_minutes" | "storage.keep_hours" => HISTORY,
+        "log.file" | "log.file_size" => LOG_FILE,
         _ if key.starts_with("network.rpcs_") => HTTPS,
         _ if key.starts_with("chain.") => CHAIN,
         _ if key.starts_with("rewards.") => REWARDS,
