@@ -40,6 +40,13 @@ fn everything(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files_below(folder).into_iter().map(read).collect()
 }
 
+#[track_caller]
+fn assert_same(now: &BTreeMap<PathBuf, Vec<u8>>, before: &BTreeMap<PathBuf, Vec<u8>>) {
+    let names = now.keys().chain(before.keys());
+    let changed: Vec<_> = names.filter(|n| now.get(*n) != before.get(*n)).collect();
+    assert!(changed.is_empty(), "the folder has changed: {changed:?}");
+}
+
 /// `chr-node run` on any free ports, that is expected to end.
 fn refused(mut command: Command, data: &Path) -> Ran {
     command
@@ -149,10 +156,11 @@ fn an_address_that_comes_after_the_start_is_served_when_it_is_there() {
         return;
     }
     let home = tempfile::tempdir().unwrap();
-    // Not even loopback is up; the address comes when the file `up` is there.
+    // The address comes when the file `up` is there, or goes with the test.
     let script = format!(
-        "(while [ ! -e {0}/up ]; do sleep 0.05; done
-          ip link set lo up; ip address add 10.77.0.1/32 dev lo; : > {0}/is-up
+        "ip link set lo up
+         (while [ ! -e {0}/up ]; do sleep 0.05; [ -d {0} ] || exit; done
+          ip address add 10.77.0.1/32 dev lo; : > {0}/is-up
          ) > /dev/null 2>&1 &
          exec \"$0\" run",
         home.path().display()
@@ -250,7 +258,9 @@ fn too_few_open_files_are_told_before_anything_is_begun() {
     // The least that is taken is enough for a device and for health.
     let node = Node::start_command(limited(40), home.path(), &[]);
     let raw = common::raw::Raw::greeted(&node, &common::raw::key());
-    assert_eq!(health(&node)["status"], "ok");
+    let said = health(&node);
+    assert_ne!(said["status"], "failing", "{said}");
+    assert!(!node.program.stderr().contains("ERROR"), "{said}");
     drop(raw);
     stop(node);
 }
@@ -301,7 +311,7 @@ fn data_of_a_newer_version_is_refused_and_not_a_byte_of_the_folder_changes() {
         assert_eq!(ran.code, 1, "{words:?}: {}", ran.out);
         assert!(ran.err.contains("newer version"), "{words:?}: {}", ran.err);
     }
-    assert!(everything(home.path()) == before, "the folder has changed");
+    assert_same(&everything(home.path()), &before);
     fs::write(&store, ours).unwrap();
     // A key of another form is not replaced by a new identity either.
     let key = home.path().join("node.key");
@@ -313,7 +323,7 @@ fn data_of_a_newer_version_is_refused_and_not_a_byte_of_the_folder_changes() {
     let before = everything(home.path());
     let place = key.display().to_string();
     refused(plain(), home.path()).assert_one_line(1, &[&place]);
-    assert!(everything(home.path()) == before, "the folder has changed");
+    assert_same(&everything(home.path()), &before);
     for name in ["node.key", "node.key.bak"] {
         fs::write(home.path().join(name), &text).unwrap();
     }
@@ -330,7 +340,8 @@ fn a_node_moves_to_new_hardware_with_its_identity_and_its_rows() {
     let route = Route::tcp(home.path(), &node.address(), echo_server());
     assert_echo(route.listen, &noise(1, 100_000));
     drop(route);
-    let tickets = node.ask("ticket_list").to_string();
+    let tickets = node.ask("ticket_list")["epochs"].clone();
+    assert_eq!(tickets[0]["count"], 2, "{tickets}");
     stop(node);
     let done = |words: &[&str], data: &Path, file: &Path| {
         let mut command = chr_node();
@@ -346,9 +357,7 @@ fn a_node_moves_to_new_hardware_with_its_identity_and_its_rows() {
     done(&["store", "import"], &new, &rows);
     let node = Node::start(&new);
     assert_eq!(node.id(), id);
-    let moved = node.ask("ticket_list").to_string();
-    assert!(tickets.contains("0x"), "{tickets}");
-    assert_eq!(moved.matches("\"device\"").count(), 2, "{moved}");
+    assert_eq!(node.ask("ticket_list")["epochs"], tickets);
     stop(node);
 }
 
@@ -421,7 +430,7 @@ fn a_folder_that_is_remounted_for_writing_gets_its_store_and_run_json() {
     // Once the file `mend` is there, the node's folder can be written again.
     let script = format!(
         "{}
-         (while [ ! -e {home}/mend ]; do sleep 0.1; [ -d /proc/$$ ] || exit; done
+         (while [ ! -e {home}/mend ]; do sleep 0.1; [ -d {home} ] || exit; done
           mount -o remount,bind,rw {data}) > /dev/null 2>&1 &",
         read_only(&data),
         home = home.path().display(),
