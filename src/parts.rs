@@ -53,6 +53,8 @@ pub const LOG_FILE: Part = part!("log-file", "log file");
 pub const MESSAGES: Part = part!("messages", "messages between devices");
 /// `/metrics`
 pub const METRICS: Part = part!("metrics", "metrics");
+/// Battery and heat: saving power, refusing relays.
+pub const POWER: Part = part!("power", "power sense");
 /// `rpc_discover`
 pub const OPENRPC: Part = part!("openrpc", "OpenRPC document");
 /// Reward periods.
@@ -63,7 +65,7 @@ pub const STATUS_PAGE: Part = part!("status-page", "status page");
 pub const STORE_TOOLS: Part = part!("store-tools", "store tools");
 
 /// All of them, in the order of their names.
-pub const ALL: [Part; 14] = [
+pub const ALL: [Part; 15] = [
     CHAIN,
     DEMO,
     EVENTS,
@@ -75,6 +77,7 @@ pub const ALL: [Part; 14] = [
     MESSAGES,
     METRICS,
     OPENRPC,
+    POWER,
     REWARDS,
     STATUS_PAGE,
     STORE_TOOLS,
@@ -95,6 +98,7 @@ pub fn missing_for_setting(key: &str) -> Option<Part> {
         "log.file" | "log.file_size" => LOG_FILE,
         _ if key.starts_with("network.rpcs_") => HTTPS,
         _ if key.starts_with("chain.") => CHAIN,
+        _ if key.starts_with("power.") => POWER,
         _ if key.starts_with("rewards.") => REWARDS,
         _ => return None,
     };

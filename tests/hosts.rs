@@ -220,3 +220,58 @@ fn devices_on_different_hosts_meet_whichever_node_dies() {
     let took = hosts.fetched_again(4, 9000, SOON);
     assert!(took < Duration::from_secs(30), "{took:?}");
 }
+
+#[test]
+fn a_device_whose_address_has_changed_is_back_before_its_next_ping() {
+    let Some(hosts) = Hosts::new("a", 2) else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let node = hosts.node(home.path(), 1, "none", &[]);
+    let publisher = hosts.device(
+        home.path(),
+        2,
+        "p",
+        &["publish", "8000:public", "--node", &node.address()],
+    );
+    publisher.expect("ready");
+    let name = hosts.name(2);
+    ip(&format!("-n {name} addr add 10.77.0.102/24 dev eth0")).unwrap();
+    ip(&format!("-n {name} addr del 10.77.0.2/24 dev eth0")).unwrap();
+    // The last address of a network takes the others with it.
+    let _ = ip(&format!("-n {name} addr add 10.77.0.102/24 dev eth0"));
+    let begun = Instant::now();
+    publisher.expect("lost");
+    publisher.expect("back");
+    // Eight seconds for an answer that cannot come, and one attempt. Without a word
+    // from the kernel it would have been up to two minutes.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
+#[test]
+fn a_device_without_a_network_tries_nothing_and_is_back_when_one_comes() {
+    let Some(hosts) = Hosts::new("u", 2) else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let node = hosts.node(home.path(), 1, "none", &[]);
+    let name = hosts.name(2);
+    ip(&format!("-n {name} addr del 10.77.0.2/24 dev eth0")).unwrap();
+    let publisher = hosts.device(
+        home.path(),
+        2,
+        "p",
+        &["publish", "8000:public", "--node", &node.address()],
+    );
+    until(SOON, "it says that there is no network", || {
+        let said = publisher.program.stderr();
+        said.contains("there is no network").then_some(())
+    });
+    ip(&format!("-n {name} addr add 10.77.0.2/24 dev eth0")).unwrap();
+    let begun = Instant::now();
+    publisher.expect("ready");
+    // It does not look before five minutes have passed, unless it is told.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}

@@ -20,6 +20,8 @@ mod logs;
 mod network;
 #[path = "settings/places.rs"]
 mod places;
+#[path = "settings/power.rs"]
+mod power;
 #[path = "settings/reload.rs"]
 mod reload;
 #[path = "settings/rewards.rs"]
@@ -100,6 +102,10 @@ effects! {
     "rewards.payout_threshold" => rewards::payout_threshold,
     "chain.url" => chain::url,
     "chain.ca_file" => chain::ca_file,
+    "power.saver" => power::saver,
+    "power.saver_below" => power::saver_below,
+    "power.refuse_below" => power::refuse_below,
+    "power.refuse_above" => power::refuse_above,
     "runtime.threads" => runtime::threads,
     "runtime.worker_pool_size" => runtime::worker_pool_size,
     "log.level" => logs::level,

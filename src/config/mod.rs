@@ -23,6 +23,7 @@ pub use error::ConfigError;
 pub use keys::{Key, Takes, KEYS};
 pub use profile::Profile;
 pub use sources::{Assignment, Loaded, Request, Source};
+pub use value::power::SaverWish;
 
 use crate::parts::HTTPS;
 use crate::platform::memory::Memory;
@@ -55,6 +56,8 @@ pub struct Settings {
     pub fleet: Fleet,
     /// `[chain]`
     pub chain: Chain,
+    /// `[power]`
+    pub power: Power,
     /// `[runtime]`
     pub runtime: Runtime,
     /// `[log]`
@@ -326,6 +329,31 @@ impl Default for Rewards {
             period: Duration::from_secs(3600),
             rates: Rates::default(),
             payout_threshold: None,
+        }
+    }
+}
+
+/// `[power]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Power {
+    /// Whether power is saved.
+    pub saver: SaverWish,
+    /// Below so many percent of a battery that empties.
+    pub saver_below: u8,
+    /// New relays are refused below so many percent; 0: never for that reason.
+    pub refuse_below: u8,
+    /// And above so many degrees Celsius; `None`: never.
+    pub refuse_above: Option<u8>,
+}
+
+impl Default for Power {
+    fn default() -> Self {
+        Self {
+            saver: SaverWish::Auto,
+            // What phones themselves begin to save at.
+            saver_below: 20,
+            refuse_below: 10,
+            refuse_above: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod logs;
 pub mod peers;
+pub mod power;
 pub mod rewards;
 pub mod web;
 

@@ -14,6 +14,7 @@ use super::runfile::RunFile;
 use super::statistics::Statistics;
 use super::supervisor::Record;
 use super::surroundings::Surroundings;
+use super::thrift::Thrift;
 use super::watch::Watch;
 use super::{IdentityChoice, NodePlan};
 use crate::cache::Cache;
@@ -232,6 +233,8 @@ pub struct House {
     pub watch: Watch,
     /// The device.
     pub surroundings: Surroundings,
+    /// What its battery and heat ask for.
+    pub thrift: Thrift,
 }
 
 /// What is wrong with the store while the node goes on.
@@ -312,6 +315,7 @@ impl House {
             calls: Arc::default(),
             watch: Watch::new(started),
             surroundings: Surroundings::new(Path::new("/")),
+            thrift: Thrift::default(),
         })
     }
 

@@ -15,6 +15,7 @@
 //! | [`health`], [`watch`] | how each layer is, since when, and what is remembered for that |
 //! | [`lag`] | how long the executor lets tasks wait |
 //! | [`surroundings`] | what the device says of itself |
+//! | [`power`], [`thrift`] | what battery and heat ask for, and what the node does about it |
 //! | [`statistics`] | what was carried, by the minute and by the hour |
 //! | [`earnings`] | reward periods: what they are made of, and their rows |
 //! | [`rates`] | what is carried at present |
@@ -35,6 +36,7 @@ pub mod house;
 pub mod https;
 pub mod lag;
 pub mod network;
+pub mod power;
 pub mod program;
 pub mod rates;
 pub mod runfile;
@@ -42,6 +44,7 @@ pub mod services;
 pub mod statistics;
 pub mod supervisor;
 pub mod surroundings;
+pub mod thrift;
 pub mod token;
 pub mod verdicts;
 pub mod view;
@@ -65,6 +68,8 @@ use supervisor::Supervisor;
 
 /// How often services are asked for a sign of life: the tick of the house.
 const TICK: Duration = Duration::from_secs(10);
+/// The same while power is saved.
+const TICK_SAVING: Duration = Duration::from_secs(60);
 
 /// Which identity the node has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,9 +107,16 @@ impl Node {
     ) -> Result<Node, NodeError> {
         let house = Arc::new(House::open(plan, executor)?);
         // systemd counts from the last word; half of its patience is customary.
-        let every = notify::watchdog_time().map_or(TICK, |time| (time / 2).min(TICK));
+        let patience = notify::watchdog_time().map(|time| time / 2);
+        let every = patience.map_or(TICK, |time| time.min(TICK));
+        // The half minute at which a long round ends may come that much later.
+        let seldom = match patience {
+            Some(time) if time < TICK_SAVING * 3 / 2 => time.min(Duration::from_secs(29)),
+            _ => TICK_SAVING,
+        };
         let all = services::all(&house);
-        let supervisor = Supervisor::start(all, every, executor, house.clock.clone()).await?;
+        let supervisor =
+            Supervisor::start(all, (every, seldom), executor, house.clock.clone()).await?;
         let _ = house.record.set(supervisor.record());
         Ok(Node { house, supervisor })
     }

@@ -54,6 +54,19 @@ struct State {
     busy: bool,
 }
 
+impl State {
+    fn sensors(&self, now: Moment) -> Sensors {
+        if self.sensors_at.is_some_and(|at| now.since(at) < OLD) {
+            return self.reading.sensors;
+        }
+        // A limit does not change by itself.
+        Sensors {
+            limit: self.reading.sensors.limit,
+            ..Sensors::default()
+        }
+    }
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub struct Surroundings {
@@ -83,28 +96,46 @@ impl Surroundings {
             state.quick_at = Some(now);
             state.reading.quick = Quick::read_below(&self.root);
         }
-        if old(state.sensors_at, SENSORS) && !state.busy {
-            state.busy = true;
-            let (shared, root) = (self.state.clone(), self.root.clone());
-            let work = move || {
-                let sensors = Sensors::read_below(&root);
-                let mut state = lock(&shared);
-                state.reading.sensors = sensors;
-                state.sensors_at = Some(now);
-                state.busy = false;
-            };
-            task::unblock_boxed(Box::new(work)).detach();
+        if old(state.sensors_at, SENSORS) {
+            if let Some(reading) = self.begin(&mut state, now) {
+                reading.detach();
+            }
         }
-        let mut reading = state.reading;
-        if old(state.sensors_at, OLD) {
-            // A limit does not change by itself.
-            let limit = reading.sensors.limit;
-            reading.sensors = Sensors {
-                limit,
-                ..Sensors::default()
-            };
+        Reading {
+            sensors: state.sensors(now),
+            ..state.reading
         }
-        reading
+    }
+
+    /// Has the sensors read anew, by another thread; comes back when they are.
+    pub async fn sense(&self, now: Moment) -> Sensors {
+        let reading = self.begin(&mut lock(&self.state), now);
+        if let Some(reading) = reading {
+            reading.await;
+        }
+        self.latest(now)
+    }
+
+    /// What the sensors said, if that is not too long ago.
+    pub fn latest(&self, now: Moment) -> Sensors {
+        lock(&self.state).sensors(now)
+    }
+
+    /// `None`: somebody else has begun.
+    fn begin(&self, state: &mut State, now: Moment) -> Option<task::Blocking> {
+        if state.busy {
+            return None;
+        }
+        state.busy = true;
+        let (shared, root) = (self.state.clone(), self.root.clone());
+        let work = move || {
+            let sensors = Sensors::read_below(&root);
+            let mut state = lock(&shared);
+            state.reading.sensors = sensors;
+            state.sensors_at = Some(now);
+            state.busy = false;
+        };
+        Some(task::unblock_boxed(Box::new(work)))
     }
 }
 

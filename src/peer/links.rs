@@ -315,6 +315,17 @@ impl Links {
         self.hub.tell_changed();
     }
 
+    /// Has all links find out at once whether the other node is still there, and those
+    /// that wait for their next attempt make it: the network is another one.
+    pub fn doubt_all(&self) {
+        let members = self.hub.pool().members();
+        for member in members {
+            member.doubt();
+        }
+        self.hub.pool().hurry(self.hub.clock.now());
+        self.hub.tell_changed();
+    }
+
     /// Forgets addresses whose rate of connections is as if they had never come.
     pub fn tidy(&self) {
         self.admission.tidy(self.hub.clock.now());

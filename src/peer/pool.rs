@@ -444,6 +444,20 @@ impl Pool {
         (due, next)
     }
 
+    /// The links that stand.
+    pub fn members(&self) -> Vec<Arc<Member>> {
+        self.all().cloned().collect()
+    }
+
+    /// The network is another one: nobody has to wait for what failed in the old one.
+    /// Nodes that came into it together do not all dial in one instant.
+    pub fn hurry(&mut self, now: Moment) {
+        for keep in self.wanted.values_mut() {
+            keep.next = keep.next.min(now + FIRST_PAUSE.mul_f64(fastrand::f64()));
+            keep.pause = FIRST_PAUSE;
+        }
+    }
+
     /// No links come about any more; who waits for one is told.
     pub fn stop(&mut self) {
         self.stopped = true;

@@ -4,6 +4,7 @@
 use super::hub::Hub;
 use super::member::Member;
 use super::pool::Rank;
+use crate::platform::saver;
 use crate::ports::Link;
 use crate::session::Stop;
 use crate::time::Moment;
@@ -18,6 +19,13 @@ use std::time::Duration;
 const QUIET_DIALLED: Duration = Duration::from_secs(30);
 /// And by the other, which usually hears the first one's question before.
 const QUIET_TAKEN: Duration = Duration::from_secs(45);
+/// The same without a port on the link. Nobody waits for it then, and whoever
+/// wants to open one asks first: as seldom as devices ask.
+const EMPTY_DIALLED: Duration = Duration::from_secs(100);
+/// The same while this node saves power.
+const EMPTY_SAVING: Duration = Duration::from_secs(280);
+/// And by the other node, without a port.
+const EMPTY_TAKEN: Duration = Duration::from_secs(330);
 /// How long the answer may take.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// How long it may take when a port is about to be opened over a link that was
@@ -105,7 +113,13 @@ impl Standing {
         now: Moment,
     ) -> Result<Moment, Stop> {
         self.settle(link, heard, now);
-        let quiet = if dialled { QUIET_DIALLED } else { QUIET_TAKEN };
+        let quiet = match (dialled, self.had_ports) {
+            (true, true) => QUIET_DIALLED,
+            (true, false) if saver::is_on() => EMPTY_SAVING,
+            (true, false) => EMPTY_DIALLED,
+            (false, true) => QUIET_TAKEN,
+            (false, false) => EMPTY_TAKEN,
+        };
         let mut next = self.look_after(link, heard, quiet, now)?;
         if let Some(due) = link.expire(now) {
             next = next.min(due);

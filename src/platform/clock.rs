@@ -43,6 +43,8 @@ pub struct BootClock {
     /// Unix seconds at which the boot-time clock was zero by other nodes'
     /// clocks; 0 while too few of them are known.
     network: AtomicU64,
+    /// The same by the newest block of a chain; 0 while none is known.
+    chain: AtomicU64,
 }
 
 impl BootClock {
@@ -57,6 +59,7 @@ impl BootClock {
             id,
             floor: AtomicU64::new(build_date()),
             network: AtomicU64::new(0),
+            chain: AtomicU64::new(0),
         }
     }
 
@@ -76,15 +79,32 @@ impl BootClock {
         (zero > 0).then(|| zero.saturating_add(self.now().0 / 1_000_000_000))
     }
 
+    /// The chain that the operator has named made its newest block at `unix`: that
+    /// time has passed. Other nodes, where enough of them are known, overrule it.
+    pub fn heard_of_block(&self, unix: u64) {
+        let since_boot = self.now().0 / 1_000_000_000;
+        let ahead = |others: u64| unix > others.saturating_add(NETWORK_MARGIN);
+        if self.network().is_some_and(ahead) {
+            return;
+        }
+        let zero = unix.saturating_sub(since_boot);
+        // A block that is late says less than one before it said.
+        self.chain.fetch_max(zero, Ordering::Relaxed);
+        self.raise_floor(unix);
+    }
+
     /// The best guess at the time, in unix seconds: the wall clock if it can be
-    /// believed, else other nodes' clocks.
+    /// believed, else other nodes' clocks, else what the chain says.
     #[must_use]
     pub fn best(&self) -> Option<u64> {
         if self.trusted() {
-            Some(self.unix())
-        } else {
-            self.network()
+            return Some(self.unix());
         }
+        let chain = || {
+            let zero = self.chain.load(Ordering::Relaxed);
+            (zero > 0).then(|| zero.saturating_add(self.now().0 / 1_000_000_000))
+        };
+        self.network().or_else(chain)
     }
 
     /// Remembers that `unix` (seconds) has passed, for example because a row in
@@ -187,18 +207,30 @@ impl SleepWatch {
     }
 }
 
+/// While power is saved, timers that have time meet this many seconds apart.
+const SAVER_GRID: u64 = 30;
+
 /// The first instant at or after `wait` from now that is a whole number of
 /// seconds since the program began. Timers that are not in a hurry meet there:
-/// a sleeping CPU wakes up once for all of them.
+/// a sleeping CPU wakes up once for all of them. While power is saved, waits of
+/// half a minute and more end at whole half minutes.
 #[must_use]
 pub fn on_the_second(wait: Duration) -> Instant {
+    let coarse = super::saver::is_on() && wait.as_secs() >= SAVER_GRID;
+    on_the_grid(wait, if coarse { SAVER_GRID } else { 1 })
+}
+
+fn on_the_grid(wait: Duration, grid: u64) -> Instant {
     static BEGINNING: OnceLock<Instant> = OnceLock::new();
     let now = Instant::now();
     let beginning = *BEGINNING.get_or_init(|| now);
     let due = now
         .saturating_duration_since(beginning)
         .saturating_add(wait);
-    let whole = due.as_secs() + u64::from(due.subsec_nanos() > 0);
+    let whole = due
+        .as_secs()
+        .saturating_add(u64::from(due.subsec_nanos() > 0));
+    let whole = whole.div_ceil(grid).saturating_mul(grid);
     // Centuries away is as good as the far end of the clock.
     let at = beginning.checked_add(Duration::from_secs(whole));
     at.unwrap_or(now)
@@ -284,6 +316,29 @@ mod tests {
         assert_eq!(clock.best(), None);
     }
 
+    #[test]
+    fn a_clock_that_is_behind_the_chain_is_not_believed_and_the_chain_is() {
+        let clock = BootClock::new();
+        let ahead = clock.unix() + 1000;
+        clock.heard_of_block(ahead);
+        assert!(!clock.trusted());
+        let best = clock.best().unwrap();
+        assert!(best.abs_diff(ahead) <= 1, "{best} for {ahead}");
+        // A machine of the provider that is behind the first changes nothing.
+        clock.heard_of_block(ahead - 500);
+        assert!(clock.best().unwrap().abs_diff(ahead) <= 1);
+    }
+
+    #[test]
+    fn a_chain_from_the_future_does_not_overrule_the_other_nodes() {
+        let clock = BootClock::new();
+        let unix = clock.unix();
+        clock.set_network(Some(unix));
+        clock.heard_of_block(unix + 10 * 365 * 86_400);
+        assert!(clock.trusted());
+        assert!(clock.best().unwrap().abs_diff(unix) <= 1);
+    }
+
     fn at(seconds: f64) -> Moment {
         Moment((seconds * 1e9) as u64)
     }
@@ -334,6 +389,21 @@ mod tests {
         // A fifth of a second or a busy second of a busy machine.
         let seconds = before.elapsed().as_secs() as usize + 2;
         assert!(instants.len() <= seconds, "{} instants", instants.len());
+    }
+
+    #[test]
+    fn timers_of_half_an_hour_meet_at_half_minutes_while_power_is_saved() {
+        let mut instants: Vec<Instant> = (0..600)
+            .map(|n| on_the_grid(Duration::from_millis(300_000 + 3_000 * n), SAVER_GRID))
+            .collect();
+        for (n, at) in instants.iter().enumerate() {
+            let wait = Duration::from_millis(300_000 + 3_000 * n as u64);
+            let late = at.saturating_duration_since(Instant::now() + wait);
+            assert!(late <= Duration::from_secs(SAVER_GRID), "{late:?}");
+        }
+        instants.dedup();
+        // Half an hour has sixty half minutes, and one may begin before it.
+        assert!(instants.len() <= 62, "{}", instants.len());
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! ([`limits`]), how much memory ([`memory`])
 //! and which threads there are ([`crew`]), whether the CPU has AES
 //! ([`cpu`]), what kind of device it is ([`device`]), what it says of itself while
-//! the node runs ([`readings`]), what time it is and whether that can be believed ([`clock`]), how to wait while it sleeps
+//! the node runs ([`readings`]), what time it is and whether that can be believed ([`clock`]),
+//! whether power is to be saved ([`saver`]), how to wait while it sleeps
 //! ([`boot_timer`]),
 //! how a socket is set up ([`socket`], [`listen`], [`udp`]), who knows the address of a name
 //! ([`resolver`]), when to stop ([`signals`]) and where a user's files belong ([`folders`]).
@@ -20,11 +21,13 @@ pub mod crew;
 pub mod device;
 pub mod folders;
 pub mod limits;
+pub mod links;
 pub mod listen;
 pub mod memory;
 pub mod notify;
 pub mod readings;
 pub mod resolver;
+pub mod saver;
 pub mod signals;
 pub mod socket;
 mod sys;

@@ -40,6 +40,7 @@ use crate::wire::code::Code;
 use crate::wire::control::{short_text, Close, Message};
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -114,6 +115,9 @@ pub struct Link {
     /// The other side is a node, with many devices behind it.
     between_nodes: bool,
     register: guest::Register,
+    /// The network has changed below: whether the other side is still there is to
+    /// be asked at once.
+    doubted: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -136,6 +140,7 @@ impl Link {
             options,
             between_nodes,
             register: guest::Register::default(),
+            doubted: AtomicBool::new(false),
             state: Mutex::new(State {
                 control: Vec::new(),
                 ports: Map::new(),
@@ -247,6 +252,17 @@ impl Link {
         if let Some(w) = waker {
             w.wake();
         }
+    }
+
+    /// Has the session ask at once whether the other side is still there.
+    pub fn doubt(&self) {
+        self.doubted.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Whether it is to be asked; once.
+    pub fn take_doubt(&self) -> bool {
+        self.doubted.load(Ordering::Relaxed) && self.doubted.swap(false, Ordering::Relaxed)
     }
 
     /// As [`Link::end`], with the reason's parts.

@@ -60,6 +60,8 @@ fn refusal(code: Code, text: impl Into<String>) -> Refusal {
 pub struct Switchboard {
     online: Mutex<HashMap<Address, Arc<Link>>>,
     locate: Mutex<Option<Arc<dyn Locate>>>,
+    /// Why no port is opened at the moment.
+    closed: Mutex<Option<Refusal>>,
     pub(super) seats: Seats,
     /// Port payload bytes that arrived from devices since start; a session adds
     /// its own once a turn.
@@ -218,6 +220,17 @@ impl Switchboard {
         Ok(answer)
     }
 
+    /// Opens no more ports, for that reason; `None`: opens them again. Those that are
+    /// open go on.
+    pub fn close_openings(&self, why: Option<Refusal>) {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    fn closed(&self) -> Option<Refusal> {
+        let closed = self.closed.lock();
+        closed.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Refuses a port whose device was looked for in vain.
     pub(super) fn turn_away(&self, opener: &Link, port: u32, no: Refusal) {
         self.count(true);
@@ -241,6 +254,9 @@ impl Switchboard {
         }
         if open.peer == opener.remote() {
             return Ok(Some(own_port()));
+        }
+        if let Some(no) = self.closed() {
+            return Ok(Some(no));
         }
         Ok(match self.find(&open.peer) {
             Some(target) => self.ask(opener, opener.remote(), &target, id, open, now),
@@ -273,6 +289,10 @@ impl Switchboard {
         }
         if open.peer == opener {
             return Ok(Some(own_port()));
+        }
+        if let Some(no) = self.closed() {
+            self.count(true);
+            return Ok(Some(no));
         }
         let answer = match self.find(&open.peer) {
             Some(target) => self.ask(link, opener, &target, id, &open, now),

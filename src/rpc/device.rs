@@ -34,6 +34,10 @@ pub struct DeviceInfo {
     pub temperature_celsius: Option<f64>,
     /// The battery, where there is one.
     pub battery: Option<Battery>,
+    /// Whether the node saves power.
+    pub power_saver: bool,
+    /// Why it opens no more ports; `None` while it does.
+    pub ports_refused: Option<String>,
     /// Files and sockets that the node has open.
     pub descriptors: Option<u64>,
     /// How many it may have.

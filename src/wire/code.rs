@@ -86,6 +86,8 @@ codes! {
     PRESENCE = 46, "presence-refused";
     /// The device did not take the message.
     MESSAGE = 47, "message-refused";
+    /// The node's battery is too low, or the node too hot, for more ports.
+    LOW_POWER = 48, "low-power";
 }
 
 impl fmt::Display for Code {

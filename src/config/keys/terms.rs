@@ -1,9 +1,10 @@
 //! The rows of `[security]`, `[tickets]`, `[rewards]`, `[fleet]`, `[chain]`,
-//! `[runtime]` and `[log]`.
+//! `[power]`, `[runtime]` and `[log]`.
 
 use super::table::{bytes, joined};
 use super::{Key, Takes};
-use crate::config::value::peers::fleet;
+use crate::config::value::peers::{choice, fleet, word};
+use crate::config::value::power::{degrees, percent, SAVER};
 use crate::config::value::rewards::{period, rates, tokens_or_none};
 use crate::config::value::web::{authorities, http_url};
 use crate::config::value::{
@@ -203,6 +204,46 @@ pub(super) const TERMS: &[Key] = &[
         allowed: "the path of a file, in builds with the feature chain-https; empty for the system's",
         set: set!(chain.ca_file, text => authorities(text)),
         get: |s| s.chain.ca_file.as_ref().map_or_else(String::new, |file| file.display().to_string()),
+    },
+    Key {
+        name: "power.saver",
+        takes: Takes::Text,
+        live: true,
+        env: None,
+        doc: "Whether the node saves power: wakes up less and answers no other nodes' questions. auto does while a battery that is not fed is below power.saver_below.",
+        allowed: "auto, on or off",
+        set: set!(power.saver, text => choice(text, SAVER)),
+        get: |s| word(&s.power.saver, SAVER),
+    },
+    Key {
+        name: "power.saver_below",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "Percent of the battery below which power.saver auto saves.",
+        allowed: "a number from 0 to 100",
+        set: set!(power.saver_below, text => percent(text)),
+        get: |s| s.power.saver_below.to_string(),
+    },
+    Key {
+        name: "power.refuse_below",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "Percent of a battery that is not fed below which the node opens no more ports between others; open ones go on. 0 for never.",
+        allowed: "a number from 0 to 100",
+        set: set!(power.refuse_below, text => percent(text)),
+        get: |s| s.power.refuse_below.to_string(),
+    },
+    Key {
+        name: "power.refuse_above",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "Degrees Celsius of the processor above which the node opens no more ports; open ones go on.",
+        allowed: "a number from 30 to 120, or off",
+        set: set!(power.refuse_above, text => degrees(text)),
+        get: |s| s.power.refuse_above.map_or_else(|| "off".to_owned(), |n| n.to_string()),
     },
     Key {
         name: "runtime.threads",

@@ -11,6 +11,7 @@ use super::attempt::{attempt, Outcome};
 use super::Shared;
 use crate::platform::boot_timer::BootTimer;
 use crate::platform::clock::{awake, on_the_second, SleepWatch};
+use crate::platform::links::{Change, Links};
 use crate::session::Stop;
 use crate::time::{Clock, Moment};
 use async_io::Timer;
@@ -41,6 +42,12 @@ const HEAD_START: Duration = Duration::from_secs(3);
 /// is noticed at its end; a shorter one matters little.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 
+/// A network that came is used within this time: devices behind one router do not
+/// all come back in the same instant.
+const NETWORK_SETTLES: Duration = Duration::from_millis(500);
+/// How often a node is tried while there seems to be no network.
+const NO_NETWORK: Duration = Duration::from_secs(300);
+
 /// Runs until the device is over.
 pub(super) async fn keep(shared: Arc<Shared>) {
     let watching = async {
@@ -52,6 +59,21 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             }
         }
     };
+    let moving = async {
+        let mut network = Links::new();
+        loop {
+            let change = network.changed().await;
+            log::debug!("network: {change:?}");
+            if change == Change::Down {
+                continue;
+            }
+            let links: Vec<_> = shared.lock().links().cloned().collect();
+            for link in links {
+                link.doubt();
+            }
+        }
+    };
+    let watching = smol::future::or(watching, moving);
     let second = async {
         if shared.options.nodes.len() < 2 || !shared.options.warm_second {
             return pending().await;
@@ -140,14 +162,49 @@ async fn connect(shared: &Arc<Shared>, slot: usize) {
         let rest = async {
             Timer::after(jitter(pause).max(sweep.wish.min(LONGEST_WISH))).await;
         };
-        // A device that was asleep has waited long enough.
-        smol::future::or(rest, resumed(clock)).await;
+        // A device that was asleep has waited long enough, and so has one that has
+        // got a network.
+        let rested = smol::future::or(rest, resumed(clock));
+        smol::future::or(rested, network_comes()).await;
+        wait_for_network(shared).await;
         pause = if eager {
             (pause * 2).min(EAGER_PAUSE)
         } else {
             PATIENT_PAUSE
         };
     }
+}
+
+/// Waits until there is a network that was not there, or not this one.
+async fn network_comes() {
+    let mut network = Links::new();
+    while network.changed().await == Change::Down {}
+    Timer::after(NETWORK_SETTLES.mul_f64(fastrand::f64())).await;
+}
+
+/// While there is no network at all nothing is tried, unless a node may be on this
+/// machine. What is wrong with that picture costs minutes, not for ever.
+async fn wait_for_network(shared: &Shared) {
+    let here = |host: &str| {
+        let ip: Option<std::net::IpAddr> = host.parse().ok();
+        host == "localhost" || ip.is_some_and(|ip| ip.is_loopback())
+    };
+    if shared.options.nodes.iter().any(|node| here(&node.host)) {
+        return;
+    }
+    let mut network = Links::new();
+    if network.is_up() {
+        return;
+    }
+    log::warn!("there is no network; nothing is tried until there is one");
+    let late = async {
+        Timer::at(on_the_second(NO_NETWORK)).await;
+    };
+    let comes = async {
+        while network.changed().await == Change::Down {}
+        Timer::after(NETWORK_SETTLES.mul_f64(fastrand::f64())).await;
+    };
+    smol::future::or(comes, late).await;
 }
 
 /// Tries each node that no other slot is busy with once, from `turn` on, and

@@ -4,6 +4,8 @@
 //! the program and pings. What the program asks of the node (publish, open) goes
 //! through the [`Link`]; answers come back as [`Event`]s.
 
+use super::pace::{ping_interval, OVERSLEPT};
+pub use super::pace::{ANSWER_TIME, PING_INTERVAL, WOKEN_TIME};
 use super::telling::Telling;
 use super::Traffic;
 use crate::identity::{Address, SecretKey};
@@ -23,15 +25,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 use std::time::Duration;
 
-/// How often the device pings. Carrier NATs forget a silent TCP flow after about two minutes.
-pub const PING_INTERVAL: Duration = Duration::from_secs(100);
-/// How long the answer to a ping, and each step before the first ticket, may take.
-pub const ANSWER_TIME: Duration = Duration::from_secs(20);
-/// A timer that is later than this stood still: the device slept.
-const OVERSLEPT: Duration = Duration::from_secs(10);
-/// How long the answer to the first ping after a sleep may take: a radio that wakes up
-/// and a lost segment or two. What was forgotten on the way meanwhile never answers.
-pub const WOKEN_TIME: Duration = Duration::from_secs(8);
 /// How far back the traffic rate looks that decides a ticket's size.
 const RATE_SPAN: Duration = Duration::from_secs(2);
 
@@ -221,6 +214,10 @@ impl Protocol for DeviceSession {
         if core.ask_due.is_some_and(|due| now >= due) {
             let text = "the node wants tickets and did not ask for one in time";
             return Err(Stop::Lost(text.into()));
+        }
+        let doubted = core.link.as_ref().is_some_and(|link| link.take_doubt());
+        if core.welcomed && doubted {
+            core.send_ping(now, WOKEN_TIME);
         }
         if core.welcomed && now >= core.next_ping {
             let overslept = now.since(core.next_ping) >= OVERSLEPT;
@@ -471,7 +468,7 @@ impl Core {
         if let Some(link) = &self.link {
             let id = link.request(&Ping {});
             self.ping = Some((id, now));
-            self.next_ping = now + PING_INTERVAL;
+            self.next_ping = now + ping_interval();
             self.answer_due = Some(now + answer_within);
         }
     }

@@ -21,6 +21,7 @@ impl Follower {
         let settings = house.settings();
         let url = settings.chain.url.clone()?;
         let (tell, listen) = (house.hub.clone(), house.hub.clone());
+        let clock = house.clock.clone();
         Some(Options {
             place: Place {
                 https: url.https,
@@ -32,7 +33,10 @@ impl Follower {
             cache: house.cache.clone(),
             clock: house.clock.clone(),
             agent: house.agent(),
-            tell: Box::new(move |block| tell.publish(Topic::Block, told(block))),
+            tell: Box::new(move |block| {
+                clock.heard_of_block(block.time);
+                tell.publish(Topic::Block, told(block));
+            }),
             listened: Box::new(move || listen.wanted(Topic::Block) || listen.wanted(Topic::Status)),
         })
     }

@@ -138,7 +138,7 @@ impl Chores {
         }
     }
 
-    fn tick(&mut self, house: &House) {
+    fn tick(&mut self, house: &Arc<House>) {
         let now = house.clock.now();
         if let Some(slept) = self.sleep.look(now, awake()) {
             log::info!("the device has slept for {} s", slept.as_secs());
@@ -185,6 +185,7 @@ impl Chores {
             house.cache.sweep();
             self.swept = now;
         }
+        house.mind_power();
         // So that a state is not younger than it is for whoever asks first.
         drop(house.examine());
         // Repeated lines are summed up after a minute, also when nobody logs any more.

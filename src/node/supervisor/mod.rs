@@ -19,7 +19,9 @@ pub use policy::{End, Restart, Verdict};
 
 use super::error::NodeError;
 use crate::liveness::{self, Beat, Watch};
+use crate::platform::boot_timer::BootTimer;
 use crate::platform::clock::on_the_second;
+use crate::platform::saver;
 use crate::task;
 use crate::task::channel::{unbounded, Receiver, Sender};
 use crate::time::{Clock, Moment};
@@ -121,17 +123,19 @@ pub struct Supervisor {
     executor: Arc<Executor<'static>>,
     clock: Arc<dyn Clock>,
     every: Duration,
+    /// The same while power is saved.
+    seldom: Duration,
 }
 
 impl Supervisor {
     /// Starts all services in their order; they are asked for a sign of life
-    /// `every` so often.
+    /// `every` so often, and `seldom` while power is saved.
     ///
     /// # Errors
     /// The first that cannot be started; those before it are stopped again.
     pub async fn start(
         services: Vec<Box<dyn Service>>,
-        every: Duration,
+        (every, seldom): (Duration, Duration),
         executor: &Arc<Executor<'static>>,
         clock: Arc<dyn Clock>,
     ) -> Result<Supervisor, NodeError> {
@@ -150,6 +154,7 @@ impl Supervisor {
             executor: executor.clone(),
             clock,
             every,
+            seldom,
         };
         for index in 0..supervisor.children.len() {
             if let Err((error, _)) = supervisor.start_one(index).await {
@@ -170,16 +175,21 @@ impl Supervisor {
     /// `each` is called before every round of questions. May be dropped at any time, then
     /// [`Supervisor::stop`] is due.
     pub async fn watch(&mut self, mut each: impl FnMut()) -> NodeError {
-        let mut timer = Timer::interval_at(first(self.every), self.every);
+        let timer = BootTimer::new();
+        let mut due = self.next_round();
         loop {
             let reports = &self.reports.1;
             let next = future::or(async { reports.recv().await.ok() }, async {
-                (&mut timer).await;
+                // At the end of a sleep at once: much may be due since then.
+                timer
+                    .wait(due.saturating_duration_since(Instant::now()))
+                    .await;
                 None
             });
             let restart = match next.await {
                 Some(report) => self.weigh(report),
                 None => {
+                    due = self.next_round();
                     each();
                     self.find_hanging().and_then(|report| self.weigh(report))
                 }
@@ -189,6 +199,20 @@ impl Supervisor {
                     return error;
                 }
             }
+        }
+    }
+
+    /// When to ask next: together with other timers, where that is not late.
+    fn next_round(&self) -> Instant {
+        let pace = if saver::is_on() {
+            self.seldom
+        } else {
+            self.every
+        };
+        if pace >= MANNERS {
+            on_the_second(pace)
+        } else {
+            Instant::now() + pace
         }
     }
 
@@ -402,15 +426,6 @@ impl Supervisor {
                 ),
             }
         }
-    }
-}
-
-/// When to ask first: together with other timers, where that is not late.
-fn first(every: Duration) -> Instant {
-    if every >= MANNERS {
-        on_the_second(every)
-    } else {
-        Instant::now() + every
     }
 }
 

@@ -13,6 +13,7 @@ impl House {
         drop(rate);
         let reading = self.surroundings.read(self.clock.now());
         let (quick, sensors) = (&reading.quick, &reading.sensors);
+        let power = self.thrift.power();
         let facts = &self.surroundings.facts;
         let battery = |(percent, charging)| Battery { percent, charging };
         DeviceInfo {
@@ -31,6 +32,8 @@ impl House {
             // A tenth of a degree is more than a sensor knows.
             temperature_celsius: sensors.temperature.map(|n| (n / 100) as f64 / 10.0),
             battery: sensors.battery.map(battery),
+            power_saver: power.saving,
+            ports_refused: power.refusal.map(|why| why.text()),
             descriptors: reading.descriptors(),
             descriptors_limit: self.descriptors(),
         }

@@ -7,6 +7,7 @@ use crate::liveness::Beat;
 use crate::node::house::House;
 use crate::node::network::record::Facts;
 use crate::node::network::seeds::PATIENCE;
+use crate::platform::links::{Change, Links};
 use crate::task;
 use crate::time::{Clock, Moment};
 use async_io::Timer;
@@ -31,6 +32,7 @@ enum Due {
     Event(Event),
     Tick,
     Clocks,
+    Network(Change),
 }
 
 /// Does what is due from time to time, and what events ask for.
@@ -59,6 +61,7 @@ impl Keeper {
     }
 
     pub(super) async fn keep(mut self, beat: Beat) {
+        let mut links = Links::new();
         loop {
             let handle = self.handle.clone();
             let event = async { Due::Event(handle.next_event().await) };
@@ -75,7 +78,10 @@ impl Keeper {
                     future::pending().await
                 }
             };
+            let network = async { Due::Network(links.changed().await) };
+            let event = future::or(event, network);
             match future::or(asked, future::or(event, clocks)).await {
+                Due::Network(change) => self.network_changed(change),
                 Due::Event(event) => self.hear(event),
                 Due::Tick => self.tick(),
                 Due::Clocks => self.look_at_clocks(),
@@ -138,7 +144,7 @@ impl Keeper {
     }
 
     fn tick(&mut self) {
-        let house = &self.house;
+        let house = self.house.clone();
         let now = house.clock.now();
         self.look_at_clocks();
         let network = &house.network;
@@ -150,22 +156,45 @@ impl Keeper {
             );
         }
         if now.since(self.looked) >= ADDRESSES_EVERY {
-            self.looked = now;
-            let found = addresses(house);
-            if found != self.interfaces {
-                log::info!("the machine's addresses have changed");
-                self.interfaces.clone_from(&found);
-                self.handle.set_interfaces(found);
-                self.handle.woken();
-            }
+            self.look_at_addresses();
         }
         if now.since(self.remembered) >= self.wait {
             self.remembered = now;
             self.wait = REMEMBER_EVERY;
-            remember(house, &self.handle, false);
+            remember(&house, &self.handle, false);
         }
         self.serve();
         self.publish_own();
+    }
+
+    /// The kernel says that the network is another one. Who was known may be reached
+    /// by it, or not any more: all are asked at once.
+    fn network_changed(&mut self, change: Change) {
+        match change {
+            Change::Down => return log::warn!("there is no network any more"),
+            Change::Up => log::info!("there is a network again"),
+            Change::Moved => {}
+        }
+        if !self.look_at_addresses() {
+            self.handle.woken();
+        }
+        if let Some(links) = self.house.network.links.get() {
+            links.doubt_all();
+        }
+    }
+
+    /// Whether the machine has other addresses than before.
+    fn look_at_addresses(&mut self) -> bool {
+        self.looked = self.house.clock.now();
+        let found = addresses(&self.house);
+        if found == self.interfaces {
+            return false;
+        }
+        log::info!("the machine's addresses have changed");
+        self.interfaces.clone_from(&found);
+        self.handle.set_interfaces(found);
+        self.handle.woken();
+        true
     }
 
     /// Other nodes hear by their links whether this one answers in the DHT.

@@ -6,9 +6,9 @@ mod kept;
 mod tell;
 
 use super::{first_end, missing, turn};
-use crate::config::value::{Serve as Wish, SubnetLimits};
+use crate::config::value::SubnetLimits;
 use crate::dht::service::{self, Handle, Options};
-use crate::dht::{Config, Serve};
+use crate::dht::Config;
 use crate::node::error::NodeError;
 use crate::node::house::House;
 use crate::node::network::locate::{Locator, Parts};
@@ -40,11 +40,7 @@ impl Dht {
         let usual = Config::default();
         Config {
             quota_bytes: house.record_memory(usual.quota_bytes),
-            serve: match network.serve {
-                Wish::Auto => Serve::Auto,
-                Wish::Yes => Serve::Yes,
-                Wish::No => Serve::No,
-            },
+            serve: house.serve_wish(),
             exempt_private: network.subnet_limits != SubnetLimits::Always,
             outside,
             interfaces: addresses(house),

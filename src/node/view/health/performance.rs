@@ -126,7 +126,19 @@ impl House {
                 "cool the device: it slows down, and lives shorter",
             );
         }
-        if let Some((percent, false)) = sensors.battery.filter(|(left, _)| *left <= LOW) {
+        let power = self.thrift.power();
+        if let Some(why) = power.refusal {
+            found.degraded(
+                why.text(),
+                "charge or cool the device, or change power.refuse_below and refuse_above",
+            );
+        } else if power.saving {
+            found.degraded(
+                "the node saves power: it wakes up less, and answers no other nodes' questions"
+                    .into(),
+                "charge the device, or change power.saver",
+            );
+        } else if let Some((percent, false)) = sensors.battery.filter(|(left, _)| *left <= LOW) {
             found.degraded(
                 format!("the battery has {percent} % left"),
                 "charge the device",

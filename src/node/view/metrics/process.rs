@@ -157,5 +157,15 @@ impl House {
             "1 while the battery is fed.",
             battery.map(|battery| yes(battery.charging)),
         );
+        out.gauge(
+            "chr_device_power_saver",
+            "1 while the node saves power.",
+            Some(yes(device.power_saver)),
+        );
+        out.gauge(
+            "chr_ports_refused",
+            "1 while the node opens no more ports for want of power or for heat.",
+            Some(yes(device.ports_refused.is_some())),
+        );
     }
 }
