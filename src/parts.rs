@@ -49,6 +49,8 @@ pub const HISTORY: Part = part!("history", "statistics of the past");
 pub const HTTPS: Part = part!("https", "HTTPS port");
 /// `status` that is drawn anew each second.
 pub const LIVE_STATUS: Part = part!("live-status", "live status");
+/// The log in a file.
+pub const LOG_FILE: Part = part!("log-file", "log file");
 /// `chr-node message`, `publish --messages`, and messages through this node.
 pub const MESSAGES: Part = part!("messages", "messages between devices");
 /// `/metrics`
@@ -67,7 +69,7 @@ pub const STATUS_PAGE: Part = part!("status-page", "status page");
 pub const STORE_TOOLS: Part = part!("store-tools", "store tools");
 
 /// All of them, in the order of their names.
-pub const ALL: [Part; 16] = [
+pub const ALL: [Part; 17] = [
     CHAIN,
     DEMO,
     DOCTOR,
@@ -76,6 +78,7 @@ pub const ALL: [Part; 16] = [
     HISTORY,
     HTTPS,
     LIVE_STATUS,
+    LOG_FILE,
     MESSAGES,
     METRICS,
     OPENRPC,
@@ -99,6 +102,7 @@ pub fn missing_for_setting(key: &str) -> Option<Part> {
     let part = match key {
         "network.port_mapping" => PORT_MAPPING,
         "storage.keep_minutes" | "storage.keep_hours" => HISTORY,
+        "log.file" | "log.file_size" => LOG_FILE,
         _ if key.starts_with("network.rpcs_") => HTTPS,
         _ if key.starts_with("chain.") => CHAIN,
         _ if key.starts_with("power.") => POWER,

@@ -111,6 +111,8 @@ effects! {
     "runtime.worker_pool_size" => runtime::worker_pool_size,
     "log.level" => logs::level,
     "log.format" => logs::format,
+    "log.file" => logs::file,
+    "log.file_size" => logs::file_size,
 }
 
 /// The lines of `chr-node config show --json`.

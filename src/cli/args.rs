@@ -268,8 +268,8 @@ pub enum StoreAction {
 pub struct StoreArgs {
     /// What to do.
     pub action: StoreAction,
-    /// `--data-dir DIR`, whose store is meant.
-    pub data_dir: Option<Assignment>,
+    /// As `run` takes them: where the store is.
+    pub settings: SettingsArgs,
     /// The answer as JSON.
     pub json: bool,
 }

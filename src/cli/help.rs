@@ -349,10 +349,10 @@ const STORE: &str = "\
 Look after the store: the file that a node keeps everything in (tickets,
 statistics, other nodes, what it keeps for others). Its key is not in there.
 
-Usage: chr-node store check        [--data-dir DIR] [--json]
-       chr-node store compact      [--data-dir DIR] [--json]
-       chr-node store export       [--data-dir DIR] [--output FILE]
-       chr-node store import FILE  [--data-dir DIR] [--replace] [--json]
+Usage: chr-node store check        [options]
+       chr-node store compact      [options]
+       chr-node store export       [--output FILE] [options]
+       chr-node store import FILE  [--replace] [options]
 
   check   walk the file and say what is in it and whether it is sound. Nothing
           is written, and a damaged file can be looked at, too. Not while the
@@ -366,7 +366,9 @@ Usage: chr-node store check        [--data-dir DIR] [--json]
           they are. Not while the node runs
 
 Options:
+  --config FILE      the node's settings: storage.store_dir may be in them
   --data-dir DIR     the node's folder [./data, or DATA_DIR]
+  --set KEY=VALUE    storage.store_dir=DIR, say; --profile NAME is taken, too
   --output FILE      export to this file (mode 0600) [standard output]
   --replace          rows of the file win over those of the store
   --json             one object. check: file, sound, written_by, schema, bytes,

@@ -6,8 +6,9 @@
 //! what one line of code says more than [`REPEATS`] times a minute. `debug` and
 //! `trace` are not counted, because only a person who watches asks for them.
 //!
-//! Level and format can change while the program runs.
+//! Level, format and file can change while the program runs.
 
+mod file;
 mod limits;
 mod line;
 
@@ -15,9 +16,11 @@ pub use limits::{BURST, RATE, REPEATS, WINDOW};
 
 use super::args::Verbosity;
 use crate::config::{self, value::Levels};
+use crate::parts;
 use crate::platform::clock::BootClock;
 use crate::time::{Clock, Moment};
 use env_logger::Logger;
+use file::LogFile;
 use limits::{Bucket, Repeats, Sum};
 use line::{message, Style};
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -70,6 +73,7 @@ pub fn start(log: &config::Log, verbosity: Verbosity) {
     });
     if first && log::set_logger(output).is_ok() {
         log::set_max_level(output.most());
+        output.write_to(log);
         let default = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             tell_panic(info);
@@ -84,8 +88,11 @@ pub fn start(log: &config::Log, verbosity: Verbosity) {
 /// Logs with another level or format from now on. Nothing happens before [`start`].
 pub fn change(log: &config::Log, verbosity: Verbosity) {
     if let Some(output) = OUTPUT.get() {
-        *output.how.write().unwrap_or_else(PoisonError::into_inner) = How::new(log, verbosity);
+        let mut how = How::new(log, verbosity);
+        how.file.clone_from(&output.how().file);
+        *output.change_how() = how;
         log::set_max_level(output.most());
+        output.write_to(log);
     }
 }
 
@@ -95,6 +102,10 @@ pub fn finish() {
         let mut sums = Vec::new();
         output.limits().repeats.close_all(&mut sums);
         output.say_sums(&sums);
+        let file = output.how().file.clone();
+        if let Some(file) = file {
+            file.finish();
+        }
     }
 }
 
@@ -118,6 +129,7 @@ fn tell_panic(info: &PanicHookInfo<'_>) {
 struct How {
     logger: Logger,
     style: Style,
+    file: Option<LogFile>,
 }
 
 impl How {
@@ -139,6 +151,7 @@ impl How {
         How {
             logger: builder.build(),
             style: Style::of(log.format),
+            file: None,
         }
     }
 }
@@ -177,13 +190,46 @@ impl Output {
         self.how.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn change_how(&self) -> std::sync::RwLockWriteGuard<'_, How> {
+        self.how.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Also writes to the file that is wanted; one that is open already is opened again.
+    fn write_to(&self, log: &config::Log) {
+        if !parts::LOG_FILE.built {
+            return;
+        }
+        let before = self.how().file.clone();
+        let most = log.file_size;
+        let after = match (&before, &log.file) {
+            (Some(file), Some(path)) if file.is(path, most) => return file.reopen(),
+            (_, Some(path)) => LogFile::start(path, most)
+                .inspect_err(|error| log::warn!("no log.file: {error}"))
+                .ok(),
+            (_, None) => None,
+        };
+        self.change_how().file = after;
+        // No lock is held: its thread may have to say something.
+        if let Some(file) = before {
+            file.finish();
+        }
+    }
+
     fn limits(&self) -> std::sync::MutexGuard<'_, Limits> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn say(&self, level: Level, target: &str, message: &str) {
         let how = self.how();
-        let line = how.style.line(level, target, message, self.clock.unix());
+        let unix = self.clock.unix();
+        let line = how.style.line(level, target, message, unix);
+        if let Some(file) = how.file.as_ref().filter(|_| parts::LOG_FILE.built) {
+            match how.style {
+                // Nobody adds the time to a file.
+                Style::Journal => file.add(level, &Style::Plain.line(level, target, message, unix)),
+                _ => file.add(level, &line),
+            }
+        }
         how.logger.log(
             &Record::builder()
                 .level(level)

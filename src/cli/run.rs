@@ -1,12 +1,16 @@
 //! `chr-node run`: serve as a node.
 
 use super::args::{RunArgs, Verbosity};
-use super::{doctor, enough_files, logging, Failure, FILES};
+use super::{doctor, enough_files, logging, Failure};
 use crate::config::{Loaded, Request, Settings};
 use crate::node::program::Reload;
 use crate::node::{self, IdentityChoice, NodePlan};
 use crate::parts::DOCTOR;
 use std::ffi::OsString;
+
+/// Open files that a node has when nobody is there, and a few: with fewer its HTTP
+/// fails, or its listeners do.
+const FILES: u64 = 40;
 
 /// The node's key inside `storage.data_dir`.
 pub const NODE_KEY: &str = "node.key";

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 /// Where the store is.
 ///
 /// # Errors
-/// [`Failure::Usage`] for a bad `DATA_DIR`.
+/// [`Failure::Usage`] for a bad `DATA_DIR` or settings file.
 fn find(
     args: &StoreArgs,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -33,7 +33,12 @@ fn find(
             .flatten()
             .any(|key| *name == *key.variable() || key.env.is_some_and(|short| *name == *short))
     });
-    let loaded = Request::new(args.data_dir.as_slice(), None, environment).load()?;
+    let loaded = Request::new(
+        &args.settings.assignments,
+        args.settings.file.as_deref(),
+        environment,
+    )
+    .load()?;
     Ok(loaded.settings.storage.store())
 }
 
@@ -86,12 +91,13 @@ fn in_words(error: &StoreError, why: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+    use crate::cli::args::SettingsArgs;
 
     #[test]
     fn a_bad_setting_elsewhere_does_not_hide_the_store() {
         let args = StoreArgs {
             action: StoreAction::Check,
-            data_dir: None,
+            settings: SettingsArgs::default(),
             json: false,
         };
         let environment = [("RPC_PORT", "x"), ("DATA_DIR", "/d")];

@@ -381,12 +381,27 @@ impl Default for Runtime {
 }
 
 /// `[log]`
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     /// The least important messages that are written.
     pub level: Levels,
     /// How lines look.
     pub format: Format,
+    /// A file that the log goes to as well.
+    pub file: Option<PathBuf>,
+    /// Bytes that it and the one before may have together.
+    pub file_size: u64,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: Levels::default(),
+            format: Format::default(),
+            file: None,
+            file_size: 1 << 20,
+        }
+    }
 }
 
 #[cfg(test)]

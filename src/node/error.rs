@@ -54,6 +54,15 @@ impl fmt::Display for NodeError {
                 "the identity {} is in use: another node runs here; stop it, or give this one a folder of its own with --data-dir DIR",
                 path.display()
             ),
+            NodeError::Key(KeyFileError::Io {
+                doing,
+                path,
+                source,
+            }) if source.kind() != std::io::ErrorKind::PermissionDenied => write!(
+                f,
+                "cannot {doing} {}: {source}: mend its disk, choose another folder with --data-dir DIR, or run with --ephemeral (an identity for this run only)",
+                path.display()
+            ),
             NodeError::Key(e) => e.fmt(f),
             NodeError::Store(e) => e.fmt(f),
             NodeError::Listen(e) => e.fmt(f),

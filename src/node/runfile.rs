@@ -56,8 +56,12 @@ impl RunFile {
         let mut text = serde_json::to_string(&content).map_err(io::Error::other)?;
         text.push('\n');
         // Not synced: the file only speaks of a process that a power cut ends.
-        fs::write(&fresh, text)?;
-        fs::rename(&fresh, &path)?;
+        let written = fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &path));
+        if let Err(error) = written {
+            // On a full disk there may be half of one.
+            let _ = fs::remove_file(&fresh);
+            return Err(error);
+        }
         Ok(RunFile { path })
     }
 }

@@ -8,7 +8,7 @@ use nix::sys::socket::{
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 /// Connections that the kernel completes while the program does not accept:
 /// enough for one burst of reconnecting devices; the kernel has its own, often
@@ -159,11 +159,30 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     if address.is_ipv6() {
         setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
     }
-    bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+    bind_early(&fd, address)?;
     start_listening(&fd, Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN))?;
     let listener = TcpListener::from(fd);
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// Binds to an address, also to one that the machine is yet to get: a node starts
+/// before its network, and serves there as soon as the address comes.
+pub(super) fn bind_early(fd: &impl AsFd, address: SocketAddr) -> io::Result<()> {
+    let place = SockaddrStorage::from(address);
+    let raw = fd.as_fd().as_raw_fd();
+    let bound = bind(raw, &place);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if bound == Err(nix::errno::Errno::EADDRNOTAVAIL) && !address.ip().is_unspecified() {
+        setsockopt(fd, sockopt::IpFreebind, &true)?;
+        bind(raw, &place)?;
+        log::warn!(
+            "this machine does not have {}: nobody is served there until it has",
+            address.ip()
+        );
+        return Ok(());
+    }
+    Ok(bound?)
 }
 
 pub(super) fn cloexec() -> SockFlag {
@@ -231,13 +250,13 @@ mod tests {
         assert!(!family_is_missing(&io::Error::from_raw_os_error(
             nix::libc::EADDRINUSE
         )));
-        // 203.0.113.1 (documentation) is no machine's; named by itself it is an error.
+        // 203.0.113.1 (documentation) is no machine's: it may come yet.
         let strange = [IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1))];
-        let error = listen_all(&strange, 0).unwrap_err().to_string();
-        assert!(
-            error.contains("203.0.113.1:0") && error.contains("does not have"),
-            "{error}"
-        );
+        let early = listen_both(&strange, 0);
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        assert!(early.is_ok_and(|pairs| pairs[0].1.place().ip() == strange[0]));
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        assert!(early.unwrap_err().to_string().contains("does not have"));
     }
 
     #[test]

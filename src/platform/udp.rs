@@ -7,9 +7,7 @@
 //! for each datagram where it arrived (IP_PKTINFO), and answers from there.
 
 use crate::sorted;
-use nix::sys::socket::{
-    bind, setsockopt, socket, sockopt, AddressFamily, SockType, SockaddrStorage,
-};
+use nix::sys::socket::{setsockopt, socket, sockopt, AddressFamily, SockType, SockaddrStorage};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use nix::{
     libc,
@@ -56,7 +54,7 @@ impl Datagrams {
         if address.is_ipv6() {
             setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
         }
-        bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+        super::listen::bind_early(&fd, address)?;
         let socket = UdpSocket::from(fd);
         socket.set_nonblocking(true)?;
         let everywhere = address.ip().is_unspecified();
@@ -198,7 +196,7 @@ pub fn shared(address: SocketAddr) -> io::Result<UdpSocket> {
     };
     let fd = socket(family, SockType::Datagram, super::listen::cloexec(), None)?;
     setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-    bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+    nix::sys::socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
     let socket = UdpSocket::from(fd);
     socket.set_nonblocking(true)?;
     Ok(socket)

@@ -373,7 +373,15 @@ fn inspect(folder: &Folder) -> Result<(), StoreError> {
         0,
         nix::fcntl::PosixFadviseAdvice::POSIX_FADV_WILLNEED,
     );
-    let seen = pages::survey(&file, Mode::Strict, None)?;
+    // A newer program's folder stays as it is to the byte: LMDB would already write
+    // its table of readers into it.
+    let mut newer = |table: &[u8], key: &[u8], value: Option<&[u8]>| match value {
+        Some(value) if table == Table::Meta.name().as_bytes() && key == Schema::KEY => {
+            recover::refuse_newer(folder.path(), key, value)
+        }
+        _ => Ok(()),
+    };
+    let seen = pages::survey(&file, Mode::Strict, Some(&mut newer))?;
     if seen.file_len == 0 || seen.unborn {
         // Killed, or out of space, while it was being made.
         log::warn!("store: {} has no rows yet; starting anew", path.display());

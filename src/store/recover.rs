@@ -199,7 +199,7 @@ fn carry_over(
             return Ok(());
         }
         if table == Table::Meta && key == Schema::KEY {
-            return refuse_newer(workshop, key, value);
+            return refuse_newer(workshop.parent().unwrap_or(workshop), key, value);
         }
         let (key, value) = match migrate::renew(table, key, value) {
             Renewed::Same => (key.to_vec(), value.to_vec()),
@@ -231,10 +231,10 @@ fn carry_over(
 }
 
 /// A newer program's rows are not ours to rewrite.
-fn refuse_newer(workshop: &Path, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+pub(super) fn refuse_newer(folder: &Path, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
     match record::decode::<Schema>(key, value) {
         Ok(schema) if schema.version > SCHEMA_VERSION => Err(StoreError::Newer {
-            path: workshop.parent().unwrap_or(workshop).to_path_buf(),
+            path: folder.to_path_buf(),
             found: schema.version,
             known: SCHEMA_VERSION,
         }),

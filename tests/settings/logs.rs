@@ -52,6 +52,41 @@ pub fn format() {
     assert!(log.lines().all(|line| line.contains("Z INFO ")), "{log}");
 }
 
+pub fn file() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("log");
+    let text = path.display().to_string();
+    let settings = [("CHR_LOG__FILE", &*text), ("CHR_LOG__FORMAT", "journal")];
+    let (_home, mut node) = node_with(&settings);
+    node.program.signal("-TERM");
+    node.program.wait(SOON);
+    // What the journal would add stands in it.
+    let log = std::fs::read_to_string(&path).unwrap();
+    let same = |line: &str| line.split_once("Z INFO  ").expect("time and level").1.len();
+    let lengths: Vec<usize> = log.lines().map(same).collect();
+    let said = node.program.stderr();
+    let wanted: Vec<usize> = said.lines().map(|line| line.len() - "<6>".len()).collect();
+    assert!(log.contains("stopped") && log.contains("serves devices on"));
+    assert_eq!(lengths, wanted, "{log}{said}");
+}
+
+pub fn file_size() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("log");
+    std::fs::write(&path, "x".repeat(200 << 10)).unwrap();
+    let text = path.display().to_string();
+    let older = place.path().join("log.1");
+    for (size, full) in [("1M", false), ("256K", true)] {
+        let settings = [("CHR_LOG__FILE", &*text), ("CHR_LOG__FILE_SIZE", size)];
+        let (_home, mut node) = node_with(&settings);
+        node.program.signal("-TERM");
+        node.program.wait(SOON);
+        assert_eq!(older.exists(), full, "{size}");
+    }
+    let log = std::fs::read_to_string(&path).unwrap();
+    assert!(log.len() < 10_000 && log.contains("stopped"), "{log}");
+}
+
 #[test]
 fn what_one_line_of_code_repeats_is_counted_and_summed_up() {
     let (_home, mut node) = node_with(&[]);
@@ -107,7 +142,10 @@ fn secret_in(file: &std::path::Path) -> [u8; 32] {
 
 #[test]
 fn no_secret_is_written_to_the_log_at_any_level() {
-    let (home, mut node) = node_with(&[("LOG_LEVEL", "trace")]);
+    // Keys of providers are part of such an address.
+    const URL: &str = "http://127.0.0.1:9/v2/providers-secret";
+    const TEXT: &str = "a message that is nobody elses business";
+    let (home, mut node) = node_with(&[("LOG_LEVEL", "trace"), ("CHR_CHAIN__URL", URL)]);
     let options = ["-v", "-v", "-v"];
     let port = echo_server();
     let spec = format!("{port}:public");
@@ -126,16 +164,51 @@ fn no_secret_is_written_to_the_log_at_any_level() {
         &options,
     );
     assert_echo(listen, &noise(3, 100_000));
+    let receiver = Device::start(
+        home.path(),
+        "r",
+        &["publish", "--messages", "--node", &place, "-v", "-v", "-v"],
+    );
+    let ready = receiver.expect("ready");
+    let sent = run(
+        chr_node()
+            .args(["message", ready["device"].as_str().unwrap(), TEXT])
+            .args(["--node", &place, "-v", "-v", "-v", "--identity"])
+            .arg(home.path().join("s.key")),
+        SOON,
+    );
+    assert_eq!(sent.code, 0, "{}", sent.err);
+    assert_eq!(receiver.expect("message")["text"], TEXT);
+    // The operator's token, used and misused, and the chain that does not answer.
+    let token = std::fs::read_to_string(home.path().join("operator.token")).unwrap();
+    let token = token.trim();
+    for shown in [token, &format!("{}0", &token[1..])] {
+        let body = r#"{"log.level": "trace"}"#;
+        node.http(&format!(
+            "POST /config HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {shown}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        ));
+    }
+    node.ask("eth_blockNumber");
+    node.program.signal("-HUP");
+    until(SOON, "the settings are read again", || {
+        node.program.stderr().contains("SIGHUP").then_some(())
+    });
     node.program.signal("-TERM");
     node.program.wait(SOON);
     let mut log = node.program.stderr();
+    log += &sent.err;
+    log += &receiver.program.stderr();
+    for secret in [token, &token[1..40], "providers-secret", TEXT] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
     assert!(log.contains("TRACE") || log.contains("DEBUG"), "{log}");
     for device in [publisher, forwarder] {
         // The reason of the end is the last that it says.
         device.expect("lost");
         log += &device.program.stderr();
     }
-    for file in ["node.key", "p.key", "f.key"] {
+    for file in ["node.key", "p.key", "f.key", "r.key", "s.key"] {
         for text in spellings(&secret_in(&home.path().join(file))) {
             assert!(!log.contains(&text), "the secret of {file} is in the log");
         }

@@ -2,7 +2,7 @@
 
 use super::config;
 use super::reader::{Reader, Word};
-use super::{Command, IdentityAction, IdentityArgs, RunArgs, StoreAction, StoreArgs};
+use super::{Command, IdentityAction, IdentityArgs, RunArgs, SettingsArgs, StoreAction, StoreArgs};
 use crate::cli::help::Topic;
 use crate::cli::Failure;
 use std::path::PathBuf;
@@ -140,7 +140,7 @@ pub(super) fn store(mut reader: Reader) -> Result<Command, Failure> {
     let mut action = None;
     let mut file = None;
     let mut output = None;
-    let mut data_dir = None;
+    let mut settings = SettingsArgs::default();
     let (mut json, mut replace) = (false, false);
     while let Some(word) = reader.next()? {
         match word {
@@ -152,10 +152,6 @@ pub(super) fn store(mut reader: Reader) -> Result<Command, Failure> {
                 _ => return Err(reader.unexpected(&text, STORE_ACTIONS)),
             },
             Word::Option(option) => match option.as_str() {
-                "--data-dir" => {
-                    let folder = reader.data_dir()?;
-                    reader.once(&mut data_dir, folder, "--data-dir")?;
-                }
                 "--output" => {
                     let path = reader.path("--output")?;
                     reader.once(&mut output, path, "--output")?;
@@ -163,8 +159,14 @@ pub(super) fn store(mut reader: Reader) -> Result<Command, Failure> {
                 "--replace" => replace = true,
                 "--json" => json = true,
                 other => {
+                    if config::option(&mut reader, &mut settings, other)? {
+                        continue;
+                    }
                     let known = [
+                        "--config",
                         "--data-dir",
+                        "--profile",
+                        "--set",
                         "--output",
                         "--replace",
                         "--json",
@@ -202,7 +204,7 @@ pub(super) fn store(mut reader: Reader) -> Result<Command, Failure> {
     };
     Ok(Command::Store(StoreArgs {
         action,
-        data_dir,
+        settings,
         json,
     }))
 }

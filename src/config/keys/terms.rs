@@ -11,6 +11,7 @@ use crate::config::value::{
     self, boolean, fleet_rule, format, levels, list_of, number, show_duration, show_size,
     show_tls_versions, tls_versions,
 };
+use std::path::PathBuf;
 
 /// What devices are held to, what is earned, and how the program runs.
 pub(super) const TERMS: &[Key] = &[
@@ -283,5 +284,26 @@ pub(super) const TERMS: &[Key] = &[
         allowed: "auto, plain, journal or json",
         set: set!(log.format, text => format(text)),
         get: |s| s.log.format.name().to_owned(),
+    },
+    // Not live: who may change settings by a call must not choose files to write.
+    Key {
+        name: "log.file",
+        takes: Takes::Text,
+        live: false,
+        env: None,
+        doc: "A file that the log goes to as well, in batches, where no journal keeps it; what was older is in FILE.1 (docs/logging.md).",
+        allowed: "the path of a file, or empty",
+        set: set!(log.file, text => Ok::<_, String>((!text.is_empty()).then(|| PathBuf::from(text)))),
+        get: |s| s.log.file.as_ref().map_or_else(String::new, |file| file.display().to_string()),
+    },
+    Key {
+        name: "log.file_size",
+        takes: Takes::Number,
+        live: true,
+        env: None,
+        doc: "What log.file and the one before it may have together.",
+        allowed: "a size from 256K to 1G",
+        set: set!(log.file_size, text => bytes(text, 256 << 10, 1 << 30)),
+        get: |s| show_size(s.log.file_size),
     },
 ];

@@ -107,6 +107,8 @@ fn a_key_writes_to_its_own_field_and_no_other() {
         ("rewards.rates", "gigabyte=0.5, hour=0.01"),
         ("rewards.payout_threshold", "12.5"),
         ("log.level", "trace"),
+        ("log.file", "/var/log/chr-node.log"),
+        ("log.file_size", "512K"),
     ];
     assert_eq!(samples.len(), KEYS.len(), "a sample for each key");
     for (name, sample) in samples {

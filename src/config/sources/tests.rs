@@ -294,7 +294,7 @@ fn a_mistake_in_a_file_is_named_with_its_line_and_the_remedy() {
         ),
         (
             "[colours]\n",
-            "unknown section [colours] |:1); the sections are node, network, storage, performance, security, tickets, rewards, fleet, chain, runtime, log",
+            "unknown section [colours] |:1); the sections are node, network, storage, performance, security, tickets, rewards, fleet, chain, power, runtime, log",
         ),
         (
             "rpc_port = 1\n",

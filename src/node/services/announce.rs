@@ -13,6 +13,21 @@ use std::sync::{Arc, PoisonError};
 /// See the module's text.
 pub struct Announce(pub Arc<House>);
 
+/// Writes `run.json` where there is a folder for it and none is there yet.
+pub(super) fn write_run_file(house: &House) -> Result<(), String> {
+    let place = house.run_file.lock();
+    let mut place = place.unwrap_or_else(PoisonError::into_inner);
+    let Some(folder) = house.data_dir().filter(|_| place.is_none()) else {
+        return Ok(());
+    };
+    let rpc = house.rpc.places.first().copied();
+    let peer = house.network.sockets.places.first().copied();
+    let rpcs = house.rpcs.places.first().copied();
+    let file = RunFile::write(&folder, house.node, &house.edge.places, peer, rpc, rpcs);
+    *place = Some(file.map_err(|e| format!("{}: {e}", folder.display()))?);
+    Ok(())
+}
+
 impl Service for Announce {
     fn name(&self) -> &'static str {
         "announce"
@@ -29,24 +44,9 @@ impl Service for Announce {
             for line in house.greeting() {
                 log::info!("{line}");
             }
-            if let Some(folder) = house.data_dir() {
-                let rpc = house.rpc.places.first().copied();
-                let peer = house.network.sockets.places.first().copied();
-                let rpcs = house.rpcs.places.first().copied();
-                match RunFile::write(&folder, house.node, &house.edge.places, peer, rpc, rpcs) {
-                    Ok(file) => {
-                        let mut place = house
-                            .run_file
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner);
-                        *place = Some(file);
-                    }
-                    // A disk that is full or read-only; health says so if it matters.
-                    Err(e) => log::warn!(
-                        "cannot write run.json in {}: {e}; scripts will not find this node's ports",
-                        folder.display()
-                    ),
-                }
+            if let Err(e) = write_run_file(house) {
+                // A disk that is full or read-only; health says so if it matters.
+                log::warn!("cannot write run.json: {e}; until it can be, scripts will not find this node's ports");
             }
             notify::ready();
             Ok(std::future::ready(End::Done).boxed())

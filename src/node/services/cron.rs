@@ -2,6 +2,7 @@
 //! question, every ten seconds, is its tick, and wakes the other services' loops
 //! at the same moment.
 
+use super::announce::write_run_file;
 use super::store::remember_time;
 use crate::node::error::NodeError;
 use crate::node::house::House;
@@ -20,6 +21,8 @@ use std::time::Duration;
 const SAMPLE_EVERY: Duration = Duration::from_millis(9_500);
 /// How often answers of no use any more are dropped: those of blocks live a minute.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How often `run.json` is tried again where it could not be written.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
 /// How often the time is written down: a commit costs flash 20 KB.
 const REMEMBER_EVERY: Duration = Duration::from_secs(24 * 3600);
 
@@ -115,6 +118,7 @@ struct Chores {
     sampled: Moment,
     sleep: SleepWatch,
     remembered: Moment,
+    announced: Moment,
     swept: Moment,
     /// None: with the next tick.
     pruned: Option<Moment>,
@@ -127,6 +131,7 @@ impl Chores {
             sampled: now,
             sleep: SleepWatch::default(),
             remembered: now,
+            announced: now,
             swept: now,
             pruned: None,
             tidying: Tidying::default(),
@@ -185,6 +190,11 @@ impl Chores {
         drop(house.examine());
         // Repeated lines are summed up after a minute, also when nobody logs any more.
         log::logger().flush();
+        if now.since(self.announced) >= ANNOUNCE_EVERY && house.ready.load(Ordering::Relaxed) {
+            // The disk may take it by now; what it does not is told already.
+            let _ = write_run_file(house);
+            self.announced = now;
+        }
         if now.since(self.remembered) >= REMEMBER_EVERY {
             if let Some(store) = house.store.get() {
                 remember_time(&store, &*house.clock);
