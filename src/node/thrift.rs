@@ -7,6 +7,7 @@ use crate::dht::Serve;
 use crate::parts::POWER;
 use crate::platform::saver;
 use crate::ports::Refusal;
+use crate::task;
 use crate::time::{Clock, Moment};
 use crate::wire::code::Code;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(20);
 const SELDOM: Duration = Duration::from_secs(60);
 /// When devices shall ask again for a port that was refused, in milliseconds.
 const RETRY_MS: u32 = 5 * 60_000;
+
+/// How long a thread that has read sensors waits while power is saved, in seconds:
+/// longer than from one round to the next.
+const KEEP_THREADS: u64 = 150;
 
 /// What holds, and when it was looked at.
 #[derive(Debug, Default)]
@@ -96,6 +101,7 @@ impl House {
     fn tell_power(&self, before: Power, power: Power) {
         if before.saving != power.saving {
             saver::set(power.saving);
+            task::blocking::keep_threads(if power.saving { KEEP_THREADS } else { 1 });
             if power.saving {
                 log::warn!("saving power: others' questions are not answered, timers are wider");
             } else {
