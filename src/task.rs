@@ -7,7 +7,7 @@
 pub mod blocking;
 pub mod channel;
 
-use blocking::Blocking;
+pub use blocking::Blocking;
 use smol::{Executor, Task};
 use std::collections::VecDeque;
 use std::future::Future;

@@ -97,7 +97,9 @@ impl Surroundings {
             state.reading.quick = Quick::read_below(&self.root);
         }
         if old(state.sensors_at, SENSORS) {
-            self.begin(&mut state, now);
+            if let Some(reading) = self.begin(&mut state, now) {
+                reading.detach();
+            }
         }
         Reading {
             sensors: state.sensors(now),
@@ -105,9 +107,13 @@ impl Surroundings {
         }
     }
 
-    /// Has the sensors read anew, by another thread.
-    pub fn sense(&self, now: Moment) {
-        self.begin(&mut lock(&self.state), now);
+    /// Has the sensors read anew, by another thread; comes back when they are.
+    pub async fn sense(&self, now: Moment) -> Sensors {
+        let reading = self.begin(&mut lock(&self.state), now);
+        if let Some(reading) = reading {
+            reading.await;
+        }
+        self.latest(now)
     }
 
     /// What the sensors said, if that is not too long ago.
@@ -115,9 +121,10 @@ impl Surroundings {
         lock(&self.state).sensors(now)
     }
 
-    fn begin(&self, state: &mut State, now: Moment) {
+    /// `None`: somebody else has begun.
+    fn begin(&self, state: &mut State, now: Moment) -> Option<task::Blocking> {
         if state.busy {
-            return;
+            return None;
         }
         state.busy = true;
         let (shared, root) = (self.state.clone(), self.root.clone());
@@ -128,7 +135,7 @@ impl Surroundings {
             state.sensors_at = Some(now);
             state.busy = false;
         };
-        task::unblock_boxed(Box::new(work)).detach();
+        Some(task::unblock_boxed(Box::new(work)))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::ports::Refusal;
 use crate::task;
 use crate::time::{Clock, Moment};
 use crate::wire::code::Code;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How often sensors are looked at where something follows from them; a battery
@@ -33,6 +33,7 @@ pub struct Thrift(Mutex<Notes>);
 struct Notes {
     power: Power,
     looked: Option<Moment>,
+    has_battery: bool,
 }
 
 impl Thrift {
@@ -59,30 +60,40 @@ impl House {
     }
 
     /// A look at the battery and the heat, when it is time; does what follows.
-    pub fn mind_power(&self) {
+    pub fn mind_power(self: &Arc<House>) {
         if !POWER.built {
             return;
         }
         let now = self.clock.now();
         let mut notes = self.thrift.lock();
-        let sensors = self.surroundings.latest(now);
-        let settings = self.settings();
-        let matters = sensors.battery.is_some() || settings.power.refuse_above.is_some();
+        let bound = self.settings().power.refuse_above;
+        let matters = notes.has_battery || bound.is_some();
         let every = if matters && !notes.power.saving {
             LOOK_EVERY
         } else {
             SELDOM
         };
-        if notes.looked.is_none_or(|at| now.since(at) >= every) {
-            notes.looked = Some(now);
-            self.surroundings.sense(now);
+        if notes.looked.is_some_and(|at| now.since(at) < every) {
+            return;
         }
-        let sensed = Sensed {
-            battery: sensors.battery,
-            temperature: sensors.temperature,
+        notes.looked = Some(now);
+        drop(notes);
+        let house = self.clone();
+        let look = async move {
+            let sensors = house.surroundings.sense(now).await;
+            house.follow(Sensed {
+                battery: sensors.battery,
+                temperature: sensors.temperature,
+            });
         };
+        task::spawn(&self.executor, look).detach();
+    }
+
+    fn follow(&self, sensed: Sensed) {
+        let mut notes = self.thrift.lock();
+        notes.has_battery = sensed.battery.is_some();
         let before = notes.power;
-        let changed = notes.power.look(sensed, &settings.power);
+        let changed = notes.power.look(sensed, &self.settings().power);
         let power = notes.power;
         drop(notes);
         if before.refusal != power.refusal {

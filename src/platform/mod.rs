@@ -6,10 +6,10 @@
 //! and which threads there are ([`crew`]), whether the CPU has AES
 //! ([`cpu`]), what kind of device it is ([`device`]), what it says of itself while
 //! the node runs ([`readings`]), what time it is and whether that can be believed ([`clock`]),
-//! whether power is to be saved ([`saver`]), what becomes of its network ([`links`]), how to wait while it sleeps
+//! whether power is to be saved ([`saver`]), how to wait while it sleeps
 //! ([`boot_timer`]),
 //! how a socket is set up ([`socket`], [`listen`], [`udp`]), who knows the address of a name
-//! ([`resolver`]), whether power is to be saved ([`saver`]), when to stop ([`signals`]) and where a user's files belong ([`folders`]).
+//! ([`resolver`]), when to stop ([`signals`]) and where a user's files belong ([`folders`]).
 //!
 //! Files under `/proc` and `/sys` are read below a root that tests replace, so
 //! that a 64 MB router or a container is a folder in a test.

@@ -1,20 +1,21 @@
-//! Whether the device saves power: one word for the whole process.
+//! Whether the device saves power at the moment.
 //!
-//! Whoever senses the battery says so here ([`set`]); whoever keeps something warm
-//! asks ([`is_on`]) when he sets his next timer. State machines get what follows
-//! from it as an argument.
+//! One word for the whole process, like [`super::clock::sleeps`]: shells read it
+//! when they set a timer, state machines are given the pace. Whoever knows of the
+//! battery says it with [`set`]; nobody has to be woken for it, every timer is set
+//! anew within a minute or two.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-static ON: AtomicBool = AtomicBool::new(false);
+static SAVING: AtomicBool = AtomicBool::new(false);
 
-/// Whether power is to be saved.
+/// Whether timers are to be few.
 #[must_use]
-pub fn is_on() -> bool {
-    ON.load(Ordering::Relaxed)
+pub fn saving() -> bool {
+    SAVING.load(Ordering::Relaxed)
 }
 
-/// Says that it is, or is not. True when that is new.
-pub fn set(on: bool) -> bool {
-    ON.swap(on, Ordering::Relaxed) != on
+/// Says whether power is saved from here on. True when that is new.
+pub fn set(saving: bool) -> bool {
+    SAVING.swap(saving, Ordering::Relaxed) != saving
 }

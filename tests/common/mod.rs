@@ -11,6 +11,7 @@ pub mod chain;
 pub mod dns;
 pub mod mounts;
 pub mod network;
+pub mod power;
 pub mod programs;
 pub mod raw;
 pub mod secure;

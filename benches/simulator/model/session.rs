@@ -90,7 +90,8 @@ impl<P: Protocol> End<P> {
     /// A turn; what it sends.
     fn turn(&mut self, now: Moment) -> Result<Vec<u8>, Stop> {
         self.alarm.0.store(false, Ordering::Relaxed);
-        while let Some((_, bytes)) = self.inbox.pop_front_if(|(at, _)| *at <= now) {
+        while self.inbox.front().is_some_and(|(at, _)| *at <= now) {
+            let (_, bytes) = self.inbox.pop_front().expect("it was looked at");
             self.session.receive(&bytes, now)?;
         }
         let waker = Waker::from(self.alarm.clone());

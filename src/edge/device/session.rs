@@ -4,10 +4,11 @@
 //! the program and pings. What the program asks of the node (publish, open) goes
 //! through the [`Link`]; answers come back as [`Event`]s.
 
+use super::pace::{ping_interval, OVERSLEPT};
+pub use super::pace::{ANSWER_TIME, PING_INTERVAL, WOKEN_TIME};
 use super::telling::Telling;
 use super::Traffic;
 use crate::identity::{Address, SecretKey};
-use crate::platform::saver;
 use crate::ports::{Budget, Link, LinkOptions, LocalPort};
 use crate::session::{Protocol, Stop};
 use crate::ticket::{Ask, Carried, PayRefusal, Payee, Payer, Ticket, TicketTerms};
@@ -24,19 +25,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 use std::time::Duration;
 
-/// How often the device pings. Carrier NATs forget a silent TCP flow after about two minutes.
-pub const PING_INTERVAL: Duration = Duration::from_secs(100);
-/// The same while power is saved: a session that nobody pings ends after five
-/// minutes, and TCP flows are promised more than two hours by the standards.
-pub const PING_SAVING: Duration = Duration::from_secs(280);
-/// How long the answer to a ping, and each step before the first ticket, may take.
-pub const ANSWER_TIME: Duration = Duration::from_secs(20);
-/// A timer that is later than this stood still: the device slept. (While power is
-/// saved, timers are late by up to half a minute.)
-const OVERSLEPT: Duration = Duration::from_secs(40);
-/// How long the answer to the first ping after a sleep may take: a radio that wakes up
-/// and a lost segment or two. What was forgotten on the way meanwhile never answers.
-pub const WOKEN_TIME: Duration = Duration::from_secs(8);
 /// How far back the traffic rate looks that decides a ticket's size.
 const RATE_SPAN: Duration = Duration::from_secs(2);
 
@@ -504,15 +492,6 @@ impl Core {
 
     fn tell(&mut self, event: Event) {
         (self.parts.events)(event);
-    }
-}
-
-/// How long this program waits from one ping to the next.
-fn ping_interval() -> Duration {
-    if saver::is_on() {
-        PING_SAVING
-    } else {
-        PING_INTERVAL
     }
 }
 

@@ -133,7 +133,7 @@ impl Chores {
         }
     }
 
-    fn tick(&mut self, house: &House) {
+    fn tick(&mut self, house: &Arc<House>) {
         let now = house.clock.now();
         if let Some(slept) = self.sleep.look(now, awake()) {
             log::info!("the device has slept for {} s", slept.as_secs());

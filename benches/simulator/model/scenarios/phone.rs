@@ -204,7 +204,8 @@ pub fn run(options: &Options) -> Report {
                 _ => {}
             }
         }
-        while let Some((_, what)) = script.pop_front_if(|(at, _)| *at <= now) {
+        while script.front().is_some_and(|(at, _)| *at <= now) {
+            let (_, what) = script.pop_front().expect("it was looked at");
             match what {
                 Happening::Sleep => {
                     (asleep, slept_at) = (true, now);
@@ -244,8 +245,7 @@ pub fn run(options: &Options) -> Report {
                 }
             }
         }
-        for which in 0..homes.len() {
-            let home = &mut homes[which];
+        for (which, home) in homes.iter_mut().enumerate() {
             home.run(&program, asleep, which, now);
             let there = home.line.as_ref().is_some_and(Line::is_at_node);
             if !there && home.published.take().is_some() {

@@ -1,0 +1,26 @@
+//! How often a device asks its node whether it is there, and how long it waits.
+
+use crate::platform::saver::saving;
+use std::time::Duration;
+
+/// How often the device pings. Carrier NATs forget a silent TCP flow after about two minutes.
+pub const PING_INTERVAL: Duration = Duration::from_secs(100);
+/// The same while power is saved: a session that nobody pings ends after five
+/// minutes, and TCP flows are promised more than two hours by the standards.
+pub const PING_SAVING: Duration = Duration::from_secs(280);
+/// How long the answer to a ping, and each step before the first ticket, may take.
+pub const ANSWER_TIME: Duration = Duration::from_secs(20);
+/// A timer that is later than this stood still: the device slept. (While power is
+/// saved, timers are late by up to half a minute.)
+pub(super) const OVERSLEPT: Duration = Duration::from_secs(40);
+/// How long the answer to the first ping after a sleep may take: a radio that wakes up
+/// and a lost segment or two. What was forgotten on the way meanwhile never answers.
+pub const WOKEN_TIME: Duration = Duration::from_secs(8);
+/// How long this program waits from one ping to the next.
+pub(super) fn ping_interval() -> Duration {
+    if saving() {
+        PING_SAVING
+    } else {
+        PING_INTERVAL
+    }
+}

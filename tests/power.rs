@@ -1,0 +1,104 @@
+//! A device whose battery empties or that gets too hot: what its node does, and
+//! what devices and people are told. The sensors are files mounted over the
+//! machine's.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod common;
+
+use common::network::call;
+use common::power::{Device as Sensors, LATE};
+use common::programs::refusal;
+use common::servers::assert_echo;
+use common::tools::until;
+use common::*;
+use serde_json::Value;
+
+fn health(node: &Node) -> Value {
+    let answer = node.http("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap()
+}
+
+/// Waits until the performance layer gives this reason, with a remedy.
+fn named(node: &Node, reason: &str) {
+    until(LATE, reason, || {
+        let layer = health(node)["layers"][3].clone();
+        let told = layer["reason"].as_str().unwrap_or_default();
+        (told.contains(reason) && layer["remedy"].is_string()).then_some(())
+    });
+}
+
+#[test]
+fn a_battery_that_empties_ends_no_port_but_opens_no_more_until_it_is_fed() {
+    let home = tempfile::tempdir().unwrap();
+    let sensors = Sensors::new(home.path());
+    sensors.battery(60, "Discharging");
+    let data = home.path().join("data");
+    let Some(node) = sensors.node(&data, &[("CHR_NETWORK__SERVE", "yes")]) else {
+        return;
+    };
+    let (home, at) = (home.path(), node.address());
+    let spec = format!("{}=8080:public", echo_server());
+    let (_publisher, ready) = Device::publish(home, "p", &at, &[&spec]);
+    let target = format!("{}:8080", ready["device"].as_str().unwrap());
+    let (forwarder, listen) = Device::forward(home, "f", &at, "127.0.0.1:0", &target, &[]);
+    // This one stays open over all of it.
+    let mut open = std::net::TcpStream::connect(listen).unwrap();
+    let mut say = |word: &[u8]| {
+        use std::io::{Read, Write};
+        open.set_read_timeout(Some(SOON)).unwrap();
+        open.write_all(word).unwrap();
+        let mut back = vec![0; word.len()];
+        open.read_exact(&mut back).unwrap();
+        assert_eq!(back, word);
+    };
+    say(b"before");
+
+    sensors.battery(8, "Discharging");
+    named(&node, "opens no more ports");
+    let device = call(&node, "node_status")["device"].clone();
+    assert_eq!(device["power_saver"], true, "{device}");
+    assert_eq!(device["battery"]["percent"], 8);
+    let reason = refusal(&forwarder, listen);
+    assert!(reason.contains("8 % left; below 10 %"), "{reason}");
+    say(b"meanwhile");
+
+    sensors.battery(9, "Charging");
+    until(LATE, "ports are opened again", || {
+        let device = call(&node, "node_status")["device"].clone();
+        (device["ports_refused"].is_null() && device["power_saver"] == false).then_some(())
+    });
+    say(b"after");
+    assert_echo(listen, b"and a new one");
+}
+
+#[test]
+fn a_device_that_is_too_hot_opens_no_more_ports_until_it_has_cooled_down() {
+    let home = tempfile::tempdir().unwrap();
+    let sensors = Sensors::new(home.path());
+    sensors.degrees(84);
+    let data = home.path().join("data");
+    let Some(node) = sensors.node(&data, &[("CHR_POWER__REFUSE_ABOVE", "80")]) else {
+        return;
+    };
+    let (home, at) = (home.path(), node.address());
+    named(&node, "84 degrees Celsius; above 80");
+    let spec = format!("{}=8080:public", echo_server());
+    let (_publisher, ready) = Device::publish(home, "p", &at, &[&spec]);
+    let target = format!("{}:8080", ready["device"].as_str().unwrap());
+    let (forwarder, listen) = Device::forward(home, "f", &at, "127.0.0.1:0", &target, &[]);
+    let reason = refusal(&forwarder, listen);
+    assert!(reason.contains("84 degrees"), "{reason}");
+    sensors.degrees(60);
+    until(LATE, "ports are opened again", || {
+        call(&node, "node_status")["device"]["ports_refused"]
+            .is_null()
+            .then_some(())
+    });
+    assert_echo(listen, b"cool");
+}
