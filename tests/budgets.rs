@@ -309,6 +309,59 @@ fn a_node_among_others_sleeps_nearly_as_well() {
     watch(homes[3].path(), nodes.pop().unwrap(), 10);
 }
 
+/// How often a process wakes up within a minute. What several threads of it do
+/// within a tenth of a second is one wake-up of the device.
+async fn wake_ups_of_a_minute(pid: u32) -> usize {
+    let end = Instant::now() + Duration::from_secs(60);
+    let (mut before, mut count) = (waits(pid), 0);
+    let mut active: Option<Instant> = None;
+    while Instant::now() < end {
+        smol::Timer::after(Duration::from_millis(20)).await;
+        let seen = waits(pid);
+        if seen != before {
+            let same = active.is_some_and(|at| at.elapsed() < Duration::from_millis(100));
+            count += usize::from(!same);
+            active = Some(Instant::now());
+        }
+        before = seen;
+    }
+    count
+}
+
+#[test]
+fn a_node_that_saves_power_wakes_up_six_times_a_minute_with_sessions_and_links() {
+    let home = tempfile::tempdir().unwrap();
+    let others = common::network::network(home.path(), 5);
+    let fleet: Vec<String> = others
+        .iter()
+        .enumerate()
+        .map(|(n, other)| format!("n{n}={}", common::network::peer_address(other)))
+        .collect();
+    let fleet = fleet.join(",");
+    let settings = [("CHR_FLEET__NODES", &*fleet), ("CHR_POWER__SAVER", "on")];
+    let node = common::network::node_at(home.path(), 6, "none", &settings);
+    let pid = node.program.child.id();
+    run(move |executor| async move {
+        let address = node.address().parse().unwrap();
+        let idle = devices(&address, 5, &executor).await;
+        until(SOON, "all links stand", || {
+            let peers = node.ask("peer_list");
+            let peers = peers.as_array().unwrap().iter();
+            let linked = peers.filter(|peer| peer["connected"] == true).count();
+            (linked == 5).then_some(())
+        });
+        // What it does in the first minute because it has just come, it does once.
+        let mut seen = Vec::new();
+        while seen.len() < 3 {
+            seen.push(wake_ups_of_a_minute(pid).await);
+            if seen.last().is_some_and(|count| *count <= 6) {
+                return drop((idle, others));
+            }
+        }
+        panic!("wake-ups a minute: {seen:?}");
+    });
+}
+
 #[cfg_attr(
     not(target_env = "gnu"),
     ignore = "other allocators decide by themselves"

@@ -21,6 +21,10 @@ const SELDOM: Duration = Duration::from_secs(60);
 /// When devices shall ask again for a port that was refused, in milliseconds.
 const RETRY_MS: u32 = 5 * 60_000;
 
+/// How long a thread that has read sensors waits while power is saved, in seconds:
+/// longer than from one round to the next.
+const KEEP_THREADS: u64 = 150;
+
 /// What holds, and when it was looked at.
 #[derive(Debug, Default)]
 pub struct Thrift(Mutex<Notes>);
@@ -108,6 +112,7 @@ impl House {
     fn tell_power(&self, before: Power, power: Power) {
         if before.saving != power.saving {
             saver::set(power.saving);
+            task::blocking::keep_threads(if power.saving { KEEP_THREADS } else { 1 });
             if power.saving {
                 log::warn!("saving power: others' questions are not answered, timers are wider");
             } else {

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -21,8 +21,9 @@ use super::Work;
 /// once are a node without a network.
 static THREADS_MAX: AtomicUsize = AtomicUsize::new(16);
 
-/// How long a thread waits for more.
-const IDLE: Duration = Duration::from_secs(1);
+/// How long a thread waits for more, in seconds, until [`keep_threads`] says another
+/// number.
+static IDLE: AtomicU64 = AtomicU64::new(1);
 
 /// What all threads share.
 static POOL: Pool = Pool {
@@ -107,6 +108,12 @@ pub(super) fn submit(work: Work) -> Blocking {
     Blocking(promise)
 }
 
+/// Threads wait for more work for so long, in seconds. The end of each wakes the
+/// device up once more: where that is dear, one had better stay for the next round.
+pub fn keep_threads(seconds: u64) {
+    IDLE.store(seconds, Ordering::Relaxed);
+}
+
 /// A thread's life.
 fn serve() {
     let mut state = lock(&POOL.state);
@@ -126,7 +133,7 @@ fn serve() {
         state.idle += 1;
         let (woken, waited) = POOL
             .come
-            .wait_timeout(state, IDLE)
+            .wait_timeout(state, Duration::from_secs(IDLE.load(Ordering::Relaxed)))
             .unwrap_or_else(PoisonError::into_inner);
         state = woken;
         state.idle -= 1;

@@ -28,10 +28,10 @@ use std::time::Duration;
 
 /// How long the first bytes may take after TLS.
 pub const FIRST_BYTES: Duration = Duration::from_secs(5);
-/// How often the node measures the round trip, when the device pings and has ports
-/// open: windows grow by it.
+/// How often the node measures the round trip while ports are open: windows grow by it.
 const RTT_EVERY: Duration = Duration::from_secs(60);
-/// The same without ports: a figure for people, which costs two wake-ups.
+/// The same without ports, when the device pings: a figure for people, which costs
+/// both sides a wake-up.
 const RTT_SELDOM: Duration = Duration::from_secs(1800);
 
 /// See the module's text.
@@ -267,9 +267,7 @@ impl Core {
             Ping::KIND => {
                 parse::<Ping>(body)?;
                 link.push_control(id, &Pong {});
-                let used = link.port_count() > 0;
-                let every = if used { RTT_EVERY } else { RTT_SELDOM };
-                if now.since(serving.measured) >= every {
+                if now.since(serving.measured) >= RTT_SELDOM {
                     serving.ping = Some((link.request(&Ping {}), now));
                     serving.measured = now;
                 }
@@ -435,6 +433,10 @@ impl Core {
             return Err(Stop::say(Code::IDLE, &text));
         }
         let mut next = idle;
+        if link.port_count() > 0 && now.since(serving.measured) >= RTT_EVERY {
+            serving.ping = Some((link.request(&Ping {}), now));
+            serving.measured = now;
+        }
         if let Some(due) = link.expire(now) {
             next = next.min(due);
         }

@@ -118,7 +118,8 @@ fn a_node_that_has_gone_without_a_word_is_noticed() {
             };
             pipe.frozen = true;
         }
-        world.pass(second(60));
+        // Without a port nobody waits for it.
+        world.pass(second(345));
         let nodes = net.lock();
         let stop = nodes.lines[0].stop(!dialler_goes);
         assert!(matches!(stop, Some(Stop::Lost(_))), "{stop:?}");
