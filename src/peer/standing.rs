@@ -115,7 +115,7 @@ impl Standing {
         self.settle(link, heard, now);
         let quiet = match (dialled, self.had_ports) {
             (true, true) => QUIET_DIALLED,
-            (true, false) if saver::saving() => EMPTY_SAVING,
+            (true, false) if saver::is_on() => EMPTY_SAVING,
             (true, false) => EMPTY_DIALLED,
             (false, true) => QUIET_TAKEN,
             (false, false) => EMPTY_TAKEN,

@@ -216,7 +216,7 @@ const SAVER_GRID: u64 = 30;
 /// half a minute and more end at whole half minutes.
 #[must_use]
 pub fn on_the_second(wait: Duration) -> Instant {
-    let coarse = super::saver::saving() && wait.as_secs() >= SAVER_GRID;
+    let coarse = super::saver::is_on() && wait.as_secs() >= SAVER_GRID;
     on_the_grid(wait, if coarse { SAVER_GRID } else { 1 })
 }
 

@@ -216,7 +216,7 @@ impl Links {
                 Timer::after(SETTLED).await;
             } else {
                 self.news = None;
-                let late = saver::saving();
+                let late = saver::is_on();
                 Timer::after(if late { LOOK_SAVING } else { LOOK_EVERY }).await;
             }
             if let Some(news) = &self.news {

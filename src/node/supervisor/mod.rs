@@ -204,7 +204,7 @@ impl Supervisor {
 
     /// When to ask next: together with other timers, where that is not late.
     fn next_round(&self) -> Instant {
-        let pace = if saver::saving() {
+        let pace = if saver::is_on() {
             self.seldom
         } else {
             self.every
