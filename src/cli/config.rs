@@ -153,6 +153,7 @@ fn words(source: &Source) -> (&'static str, Option<String>) {
     match source {
         Source::Default => ("default", None),
         Source::Profile(profile) => ("profile", Some(profile.name().to_owned())),
+        Source::Device(why) => ("device", Some(why.clone())),
         Source::File(path, line) => ("file", Some(format!("{}:{line}", path.display()))),
         Source::Environment(name) => ("environment", Some(name.clone())),
         Source::CommandLine(option) => ("command line", Some((*option).to_owned())),

@@ -34,6 +34,17 @@ const BOARD_MEMORY: u64 = 8 << 30;
 /// Processors of boards rather than of servers, unless there is much memory.
 const BOARDS: [&str; 4] = ["aarch64", "riscv64", "mips64", "loongarch64"];
 
+/// Links to other nodes by the memory in reach, in bytes; `None`: the profile's
+/// number is right. A link that is busy costs megabytes, an idle one 11 KiB. The
+/// steps are a little below the sizes that are sold: a kernel takes some of them.
+#[must_use]
+pub fn peer_links(memory: u64) -> Option<usize> {
+    const STEPS: [(u64, usize); 5] = [(56, 1), (88, 5), (112, 8), (224, 15), (480, 25)];
+    let megabytes = memory >> 20;
+    let step = STEPS.iter().find(|(below, _)| megabytes < *below);
+    step.map(|(_, links)| *links)
+}
+
 impl Profile {
     /// All of them.
     pub const ALL: [Profile; 4] = [
@@ -178,6 +189,24 @@ mod tests {
     #[test]
     fn a_machine_that_says_nothing_is_treated_with_care() {
         assert_eq!(chosen(&Device::default()), Profile::RaspberryPi);
+    }
+
+    #[test]
+    fn a_device_with_little_memory_does_not_hold_the_links_of_a_large_one() {
+        for (megabytes, links) in [
+            (28, Some(1)),
+            (32, Some(1)),
+            (59, Some(5)),
+            (64, Some(5)),
+            (96, Some(8)),
+            (120, Some(15)),
+            (128, Some(15)),
+            (245, Some(25)),
+            (256, Some(25)),
+            (512, None),
+        ] {
+            assert_eq!(peer_links(megabytes * MB), links, "{megabytes} MB");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Where values come from, and which one wins.
 //!
-//! Lowest first: the built-in default, the profile, the settings file, the
+//! Lowest first: the built-in default, the profile, what `auto` derives from the
+//! device, the settings file, the
 //! environment, the command line. Within the environment `CHR_SECTION__KEY` wins
 //! over the short name, on the command line the later option over the earlier.
 //! An empty variable counts as unset, because that is what templates of service
@@ -9,6 +10,7 @@
 
 use super::error::sections;
 use super::file::{self, Content, Fault};
+use super::profile::peer_links;
 use super::slip::nearest;
 use super::value::shown;
 use super::{ConfigError, Key, Profile, Settings, KEYS};
@@ -33,6 +35,8 @@ pub enum Source {
     Default,
     /// The file of a profile, which is part of the program.
     Profile(Profile),
+    /// What `auto` saw of the device, as a phrase.
+    Device(String),
     /// A settings file, and the line in it.
     File(PathBuf, usize),
     /// An environment variable of this name.
@@ -48,6 +52,7 @@ impl fmt::Display for Source {
         match self {
             Source::Default => f.write_str("built-in default"),
             Source::Profile(profile) => write!(f, "profile {profile}"),
+            Source::Device(why) => write!(f, "auto: {why}"),
             Source::File(path, line) => write!(f, "{}:{line}", path.display()),
             Source::Environment(name) => write!(f, "environment variable {}", shown(name)),
             Source::CommandLine(option) => write!(f, "command line, {option}"),
@@ -80,9 +85,9 @@ pub struct Request {
     pub file: Option<PathBuf>,
     /// The variables that could be ours.
     environment: Vec<(String, OsString)>,
-    /// What `auto` chose the first time, and why: a node does not become another
+    /// What `auto` chose the first time, why, and the memory in reach: a node does not become another
     /// kind of device while it runs.
-    chosen: OnceLock<(Profile, String)>,
+    chosen: OnceLock<(Profile, String, Option<u64>)>,
 }
 
 /// Settings, and the story of each.
@@ -277,11 +282,14 @@ impl Request {
         // Once without a profile, to learn which one is wanted.
         let mut upper = Loaded::default();
         self.take_upper(&mut upper, content.as_ref())?;
-        let (profile, chosen) = match upper.settings.node.profile_wanted {
-            Some(profile) => (profile, None),
+        let (profile, chosen, memory) = match upper.settings.node.profile_wanted {
+            Some(profile) => (profile, None, None),
             None => {
-                let chosen = self.chosen.get_or_init(|| Profile::choose(device));
-                (chosen.0, Some(chosen.1.clone()))
+                let (profile, why, memory) = self.chosen.get_or_init(|| {
+                    let (profile, why) = Profile::choose(device);
+                    (profile, why, device.memory_in_reach())
+                });
+                (*profile, Some(why.clone()), *memory)
             }
         };
         let mut loaded = Loaded {
@@ -292,13 +300,24 @@ impl Request {
         // The file names its profile, for those who start from a copy of it.
         loaded.settings.node.profile_wanted = None;
         loaded.set_origin("node.profile", Source::Default);
+        if let Some((memory, links)) = memory.and_then(|m| Some((m, peer_links(m)?))) {
+            // What the profile says is enough where it is less.
+            if links < loaded.settings.network.max_peers {
+                let source = Source::Device(format!("{} MB of memory", memory >> 20));
+                loaded.assign(
+                    find("network.max_peers", &source)?,
+                    links.to_string(),
+                    source,
+                )?;
+            }
+        }
         self.take_upper(&mut loaded, content.as_ref())?;
         loaded.settings.node.profile = profile;
         judge(&mut loaded);
         Ok(loaded)
     }
 
-    /// The layers above the profile.
+    /// The layers above the profile and the device.
     fn take_upper(
         &self,
         loaded: &mut Loaded,
