@@ -251,7 +251,7 @@ fn a_port_that_another_program_has_is_told_with_its_name() {
             .args(["--set", "network.bind=192.0.2.77"])
             .args(["--set", "network.edge_ports=41046"]),
     );
-    told.has("ports", "failure", "does not have the address", "");
+    told.has("ports", "warning", "does not have the address", "");
 }
 
 #[test]

@@ -229,7 +229,7 @@ fn bash_offers_what_the_program_takes() {
         &["chr-node", "run", "--profile", "=", "r"],
         &["raspberry-pi", "router"],
     );
-    is(&["chr-node", "run", "--set", "log.f"], &["log.format="]);
+    is(&["chr-node", "run", "--set", "log.fo"], &["log.format="]);
     is(
         &["chr-node", "run", "--set", "log.level", "=", "d"],
         &["debug"],
