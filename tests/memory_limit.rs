@@ -10,6 +10,8 @@
 
 mod common;
 
+use chr_node::wire::code::Code;
+use chr_node::wire::control::{ErrorAnswer, Open, Opened, Publish, Published};
 use common::raw::{key, Raw};
 use common::servers::{digest_server, write_blocks, Route};
 use common::*;
@@ -22,6 +24,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 const LIMIT: u64 = 32 << 20;
 const SESSIONS: usize = 100;
@@ -34,8 +37,8 @@ struct Group(PathBuf);
 
 impl Group {
     /// Version 1, else version 2; `None` where neither can be made, which is printed.
-    fn new() -> Option<Group> {
-        let name = format!("chr-node-test-{}", std::process::id());
+    fn new(test: &str) -> Option<Group> {
+        let name = format!("chr-node-test-{}-{test}", std::process::id());
         for (root, limit) in [
             ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
             ("/sys/fs/cgroup", "memory.max"),
@@ -53,6 +56,21 @@ impl Group {
         }
         println!("skipped: no control group can be made here (root, and the memory controller)");
         None
+    }
+
+    /// A node that is held to the limit and knows it.
+    fn node(&self, data: &Path) -> Node {
+        let mut command = Command::new("sh");
+        let program = chr_node();
+        command
+            .arg("-ec")
+            .arg("echo $$ > \"$1\"\nexec \"$0\" run")
+            .arg(program.get_program())
+            .arg(self.0.join("cgroup.procs"));
+        for (name, _) in program.get_envs().filter(|(_, value)| value.is_none()) {
+            command.env_remove(name);
+        }
+        Node::start_command(command, data, &[("MEMORY_LIMIT", "32M")])
     }
 
     /// How often the kernel has ended a process of the group for its memory.
@@ -75,16 +93,21 @@ impl Drop for Group {
             if fs::remove_dir(&self.0).is_ok() {
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
 
-fn kilobytes(pid: u64, field: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(field));
+/// The node's memory that no file could give back, in bytes.
+fn own_memory(data: &Path) -> u64 {
+    let run = fs::read_to_string(data.join("run.json")).unwrap();
+    let run: serde_json::Value = serde_json::from_str(&run).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", run["pid"])).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
     let number = line.unwrap().split_whitespace().next();
-    number.unwrap().parse().unwrap()
+    number.unwrap().parse::<u64>().unwrap() << 10
 }
 
 /// A connection from one of many addresses of this machine.
@@ -137,22 +160,12 @@ fn flood(node: SocketAddr) -> usize {
 
 #[test]
 fn thirty_two_megabytes_hold_a_hundred_sessions_a_transfer_and_a_flood() {
-    let Some(group) = Group::new() else {
+    let Some(group) = Group::new("flood") else {
         return;
     };
     let home = tempfile::tempdir().unwrap();
-    let mut command = Command::new("sh");
-    let program = chr_node();
-    command
-        .arg("-ec")
-        .arg("echo $$ > \"$1\"\nexec \"$0\" run")
-        .arg(program.get_program())
-        .arg(group.0.join("cgroup.procs"));
-    for (name, _) in program.get_envs().filter(|(_, value)| value.is_none()) {
-        command.env_remove(name);
-    }
     let data = home.path().join("data");
-    let mut node = Node::start_command(command, &data, &[("MEMORY_LIMIT", "32M")]);
+    let mut node = group.node(&data);
     let edge = node.edge();
 
     let sessions: Vec<Raw> = (0..SESSIONS)
@@ -171,9 +184,7 @@ fn thirty_two_megabytes_hold_a_hundred_sessions_a_transfer_and_a_flood() {
     assert!(came > ATTEMPTS / 2, "{came} got as far as the node");
 
     assert_eq!(group.kills(), 0, "the kernel ended a process");
-    let run: serde_json::Value =
-        serde_json::from_str(&fs::read_to_string(data.join("run.json")).unwrap()).unwrap();
-    let own = kilobytes(run["pid"].as_u64().unwrap(), "RssAnon:") << 10;
+    let own = own_memory(&data);
     assert!(own < LIMIT / 2, "{own} bytes of its own");
     // Those who were here are still, and somebody new gets in.
     let health = node.http("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
@@ -182,4 +193,65 @@ fn thirty_two_megabytes_hold_a_hundred_sessions_a_transfer_and_a_flood() {
     drop(sessions);
     node.program.signal("-TERM");
     assert!(node.program.wait(SOON).success());
+}
+
+#[test]
+fn ports_to_readers_that_stall_are_refused_before_they_fill_the_memory() {
+    let Some(group) = Group::new("ports") else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let node = group.node(&data);
+    let (mut held, mut ports) = (Vec::new(), 0);
+    // Pairs of devices that open what they may, until the node refuses.
+    let no = 'all: loop {
+        let mut to = Raw::admitted(&node, &key(), 1 << 30);
+        let mut from = Raw::admitted(&node, &key(), 1 << 30);
+        to.request(&Publish {
+            name: "tcp:80".into(),
+            allow: None,
+        });
+        to.expect::<Published>();
+        // The profile for so little memory lets a session have 256.
+        for _ in 0..250 {
+            let port = from.next_number();
+            let open = Open {
+                port,
+                peer: to.address(),
+                name: "tcp:80".into(),
+                credit: 65_536,
+            };
+            from.send(port, &open);
+            // To whom the port is offered, unless it is refused; nothing may be sent there.
+            let offered = loop {
+                if let Some(frame) = to.next_within(Duration::from_millis(5)) {
+                    break frame;
+                }
+                if let Some(frame) = from.next_within(Duration::from_millis(5)) {
+                    break 'all frame.read::<ErrorAnswer>();
+                }
+            };
+            to.send(offered.id, &Opened { credit: 0 });
+            let opened: Opened = from.expect();
+            from.send_data(port, &vec![7; opened.credit as usize - 4]);
+            ports += 1;
+        }
+        held.push((from, to));
+        assert!(held.len() < 20, "{ports} ports, and none was refused");
+    };
+    assert_eq!(no.code, Code::TOO_MANY_PORTS);
+    assert!(
+        no.text.contains("memory") && no.retry_after_ms.is_some(),
+        "{no:?}"
+    );
+    assert!(ports > 200, "{ports} ports");
+    let own = own_memory(&data);
+    assert!(
+        own < LIMIT * 3 / 4,
+        "{own} bytes of its own for {ports} ports"
+    );
+    assert_eq!(group.kills(), 0, "the kernel ended a process");
+    let health = node.http("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert!(health.starts_with("HTTP/1.1 200"), "{health}");
 }

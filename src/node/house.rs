@@ -278,7 +278,8 @@ impl House {
         );
         let clock = Arc::new(BootClock::new());
         let started = clock.now();
-        let budget = Budget::new(usize::try_from(for_traffic / 4).unwrap_or(usize::MAX));
+        let quarter = usize::try_from(for_traffic / 4).unwrap_or(usize::MAX);
+        let budget = Budget::with_firsts(quarter, quarter);
         set_windows(&budget, &settings);
         Ok(House {
             node: key.address(),

@@ -1,7 +1,7 @@
 //! Memory that all links of a program share, how far it lets ports grow, and what
 //! became of the ports that they asked for.
 
-use super::window::{LARGEST, SESSION_GROWTH};
+use super::window::{INITIAL_CROWDED, INITIAL_SCARCE, LARGEST, SESSION_GROWTH};
 use crate::meter::{Counter, Histogram};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -13,6 +13,9 @@ pub struct Budget {
     used: AtomicUsize,
     largest: AtomicU32,
     session_growth: AtomicUsize,
+    /// What first credits may come to, and what they do.
+    first_cap: usize,
+    firsts: AtomicUsize,
     /// What became of ports that were asked for.
     pub answers: Answers,
 }
@@ -33,7 +36,17 @@ impl Budget {
     /// [`SESSION_GROWTH`] a session.
     #[must_use]
     pub fn new(cap: usize) -> Arc<Budget> {
+        Budget::with_firsts(cap, usize::MAX)
+    }
+
+    /// The same, and `first_cap` bytes for the first credits of all ports. The more
+    /// of them is taken, the smaller is the first credit of the next port; who
+    /// opens ports asks [`Budget::has_room`] before.
+    #[must_use]
+    pub fn with_firsts(cap: usize, first_cap: usize) -> Arc<Budget> {
         Arc::new(Budget {
+            first_cap,
+            firsts: AtomicUsize::new(0),
             cap,
             used: AtomicUsize::new(0),
             largest: AtomicU32::new(LARGEST),
@@ -48,6 +61,40 @@ impl Budget {
     pub fn set_windows(&self, largest: u32, session_growth: usize) {
         self.largest.store(largest, Ordering::Relaxed);
         self.session_growth.store(session_growth, Ordering::Relaxed);
+    }
+
+    /// Whether there is memory for one more port, which has a window on each side.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        let more = 2 * INITIAL_SCARCE as usize;
+        self.firsts().saturating_add(more) <= self.first_cap
+    }
+
+    /// Bytes of first credits at present.
+    #[must_use]
+    pub fn firsts(&self) -> usize {
+        self.firsts.load(Ordering::Relaxed)
+    }
+
+    /// Takes a first credit of `wanted` bytes, or of fewer where many are taken.
+    pub(super) fn take_first(&self, wanted: u32, whole: bool) -> u32 {
+        let taken = self.firsts();
+        let most = match taken {
+            _ if whole || taken < self.first_cap / 4 => wanted,
+            _ if taken < self.first_cap / 2 => INITIAL_CROWDED,
+            _ => INITIAL_SCARCE,
+        };
+        let first = wanted.min(most);
+        self.firsts.fetch_add(first as usize, Ordering::Relaxed);
+        first
+    }
+
+    pub(super) fn release_first(&self, n: usize) {
+        let _ = self
+            .firsts
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+                Some(taken.saturating_sub(n))
+            });
     }
 
     /// Takes what a window of `size` grows by when it is too small: as much

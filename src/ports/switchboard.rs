@@ -354,6 +354,15 @@ fn check_number(link: &Link, open: &Open) -> Result<Option<Refusal>, Violation> 
     if !is_port_name(&open.name) {
         return Err(violation(Code::PROTOCOL, PORT_NAMES));
     }
+    if !link.budget().has_room() {
+        return Ok(Some(Refusal {
+            retry_after_ms: Some(10_000),
+            ..refusal(
+                Code::TOO_MANY_PORTS,
+                "the node has no memory for more ports; try again when some have closed",
+            )
+        }));
+    }
     Ok(None)
 }
 

@@ -19,6 +19,9 @@ use std::time::Duration;
 pub const INITIAL: u32 = 64 * 1024;
 /// First credit of a port in a session that has more than [`CROWDED`] ports open.
 pub const INITIAL_CROWDED: u32 = 16 * 1024;
+/// And where the first credits of all ports have taken half of the memory for them: a
+/// page of text; the window grows from there like any other.
+pub const INITIAL_SCARCE: u32 = 4 * 1024;
 /// Open ports from which a session counts as crowded.
 pub const CROWDED: usize = 32;
 /// Largest window of a port, unless a node's settings say otherwise: 100 Mbit/s at 100 ms needs 1.25 MB.
@@ -159,8 +162,9 @@ impl Window {
         free
     }
 
-    /// Gives the grown part back when the port goes.
+    /// Gives all of it back when the port goes, which it does once.
     pub fn dissolve(&mut self, growth: &mut usize, budget: &Arc<Budget>) {
+        budget.release_first(self.initial as usize);
         let grown = self.growth() as usize;
         self.size = self.initial;
         *growth = growth.saturating_sub(grown);

@@ -347,6 +347,41 @@ fn openings_that_nobody_answers_are_bounded_and_answered_ones_do_not_count() {
 }
 
 #[test]
+fn ports_that_would_not_fit_into_the_memory_get_less_credit_and_then_a_refusal() {
+    let most = 1 << 20;
+    let mut world = World::with(|plan| plan.firsts = most);
+    let b = Program::new(2);
+    world.connect(&b);
+    b.publish("tcp:80");
+    let mut raw = Raw::greeted(&mut world, 1);
+    let (mut number, mut credits) = (1, Vec::new());
+    let no = loop {
+        number += 2;
+        raw.open(&mut world, number, &b, "tcp:80");
+        let Some(offer) = b.offer() else {
+            break raw.refused(&mut world, number);
+        };
+        offer.accept();
+        credits.push(raw.expect::<Opened>(&mut world).1.credit);
+        // Stays open.
+        std::mem::forget(offer);
+        assert!(world.services.budget.firsts() <= most);
+    };
+    assert_eq!(no.code, Code::TOO_MANY_PORTS);
+    assert!(no.text.contains("memory") && no.retry_after_ms.is_some());
+    assert!(credits.is_sorted_by(|a, b| a >= b), "{credits:?}");
+    assert_eq!((credits[0], credits[credits.len() - 1]), (65_536, 4_096));
+    assert!(credits.len() > 50, "{} ports", credits.len());
+    // One that closes makes room for another.
+    raw.abort(&mut world, 3);
+    number += 2;
+    raw.open(&mut world, number, &b, "tcp:80");
+    b.offer().unwrap().accept();
+    raw.expect::<Opened>(&mut world);
+    world.close();
+}
+
+#[test]
 fn a_crowded_session_gets_less_first_credit_but_datagrams_still_fit() {
     let mut world = World::free();
     let b = Program::new(2);

@@ -51,6 +51,8 @@ pub struct Plan {
     pub seed: u64,
     pub terms: Terms,
     pub budget: usize,
+    /// For the first credits of ports.
+    pub firsts: usize,
     pub clock_trusted: bool,
     pub presence: Option<Arc<dyn Announce>>,
 }
@@ -124,6 +126,7 @@ impl World {
                 send_buffer: 128 << 10,
             },
             budget: 64 << 20,
+            firsts: usize::MAX,
             clock_trusted: true,
             presence: None,
         };
@@ -347,6 +350,7 @@ impl World {
         }
         for services in self.others.iter().chain([&self.services]) {
             assert_eq!(services.budget.used(), 0, "memory stayed behind");
+            assert_eq!(services.budget.firsts(), 0, "a first credit stayed behind");
             assert_eq!(services.board.devices(), 0);
             assert_eq!(services.board.lookups(), 0, "a search stayed behind");
         }
@@ -373,7 +377,7 @@ impl Plan {
             board: Switchboard::new(),
             book: Book::new(None, rules, policy, self.terms.fleet),
             terms: terms.into(),
-            budget: Budget::new(self.budget),
+            budget: Budget::with_firsts(self.budget, self.firsts),
             witness: None,
             presence: self.presence.clone(),
             clock: clock.clone(),

@@ -16,7 +16,7 @@ impl Link {
     /// Creates the port of an Open whose number [`Link::claim_remote_number`] let pass.
     pub(in crate::ports) fn asked_by_remote(&self, id: u32, open: &Open, far: Far, now: Moment) {
         let mut st = self.lock();
-        let window = st.first_window(&open.name, now);
+        let window = st.first_window(&open.name, now, &self.options.budget);
         let ours = matches!(far, Far::Local(_));
         let port = Port::new(far, Stage::Asking(id), &open.name, open.credit, window);
         st.ports.insert(open.port, Box::new(port));
@@ -103,7 +103,7 @@ impl Link {
             Code::TOO_MANY_PORTS,
             "this session has used up its port numbers; reconnect".to_owned(),
         ))?;
-        let window = st.first_window(name, now);
+        let window = st.first_window(name, now, &self.options.budget);
         let port = Port::new(far, Stage::Asked, name, 0, window);
         st.ports.insert(number, Box::new(port));
         st.asked += 1;

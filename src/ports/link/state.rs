@@ -207,14 +207,15 @@ impl State {
     }
 
     /// The first credit of a new port.
-    pub fn first_window(&self, name: &str, now: Moment) -> Window {
+    pub fn first_window(&self, name: &str, now: Moment, budget: &Budget) -> Window {
         if is_datagram_port(name) {
-            Window::for_datagrams(now)
-        } else if self.ports.len() >= CROWDED {
-            Window::new(INITIAL_CROWDED, now)
-        } else {
-            Window::new(INITIAL, now)
+            // A datagram is not split.
+            budget.take_first(INITIAL, true);
+            return Window::for_datagrams(now);
         }
+        let crowded = self.ports.len() >= CROWDED;
+        let wanted = if crowded { INITIAL_CROWDED } else { INITIAL };
+        Window::new(budget.take_first(wanted, false), now)
     }
 
     /// Puts a port in the row of those with something to send, if it has
