@@ -255,3 +255,19 @@ fn ports_to_readers_that_stall_are_refused_before_they_fill_the_memory() {
     let health = node.http("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert!(health.starts_with("HTTP/1.1 200"), "{health}");
 }
+
+#[test]
+fn a_limit_of_the_process_itself_is_not_overlooked() {
+    let ran = Command::new("sh")
+        .args(["-c", "ulimit -d 65536\nexec \"$0\" config show --json"])
+        .arg(chr_node().get_program())
+        .env_remove("MEMORY_LIMIT")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(ran.stdout).unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.contains("\"node.memory_limit\""));
+    let row: serde_json::Value = serde_json::from_str(line.unwrap()).unwrap();
+    assert_eq!(row["here"]["value"], "32M", "{row}");
+}

@@ -4,6 +4,7 @@
 //! kills by, so it counts as much as the memory of the machine.
 
 use super::{crew, sys};
+use nix::sys::resource::{getrlimit, Resource, RLIM_INFINITY};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -46,7 +47,7 @@ pub struct Memory {
     pub total: Option<u64>,
     /// What programs could still take without swapping.
     pub available: Option<u64>,
-    /// The smallest cgroup limit that applies to this process.
+    /// The smallest limit that applies to this process, of its cgroups or its own.
     pub limit: Option<u64>,
 }
 
@@ -58,8 +59,9 @@ impl Memory {
     }
 
     pub(super) fn read_below(root: &Path) -> Self {
+        let limits = [cgroup_limit(root), process_limit()];
         Self {
-            limit: cgroup_limit(root),
+            limit: limits.into_iter().flatten().min(),
             ..Self::of_machine(root)
         }
     }
@@ -162,6 +164,15 @@ pub(super) fn kilobytes(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let number = line.trim().strip_suffix("kB")?.trim();
     number.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// What the process's heap may have (`ulimit -d`, `LimitDATA=`): an allocation beyond
+/// it fails, which no program survives.
+fn process_limit() -> Option<u64> {
+    let (soft, _) = getrlimit(Resource::RLIMIT_DATA).ok()?;
+    // The types are narrower on some 32-bit systems.
+    #[allow(clippy::useless_conversion)]
+    (soft != RLIM_INFINITY).then(|| soft.into())
 }
 
 /// The smallest memory limit on the way from this process's cgroups to the root.
