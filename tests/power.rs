@@ -102,3 +102,37 @@ fn a_device_that_is_too_hot_opens_no_more_ports_until_it_has_cooled_down() {
     });
     assert_echo(listen, b"cool");
 }
+
+#[test]
+fn a_phone_s_battery_is_known_by_its_tool_which_is_asked_rarely() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = tempfile::tempdir().unwrap();
+    let bin = home.path().join("usr/bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    let tool = bin.join("termux-battery-status");
+    let asked = home.path().join("asked");
+    let script = format!(
+        "#!/bin/sh\necho once >> {}\necho '{{\"percentage\": 14, \"plugged\": \"UNPLUGGED\", \"status\": \"DISCHARGING\"}}'\n",
+        asked.display()
+    );
+    std::fs::write(&tool, script).unwrap();
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // No sensor of this machine is seen.
+    let sensors = Sensors::new(home.path());
+    let usr = home.path().join("usr");
+    let settings = [
+        ("TERMUX_VERSION", "0.118"),
+        ("PREFIX", usr.to_str().unwrap()),
+    ];
+    let Some(node) = sensors.node(&home.path().join("data"), &settings) else {
+        return;
+    };
+    // The profile of phones refuses below 15 percent.
+    named(&node, "14 % left; below 15 %");
+    let device = call(&node, "node_status")["device"].clone();
+    assert_eq!(device["battery"]["percent"], 14, "{device}");
+    for _ in 0..20 {
+        call(&node, "node_status");
+    }
+    assert_eq!(std::fs::read_to_string(&asked).unwrap(), "once\n");
+}

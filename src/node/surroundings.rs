@@ -4,8 +4,10 @@
 //! whoever asks gets what was read last, and what is older than [`OLD`] is not
 //! told. While nobody asks, nothing is read.
 
+use crate::parts::POWER;
 use crate::platform::memory::Memory;
 use crate::platform::readings::{Facts, Quick, Sensors};
+use crate::platform::termux;
 use crate::task;
 use crate::time::Moment;
 use std::path::{Path, PathBuf};
@@ -129,7 +131,10 @@ impl Surroundings {
         state.busy = true;
         let (shared, root) = (self.state.clone(), self.root.clone());
         let work = move || {
-            let sensors = Sensors::read_below(&root);
+            let mut sensors = Sensors::read_below(&root);
+            if POWER.built && sensors.battery.is_none() && root == Path::new("/") {
+                sensors.battery = termux::battery(now);
+            }
             let mut state = lock(&shared);
             state.reading.sensors = sensors;
             state.sensors_at = Some(now);

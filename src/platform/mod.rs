@@ -5,7 +5,7 @@
 //! ([`limits`]), how much memory ([`memory`])
 //! and which threads there are ([`crew`]), whether the CPU has AES
 //! ([`cpu`]), what kind of device it is ([`device`]), what it says of itself while
-//! the node runs ([`readings`]), what time it is and whether that can be believed ([`clock`]),
+//! the node runs ([`readings`], on a phone [`termux`]), what time it is and whether that can be believed ([`clock`]),
 //! how to wait while it sleeps ([`boot_timer`]), whether power is to be saved ([`saver`]),
 //! what becomes of its network ([`links`]),
 //! how a socket is set up ([`socket`], [`listen`], [`udp`]), who knows the address of a name
@@ -34,4 +34,5 @@ pub mod saver;
 pub mod signals;
 pub mod socket;
 mod sys;
+pub mod termux;
 pub mod udp;
