@@ -136,3 +136,36 @@ fn a_phone_s_battery_is_known_by_its_tool_which_is_asked_rarely() {
     }
     assert_eq!(std::fs::read_to_string(&asked).unwrap(), "once\n");
 }
+
+#[test]
+fn a_device_s_program_saves_power_on_its_own_battery_and_takes_no_other_word_for_it() {
+    use std::process::Stdio;
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(&home.path().join("node"));
+    let sensors = Sensors::new(home.path());
+    sensors.battery(12, "Discharging");
+    let key = home.path().join("p.key");
+    let words = [
+        "publish",
+        "80:public",
+        "--node",
+        &node.address(),
+        "-v",
+        "--identity",
+        key.to_str().unwrap(),
+    ];
+    let Some(mut command) = sensors.program(&words) else {
+        return;
+    };
+    let program = Program::start(command.stdout(Stdio::null()));
+    until(SOON, "it says that it saves power", || {
+        program
+            .stderr()
+            .contains("power is being saved")
+            .then_some(())
+    });
+    let mut wrong = chr_node();
+    wrong.args(words).env("CHR_POWER__SAVER", "perhaps");
+    common::tools::run(&mut wrong, SOON)
+        .assert_one_line(2, &["CHR_POWER__SAVER", "auto, on or off"]);
+}

@@ -26,6 +26,7 @@ pub mod session;
 pub mod spec;
 pub mod status;
 pub mod store;
+mod thrift;
 pub mod tickets;
 pub mod told;
 

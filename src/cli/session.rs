@@ -4,7 +4,8 @@
 use super::args::DeviceArgs;
 use super::device::DeviceFiles;
 use super::screen::{event, Screen, REFRESH};
-use super::Failure;
+use super::{thrift, Failure};
+use crate::config::SaverWish;
 use crate::edge::device::{Device, DeviceEvent, DeviceOptions, KnownNodes};
 use crate::identity::keyfile::{KeyFile, Origin};
 use crate::identity::Address;
@@ -37,6 +38,7 @@ pub struct Session {
     /// The executor that everything runs on.
     pub executor: Arc<Executor<'static>>,
     signals: Signals,
+    saver: SaverWish,
     /// Keeps the key file locked.
     _key_file: KeyFile,
 }
@@ -55,6 +57,7 @@ impl Session {
     ) -> Result<Session, Failure> {
         let signals = Signals::catch_stops()
             .map_err(|e| Failure::Failed(format!("cannot catch signals: {e}")))?;
+        let saver = thrift::wish()?;
         files.make_folder()?;
         let (key_file, origin) = KeyFile::open_or_create(&files.identity)?;
         if origin == Origin::Created {
@@ -78,6 +81,7 @@ impl Session {
             screen: Arc::new(Screen::new(args.json, args.verbosity.0 < 0)),
             executor: executor.clone(),
             signals,
+            saver,
             _key_file: key_file,
         })
     }
@@ -165,6 +169,7 @@ impl Session {
             }
         };
         let chores = smol::future::or(redraw, tidy(&device));
+        let chores = smol::future::or(chores, thrift::mind(self.saver));
         let outcome = smol::future::or(stop, smol::future::or(events, chores)).await;
         self.device.leave().await;
         outcome

@@ -1,10 +1,11 @@
 //! A device with a battery and a thermometer, made of files that are mounted over
 //! those of this machine.
 
-use super::mounts::node_behind;
+use super::mounts::{behind, node_behind};
 use super::Node;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// Sensors are looked at each minute at least.
@@ -43,16 +44,25 @@ impl Device {
         self.write("thermal/thermal_zone0/type", "cpu-thermal");
     }
 
-    /// A node on it; `None` where nothing can be mounted, which is printed.
-    pub fn node(&self, data: &Path, settings: &[(&str, &str)]) -> Option<Node> {
+    fn script(&self) -> String {
         let ours = self.0.display();
         // Thermometers of the machine itself must not be seen.
-        let script = format!(
+        format!(
             "mount -t tmpfs none /sys/class\n\
              mkdir /sys/class/power_supply /sys/class/thermal\n\
              mount --bind {ours}/power_supply /sys/class/power_supply\n\
              mount --bind {ours}/thermal /sys/class/thermal"
-        );
-        Some(Node::start_command(node_behind(&script)?, data, settings))
+        )
+    }
+
+    /// A node on it; `None` where nothing can be mounted, which is printed.
+    pub fn node(&self, data: &Path, settings: &[(&str, &str)]) -> Option<Node> {
+        let command = node_behind(&self.script())?;
+        Some(Node::start_command(command, data, settings))
+    }
+
+    /// Another command of the program on it.
+    pub fn program(&self, words: &[&str]) -> Option<Command> {
+        behind(&self.script(), words)
     }
 }
