@@ -78,6 +78,8 @@ const STILL: &[(&str, &str)] = &[
         "chr_device_temperature_celsius",
         "not every machine has a sensor",
     ),
+    ("chr_device_power_saver", "tests/power.rs moves it"),
+    ("chr_ports_refused", "tests/power.rs moves it"),
     (
         "chr_device_battery_ratio",
         "not every machine has a battery",

@@ -34,6 +34,8 @@ pub struct DeviceInfo {
     pub temperature_celsius: Option<f64>,
     /// The battery, where there is one.
     pub battery: Option<Battery>,
+    /// What the router maps to this node, in words; none where it is not asked.
+    pub port_mapping: Option<String>,
     /// Whether the node saves power.
     pub power_saver: bool,
     /// Why it opens no more ports; `None` while it does.

@@ -274,7 +274,7 @@ mod tests {
             answer["result"],
             json!({
                 "node_id": "0x00", "name": null, "version": "0.1.0", "uptime_seconds": 5,
-                "profile": null, "edge_ports": [41046], "peer_port": null, "public_address": null, "port_mapping": null,
+                "profile": null, "edge_ports": [41046], "peer_port": null, "public_address": null,
                 "devices": 0, "peers": null, "epoch": null, "clock_trusted": null, "health": "ok",
             })
         );

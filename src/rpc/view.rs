@@ -114,8 +114,6 @@ pub struct NodeInfo {
     pub peer_port: Option<u16>,
     /// The address that others are told.
     pub public_address: Option<String>,
-    /// What the router maps to this node, in words; none where it is not asked.
-    pub port_mapping: Option<String>,
     /// Device sessions now.
     pub devices: Option<u64>,
     /// Peer links now.
@@ -246,7 +244,6 @@ pub(super) mod fake {
                 edge_ports: vec![41046],
                 peer_port: None,
                 public_address: None,
-                port_mapping: None,
                 devices: Some(0),
                 peers: None,
                 epoch: None,

@@ -44,7 +44,6 @@ impl NodeView for FakeNode {
             edge_ports: vec![41046, 41047],
             peer_port: None,
             public_address: None,
-            port_mapping: None,
             devices: Some(0),
             peers: None,
             epoch: Some(664),

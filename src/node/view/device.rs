@@ -1,6 +1,7 @@
 //! The device, and what the node takes of it.
 
 use super::super::house::House;
+use crate::parts::PORT_MAPPING;
 use crate::rpc::{Battery, DeviceInfo};
 use crate::time::Clock;
 use std::sync::PoisonError;
@@ -32,6 +33,10 @@ impl House {
             // A tenth of a degree is more than a sensor knows.
             temperature_celsius: sensors.temperature.map(|n| (n / 100) as f64 / 10.0),
             battery: sensors.battery.map(battery),
+            port_mapping: PORT_MAPPING
+                .built
+                .then(|| self.network.mapped.describe())
+                .flatten(),
             power_saver: power.saving,
             ports_refused: power.refusal.map(|why| why.text()),
             descriptors: reading.descriptors(),

@@ -2,7 +2,6 @@
 
 use super::super::house::House;
 use super::super::runfile::dial;
-use crate::parts::PORT_MAPPING;
 use crate::rpc::NodeInfo;
 use crate::ticket::epoch_of;
 use crate::time::Clock;
@@ -65,7 +64,6 @@ impl House {
             edge_ports: self.edge_ports(),
             peer_port: self.network.sockets.port(),
             public_address: self.public_address(),
-            port_mapping: (PORT_MAPPING.built.then(|| self.network.mapped.describe())).flatten(),
             devices: Some(self.board.devices() as u64),
             peers: links.map(|links| links.count() as u64),
             epoch: trusted.then(|| epoch_of(self.clock.unix())),

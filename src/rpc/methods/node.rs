@@ -17,7 +17,6 @@ pub(super) const METHODS: &[Method] = &rows([
             edge_ports: [integer] -- where devices are served
             peer_port: integer? -- where other nodes are served
             public_address: string? -- the address that others are told
-            port_mapping: string? -- what the router maps to this node (network.port_mapping), in words; null where it is not asked
             devices: integer? -- sessions of devices now
             peers: integer? -- links to nodes now
             epoch: integer? -- of tickets, by the node's clock

@@ -43,6 +43,7 @@ pub(super) const METHODS: &[Method] = &rows([Method {
             memory_resident: integer? -- that the node has in RAM
             temperature_celsius: number? -- the hottest sensor of the processor
             battery: {percent: integer, charging: boolean}?
+            port_mapping: string? -- what the router maps to this node (network.port_mapping), in words; null where it is not asked
             power_saver: boolean -- whether the node saves power
             ports_refused: string? -- why no more ports are opened; null while they are
             descriptors: integer? -- that the node has open
