@@ -22,8 +22,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// In the order in which they are started.
-const SERVICES: [&str; 9] = [
-    "store", "tickets", "edge", "peer", "dht", "rpc", "chain", "cron", "rewards",
+const SERVICES: [&str; 10] = [
+    "store", "tickets", "edge", "peer", "dht", "reach", "rpc", "chain", "cron", "rewards",
 ];
 /// Those that run: without `chain.url` the chain has ended as soon as it starts.
 fn lasting() -> impl Iterator<Item = &'static str> {
