@@ -276,10 +276,10 @@ pub fn port_mapping() {
                 "Content-Type: application/json",
                 "--data",
             ]);
-            curl.args([r#"{"jsonrpc":"2.0","id":1,"method":"chr_node_info"}"#, &url]);
+            curl.args([r#"{"jsonrpc":"2.0","id":1,"method":"node_status"}"#, &url]);
             let output = curl.output().unwrap();
             let answer: Value = serde_json::from_slice(&output.stdout).ok()?;
-            answer["result"].get("port_mapping").cloned()
+            answer["result"]["device"].get("port_mapping").cloned()
         };
         let told = until(SOON, "the node answers", || {
             ask().filter(|told| told.is_null() != asked)
