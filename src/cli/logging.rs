@@ -96,8 +96,17 @@ pub fn change(log: &config::Log, verbosity: Verbosity) {
     }
 }
 
-/// Says what was counted and not said yet: the program ends.
-pub fn finish() {
+/// When it is dropped, what was counted and not said yet is said, and what waits for
+/// the log file is written: the program ends, in order or by a panic.
+pub struct LastWords;
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        finish();
+    }
+}
+
+fn finish() {
     if let Some(output) = OUTPUT.get() {
         let mut sums = Vec::new();
         output.limits().repeats.close_all(&mut sums);

@@ -72,8 +72,9 @@ pub fn execute(args: &RunArgs) -> Result<(), Failure> {
     };
     let verbosity = plan.verbosity;
     let adopted = Box::new(move |settings: &Settings| logging::change(&settings.log, verbosity));
+    // Also when the program itself panics: its last line is the one that matters.
+    let _last_words = logging::LastWords;
     let served = node::run(node, reload(plan.request), adopted);
-    logging::finish();
     served.map_err(|e| Failure::Failed(e.to_string()))
 }
 

@@ -315,6 +315,14 @@ impl Environment {
         self.folder.path()
     }
 
+    /// Whether its data file can still be found where it was opened.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`]
+    pub(super) fn at_hand(&self) -> Result<(), StoreError> {
+        self.folder.at_hand()
+    }
+
     /// Bytes mapped.
     pub(super) fn map_size(&self) -> usize {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);

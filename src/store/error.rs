@@ -19,6 +19,11 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// It was there, and is not while it is in use: deleted, moved, or its drive is gone.
+    Away {
+        /// The file.
+        path: PathBuf,
+    },
     /// The operating system forbids it.
     Permission {
         /// The folder or file.
@@ -125,6 +130,11 @@ impl fmt::Display for StoreError {
                 "there is no {}: the node makes it at its first start; --data-dir DIR names another folder",
                 path.display()
             ),
+            StoreError::Away { path } => write!(
+                f,
+                "{} is away, and nothing is kept: put its folder or drive back, or restart the node",
+                path.display()
+            ),
             StoreError::Permission { path } => write!(
                 f,
                 "no permission to write {}: give it to the user that runs this program (chown, chmod u+rwx) or choose another storage.data_dir (--data-dir)",
@@ -199,7 +209,8 @@ impl StoreError {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            StoreError::Permission { .. }
+            StoreError::Away { .. }
+            | StoreError::Permission { .. }
             | StoreError::ReadOnly { .. }
             | StoreError::DiskFull { .. }
             | StoreError::MapFull { .. }

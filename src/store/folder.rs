@@ -101,6 +101,20 @@ impl Folder {
         self.path.join("data.mdb")
     }
 
+    /// Whether the data file that is in use has no name here any more: LMDB would go
+    /// on with it, and nobody would find what it writes. Names alone are compared:
+    /// numbers of files change on some file systems while they are open.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`]
+    pub(super) fn at_hand(&self) -> Result<(), StoreError> {
+        let path = self.data_path();
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::Away { path }),
+            _ => Ok(()),
+        }
+    }
+
     /// Allocates LMDB's reader table if it does not exist. LMDB makes it with
     /// ftruncate and writes to its map: on a full disk that is a SIGBUS, where
     /// this is an error.

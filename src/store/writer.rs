@@ -441,12 +441,16 @@ fn run(env: &Environment, shared: &Shared) {
         let mut taken = Taken(batches);
         let before = meter.read();
         shared.written().begin();
-        let mut result = commit(env, &taken.0);
+        let mut result = match env.at_hand() {
+            // What is left at the end is safe if the folder was only moved.
+            Err(error) if !shared.queue().closed => Err(error),
+            _ => commit(env, &taken.0),
+        };
         if let Err(error) = &result {
             let durable = taken.0.iter().any(|batch| !batch.lazy);
             let lazy = taken.0.iter().any(|batch| batch.lazy);
             shared.take_back(&mut taken.0, error);
-            if durable && lazy {
+            if durable && lazy && !matches!(error, StoreError::Away { .. }) {
                 // Rows that may be lost must not keep others from the disk, nor
                 // those that make room from making it.
                 result = commit(env, &taken.0);

@@ -67,6 +67,39 @@ fn an_acknowledged_row_survives_kill_9() {
     }
 }
 
+/// LMDB writes on to a file without a name: rows would count as kept that nobody
+/// finds again.
+#[test]
+fn a_folder_that_is_away_keeps_no_row_and_says_so_until_it_is_back() {
+    let home = tempfile::tempdir().unwrap();
+    let (dir, moved) = (home.path().join("store"), home.path().join("moved"));
+    let store = open(&dir);
+    block_on(store.put(&row(1))).unwrap();
+    std::fs::rename(&dir, &moved).unwrap();
+    let away = StoreError::Away {
+        path: dir.join("data.mdb"),
+    };
+    assert_eq!(block_on(store.put(&row(2))), Err(away.clone()));
+    store.put_lazy(&row(3)).unwrap();
+    assert_eq!(block_on(store.flush()), Err(away.clone()));
+    assert_eq!(store.health().written.error, Some(away));
+    assert_eq!(store.waiting::<Row>().0, [row(3)]);
+    // Another folder of that name is not the one that is open.
+    std::fs::create_dir(&dir).unwrap();
+    assert!(block_on(store.put(&row(2))).is_err());
+    std::fs::remove_dir(&dir).unwrap();
+    std::fs::rename(&moved, &dir).unwrap();
+    block_on(store.put(&row(4))).unwrap();
+    assert_eq!(store.health().written.error, None);
+    // The end of the program is the last chance of rows that wait.
+    store.put_lazy(&row(5)).unwrap();
+    std::fs::rename(&dir, &moved).unwrap();
+    store.close();
+    let store = open(&moved);
+    let kept = [1, 2, 3, 4, 5].map(|number| read(&store, number).is_some());
+    assert_eq!(kept, [true, false, true, true, true]);
+}
+
 #[test]
 fn a_store_of_a_newer_version_is_named_and_not_touched() {
     let dir = tempfile::tempdir().unwrap();
