@@ -74,7 +74,19 @@ fn a_key_in_a_folder_that_cannot_be_written_is_used_and_nothing_else_is_needed()
     // The copy is gone, too: it must not be what keeps the identity from use.
     fs::remove_file(home.path().join("node.key.bak")).unwrap();
     let before = everything(home.path());
-    let Some(mut command) = node_behind(&read_only(home.path())) else {
+    // The whole root with all that is mounted in it: there is no place for anything.
+    let script = format!(
+        "{}
+         for place in $(awk '{{print $2}}' /proc/mounts); do
+             mount -o remount,bind,ro $place 2> /dev/null || true
+         done
+         for place in / /tmp /var/tmp /dev/shm /run {}; do
+             ! touch $place/chr-node-test 2> /dev/null || {{ echo $place can be written >&2; exit 1; }}
+         done",
+        read_only(home.path()),
+        home.path().display()
+    );
+    let Some(mut command) = node_behind(&script) else {
         return;
     };
     command
@@ -129,32 +141,144 @@ fn a_folder_that_vanishes_while_the_node_runs_ends_nothing() {
     let node = Node::start(&data);
     let route = Route::tcp(home.path(), &node.address(), echo_server());
     assert_echo(route.listen, &noise(1, 100_000));
+    assert_eq!(health(&node)["status"], "ok");
     fs::rename(&data, home.path().join("away")).unwrap();
     assert_echo(route.listen, &noise(2, 100_000));
-    assert_ne!(health(&node)["status"], "failing");
+    for name in ["b", "c"] {
+        fs::create_dir(home.path().join(name)).unwrap();
+    }
+    // What a new device pays cannot be kept; it is served, and health says why.
+    let newcomer = Route::tcp(&home.path().join("b"), &node.address(), echo_server());
+    assert_echo(newcomer.listen, &noise(3, 100_000));
+    until(SOON, "health tells that the folder is away", || {
+        let said = health(&node);
+        assert_ne!(said["status"], "failing", "{said}");
+        said.to_string().contains("is away").then_some(())
+    });
     fs::rename(home.path().join("away"), &data).unwrap();
-    assert_echo(route.listen, &noise(3, 100_000));
+    assert_echo(route.listen, &noise(4, 100_000));
+    let last = Route::tcp(&home.path().join("c"), &node.address(), echo_server());
+    assert_echo(last.listen, &noise(5, 100_000));
+    until(SOON, "all is well again", || {
+        (health(&node)["status"] == "ok").then_some(())
+    });
     let id = node.id().to_owned();
-    drop(route);
+    drop((route, newcomer, last));
     stop(node);
     let again = Node::start(&data);
     assert_eq!(again.id(), id);
 }
 
-#[test]
-fn an_address_that_comes_after_the_start_is_served_when_it_is_there() {
-    let flags = if nix::unistd::geteuid().is_root() {
-        "-n"
-    } else {
-        "-rn"
+/// How `unshare` makes a network of the test's own, without even loopback. None
+/// where that cannot be done, which is printed.
+fn own_network() -> Option<&'static str> {
+    let flags = match nix::unistd::geteuid().is_root() {
+        true => "-n",
+        false => "-rn",
     };
     let tried = Command::new("unshare")
         .args([flags, "ip", "link", "set", "lo", "up"])
         .output();
     if !tried.is_ok_and(|ran| ran.status.success()) {
         println!("skipped: no network namespaces here");
-        return;
+        return None;
     }
+    Some(flags)
+}
+
+/// The rest of the command runs in the node's network.
+fn beside(node: &Node) -> Command {
+    let mut enter = Command::new("nsenter");
+    if !nix::unistd::geteuid().is_root() {
+        enter.args(["--preserve-credentials", "-U"]);
+    }
+    enter.args(["-n", "-t", &node.program.child.id().to_string()]);
+    without_settings(enter)
+}
+
+#[test]
+fn a_node_without_any_network_starts_and_serves_when_there_is_one() {
+    let Some(flags) = own_network() else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let program = chr_node();
+    let program = program.get_program().to_str().unwrap();
+    let mut command = Command::new("unshare");
+    command.args([flags, program, "run"]);
+    let settings = [("CHR_NETWORK__SEEDS", "seed.example:51055")];
+    let begun = Instant::now();
+    let node = Node::start_command(command, &home.path().join("data"), &settings);
+    assert!(begun.elapsed() < Duration::from_secs(10), "it waited");
+    let device = |name: &str, words: &[&str]| {
+        let mut command = beside(&node);
+        command.arg(program).args(words).args(["--json", "--node"]);
+        command.arg(node.address()).arg("--identity");
+        command.arg(home.path().join(name));
+        command
+    };
+    // A device that is there before the network is, as after a boot.
+    let receiver = Device::start_command(&mut device("r", &["publish", "--messages"]));
+    let error = receiver.event(SOON).expect("a try in vain");
+    assert_eq!(error["event"], "error", "{error}");
+    let up = run(beside(&node).args(["ip", "link", "set", "lo", "up"]), SOON);
+    assert_eq!(up.code, 0, "{}", up.err);
+    let ready = receiver.expect("ready");
+    let address = ready["device"].as_str().unwrap();
+    let sent = run(&mut device("s", &["message", address, "at last"]), SOON);
+    assert_eq!(sent.code, 0, "{}", sent.err);
+    assert_eq!(receiver.expect("message")["text"], "at last");
+    let url = format!("http://{}", node.rpc());
+    let health = run(beside(&node).args([program, "health", "--rpc", &url]), SOON);
+    // Other nodes are not there to be asked; its own devices are served.
+    let well = ["ok", "degraded"].iter().any(|w| health.out.starts_with(w));
+    assert!(well, "{}{}", health.out, health.err);
+    let said = node.program.stderr();
+    assert!(!said.contains("ERROR") && !said.contains("panic"), "{said}");
+    drop(receiver);
+    stop(node);
+}
+
+/// What a cheap board has at its boot, all at once.
+#[test]
+fn no_clock_no_names_and_few_open_files_together_do_not_keep_devices_out() {
+    let Some(faketime) = Faketime::find_or_skip() else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let etc = home.path().join("etc");
+    fs::create_dir(&etc).unwrap();
+    let script = format!("mount --bind {} /etc\nulimit -n 64", etc.display());
+    let Some(mut command) = node_behind(&script) else {
+        return;
+    };
+    faketime.apply(&mut command, "@1970-01-01 00:00:20");
+    command.env("PREFIX", etc.join("none"));
+    let settings = [("CHR_NETWORK__SEEDS", "seed.example:51055")];
+    let begun = Instant::now();
+    let node = Node::start_command(command, &home.path().join("data"), &settings);
+    assert!(begun.elapsed() < Duration::from_secs(10), "it waited");
+    let said = node.ask("chr_node_info");
+    assert_eq!(said["clock_trusted"], false, "{said}");
+    let route = Route::tcp(home.path(), &node.address(), echo_server());
+    assert_echo(route.listen, &noise(1, 1_000_000));
+    let crowd: Vec<_> = (0..100)
+        .filter_map(|_| std::net::TcpStream::connect(node.edge()).ok())
+        .collect();
+    let said = health(&node);
+    assert_ne!(said["status"], "failing", "{said}");
+    assert_echo(route.listen, &noise(2, 1_000_000));
+    drop((crowd, route));
+    let said = stop(node);
+    assert!(said.contains("seed seed.example"), "{said}");
+    assert!(!said.contains("ERROR") && !said.contains("panic"), "{said}");
+}
+
+#[test]
+fn an_address_that_comes_after_the_start_is_served_when_it_is_there() {
+    let Some(flags) = own_network() else {
+        return;
+    };
     let home = tempfile::tempdir().unwrap();
     // The address comes when the file `up` is there, or goes with the test.
     let script = format!(
@@ -179,16 +303,7 @@ fn an_address_that_comes_after_the_start_is_served_when_it_is_there() {
     until(SOON, "the address is there", || {
         home.path().join("is-up").exists().then_some(())
     });
-    let inside = |words: &[&str]| {
-        let pid = node.program.child.id().to_string();
-        let mut enter = Command::new("nsenter");
-        enter.args(["--preserve-credentials", "-U", "-n", "-t", &pid]);
-        if nix::unistd::geteuid().is_root() {
-            enter = Command::new("nsenter");
-            enter.args(["-n", "-t", &pid]);
-        }
-        run(enter.args(words), SOON)
-    };
+    let inside = |words: &[&str]| run(beside(&node).args(words), SOON);
     let program = chr_node();
     let program = program.get_program().to_str().unwrap();
     let key = home.path().join("m.key");
