@@ -104,6 +104,31 @@ fn a_device_that_is_too_hot_opens_no_more_ports_until_it_has_cooled_down() {
 }
 
 #[test]
+fn a_port_that_one_node_is_too_weak_for_goes_through_the_other() {
+    let home = tempfile::tempdir().unwrap();
+    let sensors = Sensors::new(home.path());
+    sensors.battery(60, "Discharging");
+    let Some(weak) = sensors.node(&home.path().join("weak"), &[]) else {
+        return;
+    };
+    let strong = Node::start(&home.path().join("strong"));
+    let (home, first, second) = (home.path(), weak.address(), strong.address());
+    let spec = format!("{}=8080:public", echo_server());
+    let (_publisher, ready) = Device::publish(home, "p", &first, &[&spec, "--node", &second]);
+    let target = format!("{}:8080", ready["device"].as_str().unwrap());
+    let more = ["--node", second.as_str()];
+    let (_forwarder, listen) = Device::forward(home, "f", &first, "127.0.0.1:0", &target, &more);
+    assert_echo(listen, b"before");
+    until(SOON, "both have a session with the other node", || {
+        (call(&strong, "chr_node_info")["devices"] == 2).then_some(())
+    });
+
+    sensors.battery(8, "Discharging");
+    named(&weak, "opens no more ports");
+    assert_echo(listen, b"and now");
+}
+
+#[test]
 fn a_phone_s_battery_is_known_by_its_tool_which_is_asked_rarely() {
     use std::os::unix::fs::PermissionsExt;
     let home = tempfile::tempdir().unwrap();

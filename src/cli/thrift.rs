@@ -5,7 +5,7 @@ use super::Failure;
 use crate::config::value::peers::choice;
 use crate::config::value::power::SAVER as WORDS;
 use crate::config::{Power as Settings, SaverWish};
-use crate::node::power::{Power, Sensed};
+use crate::node::power::{Heard, Power, Sensed};
 use crate::parts::POWER;
 use crate::platform::boot_timer::BootTimer;
 use crate::platform::clock::BootClock;
@@ -45,17 +45,19 @@ pub async fn mind<T>(wish: SaverWish) -> T {
     }
     let settings = Settings::default();
     let (timer, mut power) = (BootTimer::new(), Power::default());
+    let (clock, mut heard, mut has_one) = (BootClock::new(), Heard::default(), false);
     loop {
         let battery = battery().await;
-        if battery.is_none() {
+        has_one |= battery.is_some() || termux::tool().is_some();
+        if !has_one {
             // What has none gets none.
             return pending().await;
         }
-        let sensed = Sensed {
+        let said = Sensed {
             battery,
             temperature: None,
         };
-        power.look(sensed, &settings);
+        power.look(heard.hear(clock.now(), said), &settings);
         if saver::set(power.saving) {
             log::info!(
                 "power is {} saved",

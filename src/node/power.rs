@@ -5,6 +5,8 @@
 //! other side of its bound, so that a charge that wavers is one state.
 
 use crate::config::{Power as Settings, SaverWish};
+use crate::time::Moment;
+use std::time::Duration;
 
 /// Percent that the battery must have gained before a bound counts as passed.
 const GAINED: u8 = 5;
@@ -18,6 +20,36 @@ pub struct Sensed {
     pub battery: Option<(u8, bool)>,
     /// Thousandths of a degree Celsius.
     pub temperature: Option<i64>,
+}
+
+/// How long what a sensor said holds after it went silent. Drivers fail while a device
+/// comes out of its sleep, and the tool of a phone that dozes does not answer for an
+/// hour: a battery that was empty is not full by that.
+const HOLDS: Duration = Duration::from_secs(3_600);
+
+/// What each sensor said last.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Heard {
+    battery: Option<(Moment, (u8, bool))>,
+    temperature: Option<(Moment, i64)>,
+}
+
+impl Heard {
+    /// Takes what sensors say now; gives what holds.
+    pub fn hear(&mut self, now: Moment, said: Sensed) -> Sensed {
+        Sensed {
+            battery: newest(&mut self.battery, now, said.battery),
+            temperature: newest(&mut self.temperature, now, said.temperature),
+        }
+    }
+}
+
+fn newest<T: Copy>(kept: &mut Option<(Moment, T)>, now: Moment, said: Option<T>) -> Option<T> {
+    *kept = match said {
+        Some(said) => Some((now, said)),
+        None => kept.filter(|(at, _)| now.since(*at) < HOLDS),
+    };
+    kept.map(|(_, said)| said)
 }
 
 /// Why new relays are refused.
@@ -171,6 +203,26 @@ mod tests {
         assert!(!power.look(heat(76), &settings()));
         assert!(power.look(heat(75), &settings()));
         assert_eq!(power.refusal, None);
+    }
+
+    #[test]
+    fn a_sensor_that_is_silent_for_a_while_does_not_end_what_it_brought_about() {
+        let (mut heard, mut power) = (Heard::default(), Power::default());
+        let mut look = |second: u64, said| {
+            let now = Moment(second * 1_000_000_000);
+            power.look(heard.hear(now, said), &settings());
+            (power.saving, power.refusal.is_some())
+        };
+        assert_eq!(look(0, Sensed::default()), (false, false));
+        assert_eq!(look(10, battery(8, false)), (true, true));
+        assert_eq!(look(20, Sensed::default()), (true, true));
+        // One that goes silent has nothing to do with the other.
+        assert_eq!(look(30, heat(85)), (true, true));
+        assert_eq!(look(40, battery(8, true)), (false, true), "it is hot");
+        assert_eq!(look(50, heat(30)), (false, false));
+        assert_eq!(look(60, battery(8, false)), (true, true));
+        assert_eq!(look(3_659, Sensed::default()), (true, true));
+        assert_eq!(look(3_660, Sensed::default()), (false, false));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the house does about battery and heat: [`crate::node::power`] decides.
 
 use super::house::House;
-use super::power::{Power, Sensed};
+use super::power::{Heard, Power, Sensed};
 use crate::config::value::peers::Serve as Wish;
 use crate::dht::Serve;
 use crate::parts::POWER;
@@ -32,6 +32,7 @@ pub struct Thrift(Mutex<Notes>);
 #[derive(Debug, Default)]
 struct Notes {
     power: Power,
+    heard: Heard,
     looked: Option<Moment>,
     has_battery: bool,
 }
@@ -81,16 +82,18 @@ impl House {
         let house = self.clone();
         let look = async move {
             let sensors = house.surroundings.sense(now).await;
-            house.follow(Sensed {
+            let said = Sensed {
                 battery: sensors.battery,
                 temperature: sensors.temperature,
-            });
+            };
+            house.follow(now, said);
         };
         task::spawn(&self.executor, look).detach();
     }
 
-    fn follow(&self, sensed: Sensed) {
+    fn follow(&self, now: Moment, said: Sensed) {
         let mut notes = self.thrift.lock();
+        let sensed = notes.heard.hear(now, said);
         notes.has_battery = sensed.battery.is_some();
         let before = notes.power;
         let changed = notes.power.look(sensed, &self.settings().power);

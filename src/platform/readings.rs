@@ -154,17 +154,31 @@ fn temperature(root: &Path) -> Option<i64> {
 }
 
 fn battery(root: &Path) -> Option<(u8, bool)> {
-    let mut supplies = entries(root, "sys/class/power_supply", "").into_iter();
-    supplies.find_map(|supply| {
+    let supplies = entries(root, "sys/class/power_supply", "").into_iter();
+    let batteries = supplies.filter_map(|supply| {
         let says = |file: &str| word(&supply.join(file));
         // `Device`: that of a mouse or a headset.
         if says("type")? != "Battery" || says("scope").is_some_and(|scope| scope == "Device") {
             return None;
         }
         let percent = says("capacity")?.parse::<u8>().ok().filter(|n| *n <= 100)?;
-        let status = says("status").unwrap_or_default();
-        Some((percent, status != "Discharging" && status != "Unknown"))
-    })
+        let fed = match says("status").unwrap_or_default().as_str() {
+            "Discharging" => Some(false),
+            "Unknown" => None,
+            _ => Some(true),
+        };
+        Some((percent, fed))
+    });
+    // Of several one is emptied after the other: what the fullest has is left, one
+    // that discharges tells that nothing feeds the device, one that rests nothing.
+    let all = batteries.reduce(|(most, a), (percent, b)| {
+        let fed = match (a, b) {
+            (Some(a), Some(b)) => Some(a && b),
+            _ => a.or(b),
+        };
+        (most.max(percent), fed)
+    });
+    all.map(|(percent, fed)| (percent, fed.unwrap_or(false)))
 }
 
 /// The folders in `folder` whose names begin with `start`.
@@ -265,6 +279,28 @@ mod tests {
             assert_eq!(Sensors::read_below(root.path()).battery, None, "250 %");
             fs::write(root.path().join("sys/class/power_supply/b/capacity"), "99").unwrap();
             assert_eq!(Sensors::read_below(root.path()).battery, Some((99, fed)));
+        }
+    }
+
+    #[test]
+    fn an_empty_battery_beside_a_full_one_is_not_taken_for_the_device_s_charge() {
+        for (one, other, told) in [
+            ((0, "Unknown"), (80, "Discharging"), (80, false)),
+            ((80, "Discharging"), (0, "Unknown"), (80, false)),
+            ((5, "Not charging"), (60, "Discharging"), (60, false)),
+            ((5, "Charging"), (60, "Unknown"), (60, true)),
+            ((7, "Unknown"), (3, "Unknown"), (7, false)),
+        ] {
+            let root = device(&[]);
+            for (name, (percent, status)) in [("BAT0", one), ("BAT1", other)] {
+                let folder = root.path().join("sys/class/power_supply").join(name);
+                fs::create_dir_all(&folder).unwrap();
+                fs::write(folder.join("type"), "Battery").unwrap();
+                fs::write(folder.join("capacity"), percent.to_string()).unwrap();
+                fs::write(folder.join("status"), status).unwrap();
+            }
+            let battery = Sensors::read_below(root.path()).battery;
+            assert_eq!(battery, Some(told), "{one:?} {other:?}");
         }
     }
 

@@ -16,10 +16,16 @@ use std::time::Duration;
 
 /// How often it is asked: a phone loses a percent in some minutes.
 const ASK_EVERY: Duration = Duration::from_secs(300);
+/// The same of one that gave no answer: it costs processes, and often the app of it
+/// is not there at all.
+const ASK_SILENT: Duration = Duration::from_secs(900);
 /// How long it may take: a second, when the phone was asleep some.
 const MOST: Duration = Duration::from_secs(10);
-/// How often it is looked whether it has ended.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// When it is looked first whether it has ended; each time later twice that, up to
+/// [`LOOK_LAST`]: one that hangs wakes the device some fifteen times.
+const LOOK_FIRST: Duration = Duration::from_millis(20);
+/// See [`LOOK_FIRST`].
+const LOOK_LAST: Duration = Duration::from_secs(1);
 /// The longest answer that is read: what a pipe holds, and ten times what it says.
 const ANSWER_MAX: u64 = 4096;
 
@@ -35,7 +41,7 @@ pub fn battery(now: Moment) -> Option<Battery> {
     // Whoever holds it is asking, or has panicked: then it is asked no more.
     let mut latest = LATEST.try_lock().ok()?;
     match *latest {
-        Some((at, said)) if now.since(at) < ASK_EVERY => said,
+        Some((at, said)) if now.since(at) < said.map_or(ASK_SILENT, |_| ASK_EVERY) => said,
         _ => {
             let said = tool().and_then(|tool| read(&ask(&tool, MOST)?));
             *latest = Some((now, said));
@@ -45,7 +51,7 @@ pub fn battery(now: Moment) -> Option<Battery> {
 }
 
 /// Where it is, in a Termux that has it.
-fn tool() -> Option<PathBuf> {
+pub fn tool() -> Option<PathBuf> {
     std::env::var_os("TERMUX_VERSION")?;
     let file = PathBuf::from(std::env::var_os("PREFIX")?).join("bin/termux-battery-status");
     file.is_file().then_some(file)
@@ -68,10 +74,13 @@ fn ask(program: &Path, most: Duration) -> Option<String> {
     use rustix::process::{kill_process_group, Pid, Signal};
     use std::time::Instant;
     let (child, mut output) = start(program)?;
-    let end = Instant::now() + most;
+    let (end, mut pause) = (Instant::now() + most, LOOK_FIRST);
     let status = loop {
         match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) if Instant::now() < end => std::thread::sleep(LOOK_EVERY),
+            Ok(WaitStatus::StillAlive) if Instant::now() < end => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(LOOK_LAST);
+            }
             Ok(WaitStatus::StillAlive) | Err(_) => break None,
             Ok(status) => break Some(status),
         }

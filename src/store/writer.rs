@@ -370,11 +370,9 @@ impl Shared {
     }
 
     /// Lazy rows whose commit failed wait for the next, unless something newer
-    /// is on its way.
-    fn take_back(&self, taken: &mut [Batch], error: &StoreError) {
-        for batch in taken.iter().filter(|batch| batch.lazy) {
-            batch.receipt.resolve(Err(error.clone()));
-        }
+    /// is on its way. Their receipts are resolved later: who looks for a row when it
+    /// has heard of the failure must find it here.
+    fn take_back(&self, taken: &mut [Batch]) {
         let mut queue = self.queue();
         if queue.closed {
             return;
@@ -446,10 +444,11 @@ fn run(env: &Environment, shared: &Shared) {
             Err(error) if !shared.queue().closed => Err(error),
             _ => commit(env, &taken.0),
         };
-        if let Err(error) = &result {
+        let failed = result.clone().err();
+        if let Some(error) = &failed {
             let durable = taken.0.iter().any(|batch| !batch.lazy);
             let lazy = taken.0.iter().any(|batch| batch.lazy);
-            shared.take_back(&mut taken.0, error);
+            shared.take_back(&mut taken.0);
             if durable && lazy && !matches!(error, StoreError::Away { .. }) {
                 // Rows that may be lost must not keep others from the disk, nor
                 // those that make room from making it.
@@ -465,7 +464,10 @@ fn run(env: &Environment, shared: &Shared) {
             Err(error) => shared.written().failed(error, meter.since(before)),
         }
         for batch in &taken.0 {
-            batch.receipt.resolve(result.clone());
+            batch.receipt.resolve(match &failed {
+                Some(error) if batch.lazy => Err(error.clone()),
+                _ => result.clone(),
+            });
         }
     }
     if shared.queue().relieved {

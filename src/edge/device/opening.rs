@@ -23,7 +23,7 @@ const FIRST_WAIT: Duration = Duration::from_secs(5);
 impl Device {
     /// Opens port `name` of `peer`, raw. Waits for a session if there is none.
     /// With two sessions, the second is asked when the first does not find the
-    /// device or does not answer.
+    /// device, does not answer, or lacks the power for more ports.
     ///
     /// # Errors
     /// There is no session in time, or the port was refused.
@@ -106,7 +106,7 @@ impl Device {
 fn leads_nowhere(end: &End) -> bool {
     matches!(
         end.code,
-        Code::NOT_FOUND | Code::UNREACHABLE | Code::NO_ANSWER | Code::PEER_LOST
+        Code::NOT_FOUND | Code::UNREACHABLE | Code::NO_ANSWER | Code::PEER_LOST | Code::LOW_POWER
     )
 }
 
