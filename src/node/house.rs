@@ -9,6 +9,7 @@ use super::earnings::Earnings;
 use super::error::NodeError;
 use super::https::Https;
 use super::network::Network;
+use super::pressure::Memory as Pressed;
 use super::rates::Rates;
 use super::runfile::RunFile;
 use super::statistics::Statistics;
@@ -235,6 +236,8 @@ pub struct House {
     pub surroundings: Surroundings,
     /// What its battery and heat ask for.
     pub thrift: Thrift,
+    /// How its memory stands.
+    pub pressure: Pressed,
 }
 
 /// What is wrong with the store while the node goes on.
@@ -317,6 +320,7 @@ impl House {
             watch: Watch::new(started),
             surroundings: Surroundings::new(Path::new("/")),
             thrift: Thrift::default(),
+            pressure: Pressed::default(),
         })
     }
 

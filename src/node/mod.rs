@@ -37,6 +37,7 @@ pub mod https;
 pub mod lag;
 pub mod network;
 pub mod power;
+mod pressure;
 pub mod program;
 pub mod rates;
 pub mod runfile;

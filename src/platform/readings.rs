@@ -89,9 +89,7 @@ impl Quick {
             },
             memory: Memory::of_machine(root),
             resident: memory::kilobytes(&own, "VmRSS:"),
-            // Kernels before 4.5 do not tell it apart.
-            anonymous: memory::kilobytes(&own, "RssAnon:")
-                .or_else(|| memory::kilobytes(&own, "VmRSS:")),
+            anonymous: memory::own_of(&own),
             descriptors: files.ok().map(|files| files.len()).filter(|n| *n > 0),
         }
     }

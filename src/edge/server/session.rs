@@ -17,8 +17,8 @@ use crate::ticket::{Durability, Ticket};
 use crate::time::Moment;
 use crate::wire::code::Code;
 use crate::wire::control::{
-    decode, is_port_name, short_text, Close, ErrorAnswer, Hello, Message, Open, Ping, Pong,
-    Publish, Published, TicketAccepted, Welcome, ALLOW_MAX, PORT_NAMES,
+    decode, is_port_name, Close, ErrorAnswer, Hello, Message, Open, Ping, Pong, Publish, Published,
+    TicketAccepted, Welcome, ALLOW_MAX, PORT_NAMES,
 };
 use crate::wire::frame::{starts_our_dialect, Decoder, Piece, HEADER_LEN};
 use crate::wire::presence::{PresenceSigned, PresenceTaken, CAPABILITY};
@@ -306,15 +306,7 @@ impl Core {
                 }
                 match link.publish(&publish.name, publish.allow) {
                     Ok(()) => link.push_control(id, &Published {}),
-                    Err(v) => link.push_control(
-                        id,
-                        &ErrorAnswer {
-                            code: v.code,
-                            text: short_text(&v.text),
-                            limit: Some(crate::ports::link::PUBLISHED_MAX as u64),
-                            retry_after_ms: None,
-                        },
-                    ),
+                    Err(no) => link.push_control(id, &no.into_answer()),
                 }
             }
             PresenceSigned::KIND if serving.finding.is_some() => {

@@ -10,7 +10,7 @@ use crate::node::statistics::{keep, prune, NodeStats, Retention, Sample, Span, S
 use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
 use crate::parts::HISTORY;
 use crate::platform::clock::{awake, cpu_time, SleepWatch};
-use crate::platform::memory::{self, Tidying};
+use crate::platform::memory::Tidying;
 use crate::time::{Clock, Moment};
 use smol::future::FutureExt;
 use std::sync::atomic::Ordering;
@@ -169,21 +169,12 @@ impl Chores {
             self.pruned = (!prune_rows(house)).then_some(now);
         }
         let server = house.server.get();
-        let ended = server.as_ref();
-        let ended = ended.map_or(0, |server| server.ended.load(Ordering::Relaxed));
+        let ended = server.map_or(0, |server| server.ended.load(Ordering::Relaxed));
         let carried = house.board.bytes_in.load(Ordering::Relaxed);
         if self.tidying.is_due(ended, carried) {
-            if let Some(server) = server {
-                server.admission.tidy(now);
-            }
-            house.cache.give_back();
-            let store = house.store.get();
-            memory::give_back(move || {
-                if let Some(store) = store {
-                    store.give_back();
-                }
-            });
+            house.give_back(now);
         }
+        house.mind_memory();
         if now.since(self.swept) >= SWEEP_EVERY {
             house.cache.sweep();
             self.swept = now;
