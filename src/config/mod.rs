@@ -33,7 +33,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use value::rewards::Rates;
 use value::web::HttpUrl;
-use value::{FleetNode, Format, Levels, PeerPlace, Serve, SubnetLimits, TlsVersions};
+use value::{FleetNode, Format, Levels, Metered, PeerPlace, Serve, SubnetLimits, TlsVersions};
 
 /// Every setting, valid as it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -128,6 +128,8 @@ pub struct Network {
     pub max_peers: usize,
     /// Whether this node keeps and finds things for others.
     pub serve: Serve,
+    /// Whether bytes are to be spared.
+    pub metered: Metered,
     /// Whether limits on nodes of one subnet hold for private ranges.
     pub subnet_limits: SubnetLimits,
     /// Whether the router is asked to let others through to the ports.
@@ -151,6 +153,7 @@ impl Default for Network {
             dns: Vec::new(),
             max_peers: 64,
             serve: Serve::Auto,
+            metered: Metered::Auto,
             subnet_limits: SubnetLimits::Auto,
             port_mapping: PORT_MAPPING.built,
         }

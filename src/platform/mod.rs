@@ -6,7 +6,8 @@
 //! and which threads there are ([`crew`]), whether the CPU has AES
 //! ([`cpu`]), what kind of device it is ([`device`]), what it says of itself while
 //! the node runs ([`readings`], on a phone [`termux`]), what time it is and whether that can be believed ([`clock`]),
-//! how to wait while it sleeps ([`boot_timer`]), whether power is to be saved ([`saver`]),
+//! how to wait while it sleeps ([`boot_timer`]), whether power or bytes are to be saved ([`saver`]),
+//! whether these cost money ([`metered`]),
 //! what becomes of its network ([`links`]),
 //! how a socket is set up ([`socket`], [`listen`], [`udp`]), who knows the address of a name
 //! ([`resolver`]), where packets leave ([`routes`]), when to stop ([`signals`]), where a user's
@@ -26,6 +27,7 @@ pub mod limits;
 pub mod links;
 pub mod listen;
 pub mod memory;
+pub mod metered;
 pub mod notify;
 pub mod readings;
 pub mod resolver;

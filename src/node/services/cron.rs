@@ -47,6 +47,8 @@ impl Service for Cron {
         async move {
             let house = self.0.clone();
             let mut chores = Chores::new(house.clock.now());
+            // Whoever saves does so from the start.
+            house.mind_power();
             Ok(async move {
                 loop {
                     beat.asked().await;
