@@ -8,7 +8,7 @@ use crate::node::error::NodeError;
 use crate::node::house::House;
 use crate::node::statistics::{keep, prune, NodeStats, Retention, Sample, Statistics};
 use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
-use crate::parts::HISTORY;
+use crate::parts::{HISTORY, POWER};
 use crate::platform::clock::{awake, cpu_time, SleepWatch};
 use crate::platform::memory::{self, Tidying};
 use crate::time::{Clock, Moment};
@@ -144,7 +144,11 @@ impl Chores {
         let now = house.clock.now();
         if let Some(slept) = self.sleep.look(now, awake()) {
             log::info!("the device has slept for {} s", slept.as_secs());
-            house.board.wake_all();
+            if POWER.built {
+                house.board.doubt_all();
+            } else {
+                house.board.wake_all();
+            }
             if let Some(links) = house.network.links.get() {
                 links.wake_all();
             }
