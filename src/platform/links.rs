@@ -4,9 +4,9 @@
 //! happens: what comes there is not parsed, it says that it is time to look.
 //! Where that is refused (apps on Android) or unknown, somebody looks now and then.
 //! What is compared are the addresses of interfaces that run, and the default
-//! routes of IPv4: a change of either ends what went over the old ones.
+//! routes: a change of either ends what went over the old ones.
 
-use super::saver;
+use super::{routes, saver};
 use crate::sorted;
 use async_io::Timer;
 use nix::net::if_::InterfaceFlags;
@@ -20,10 +20,6 @@ const SETTLED: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// The same while power is saved.
 const LOOK_SAVING: Duration = Duration::from_secs(120);
-/// Default routes that are compared: a machine has one or two, and the file is the
-/// kernel's own, up to the tables of a router.
-const ROUTES_MAX: usize = 16;
-
 /// What became of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -52,11 +48,11 @@ impl State {
     }
 
     fn read_below(root: &Path) -> State {
-        let table = std::fs::read_to_string(root.join("proc/net/route")).unwrap_or_default();
-        State {
-            addresses: addresses(),
-            routes: default_routes(&table),
-        }
+        let mut addresses: Vec<IpAddr> = running().into_iter().map(|(_, ip)| ip).collect();
+        sorted::sort_and_dedup(&mut addresses);
+        let mut routes = routes::described(root);
+        sorted::sort_and_dedup(&mut routes);
+        State { addresses, routes }
     }
 
     /// Whether others can be reached at all.
@@ -77,23 +73,28 @@ impl State {
     }
 }
 
+/// Names of interfaces that have an address by which others can be reached.
+#[must_use]
+pub fn interfaces() -> Vec<String> {
+    running().into_iter().map(|(name, _)| name).collect()
+}
+
 /// Addresses of interfaces that run, without those that lead nowhere.
-fn addresses() -> Vec<IpAddr> {
+fn running() -> Vec<(String, IpAddr)> {
     let Ok(found) = nix::ifaddrs::getifaddrs() else {
         return Vec::new();
     };
     let running = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING;
-    let mut addresses: Vec<IpAddr> = found
+    found
         .filter(|interface| interface.flags.contains(running))
         .filter_map(|interface| {
             let address = interface.address?;
             let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+            let ip = v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))?;
+            Some((interface.interface_name, ip))
         })
-        .filter(|ip| leads_elsewhere(*ip))
-        .collect();
-    sorted::sort_and_dedup(&mut addresses);
-    addresses
+        .filter(|(_, ip)| leads_elsewhere(*ip))
+        .collect()
 }
 
 fn leads_elsewhere(ip: IpAddr) -> bool {
@@ -101,25 +102,6 @@ fn leads_elsewhere(ip: IpAddr) -> bool {
         IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
         IpAddr::V6(v6) => !v6.is_loopback() && (v6.segments()[0] & 0xffc0) != 0xfe80,
     }
-}
-
-/// The default routes of `/proc/net/route`: interface and gateway, where
-/// destination and mask are zero.
-fn default_routes(table: &str) -> Vec<String> {
-    let mut routes: Vec<String> = table
-        .lines()
-        .skip(1)
-        .filter_map(|line| {
-            let mut words = line.split_whitespace();
-            let (name, to, gateway) = (words.next()?, words.next()?, words.next()?);
-            let mask = words.nth(4)?;
-            let is_default = to == "00000000" && mask == "00000000";
-            is_default.then(|| format!("{name} {gateway}"))
-        })
-        .take(ROUTES_MAX)
-        .collect();
-    sorted::sort_and_dedup(&mut routes);
-    routes
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -130,9 +112,9 @@ mod news {
     };
     use std::os::fd::{AsRawFd, OwnedFd};
 
-    /// RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR of
-    /// rtnetlink(7).
-    const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100;
+    /// RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR,
+    /// RTMGRP_IPV6_ROUTE of rtnetlink(7).
+    const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
 
     pub struct News(Async<OwnedFd>);
 
@@ -185,18 +167,33 @@ mod news {
 pub struct Links {
     news: Option<news::News>,
     state: State,
+    /// How it is seen what there is.
+    read: Box<dyn FnMut() -> State + Send>,
+    /// How often, where nobody tells; and while power or bytes are saved.
+    every: [Duration; 2],
 }
 
 impl Links {
     /// Begins to watch.
     #[must_use]
     pub fn new() -> Links {
-        let news = news::News::open();
+        // The kernel is asked to tell before the first look: nothing is missed.
+        Links::with(news::News::open(), Box::new(State::read))
+    }
+
+    fn with(news: Option<news::News>, mut read: Box<dyn FnMut() -> State + Send>) -> Links {
         Links {
-            // After the kernel was asked to tell: nothing is missed in between.
-            state: State::read(),
+            state: read(),
             news,
+            read,
+            every: [LOOK_EVERY, LOOK_SAVING],
         }
+    }
+
+    /// Whether changes are told at once. Else they are seen some time later.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.news.is_some()
     }
 
     /// Whether there is a network, by the latest look.
@@ -216,8 +213,8 @@ impl Links {
                 Timer::after(SETTLED).await;
             } else {
                 self.news = None;
-                let late = saver::is_on();
-                Timer::after(if late { LOOK_SAVING } else { LOOK_EVERY }).await;
+                let [every, saving] = self.every;
+                Timer::after(if saver::is_on() { saving } else { every }).await;
             }
             if let Some(news) = &self.news {
                 news.empty();
@@ -229,7 +226,7 @@ impl Links {
     }
 
     fn look(&mut self) -> Option<Change> {
-        let next = State::read();
+        let next = (self.read)();
         let change = self.state.compare(&next);
         self.state = next;
         change
@@ -246,12 +243,6 @@ impl Default for Links {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use proptest::prelude::*;
-
-    const TABLE: &str =
-        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
-        wlan0\t00000000\t0100A8C0\t0003\t0\t0\t600\t00000000\t0\t0\t0\n\
-        wlan0\t0000A8C0\t00000000\t0001\t0\t0\t600\t00FFFFFF\t0\t0\t0\n";
 
     fn state(addresses: &[&str], routes: &[&str]) -> State {
         State {
@@ -273,12 +264,6 @@ mod tests {
         // Another router that gave the same address.
         let other = state(&["192.168.0.7"], &["eth0 0100A8C0"]);
         assert_eq!(wifi.compare(&other), Some(Change::Moved));
-    }
-
-    #[test]
-    fn a_route_to_the_own_network_is_no_default_route() {
-        assert_eq!(default_routes(TABLE), ["wlan0 0100A8C0"]);
-        assert_eq!(default_routes(""), Vec::<String>::new());
     }
 
     #[test]
@@ -309,10 +294,26 @@ mod tests {
         });
     }
 
-    proptest! {
-        #[test]
-        fn no_table_of_routes_is_too_strange(text in ".*") {
-            prop_assert!(default_routes(&text).len() <= ROUTES_MAX);
-        }
+    #[test]
+    fn where_the_kernel_tells_nothing_each_change_is_seen_at_the_next_look() {
+        let home = || state(&["192.168.0.7"], &["wlan0 192.168.0.1"]);
+        let nothing = State::default;
+        // Begun in the lift; seen there three times without a change.
+        let mut seen = vec![home(), nothing(), home(), home(), nothing(), nothing()];
+        let read = move || seen.pop().unwrap_or_default();
+        let mut links = Links::with(None, Box::new(read));
+        links.every = [Duration::from_millis(2); 2];
+        assert!(!links.is_told() && !links.is_up());
+        smol::block_on(async {
+            let mut looks = Vec::new();
+            for _ in 0..4 {
+                // Dropped in between, as where somebody waits for other things, too.
+                let _ = smol::future::poll_once(links.changed()).await;
+                looks.push((links.changed().await, links.is_up()));
+            }
+            let up = (Change::Up, true);
+            let down = (Change::Down, false);
+            assert_eq!(looks, [up, down, up, down]);
+        });
     }
 }

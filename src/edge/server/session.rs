@@ -9,6 +9,7 @@ use super::services::{Services, Terms};
 use super::serving::{refuse_ticket, Serving, Storing, ANSWERS_MAX, DISK_TIME, RETRY_MS};
 use crate::edge::ALPN;
 use crate::identity::Address;
+use crate::parts::POWER;
 use crate::ports::link::Guest;
 use crate::ports::{Link, LinkOptions};
 use crate::session::Slot;
@@ -245,6 +246,7 @@ impl Core {
             look_at: now,
             deadline: None,
             ping: None,
+            doubted: None,
             measured: now,
             received: 0,
             sent: 0,
@@ -268,8 +270,7 @@ impl Core {
                 parse::<Ping>(body)?;
                 link.push_control(id, &Pong {});
                 if now.since(serving.measured) >= RTT_SELDOM {
-                    serving.ping = Some((link.request(&Ping {}), now));
-                    serving.measured = now;
+                    serving.ask(link, now);
                 }
             }
             Pong::KIND => {
@@ -401,8 +402,7 @@ impl Core {
             witness.opened(self.device);
         }
         link.admit();
-        serving.ping = Some((link.request(&Ping {}), now));
-        serving.measured = now;
+        serving.ask(link, now);
     }
 
     fn tick(&mut self, cx: &mut Context<'_>, now: Moment) -> Result<Option<Moment>, Stop> {
@@ -425,9 +425,12 @@ impl Core {
             return Err(Stop::say(Code::IDLE, &text));
         }
         let mut next = idle;
+        if POWER.built {
+            let due = serving.find_out(link, self.last_heard, now)?;
+            next = due.map_or(next, |due| next.min(due));
+        }
         if link.port_count() > 0 && now.since(serving.measured) >= RTT_EVERY {
-            serving.ping = Some((link.request(&Ping {}), now));
-            serving.measured = now;
+            serving.ask(link, now);
         }
         if let Some(due) = link.expire(now) {
             next = next.min(due);

@@ -8,7 +8,7 @@ use crate::node::error::NodeError;
 use crate::node::house::House;
 use crate::node::statistics::{keep, prune, NodeStats, Retention, Sample, Span, Statistics};
 use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
-use crate::parts::HISTORY;
+use crate::parts::{HISTORY, POWER};
 use crate::platform::clock::{awake, cpu_time, SleepWatch};
 use crate::platform::memory::Tidying;
 use crate::time::{Clock, Moment};
@@ -47,6 +47,8 @@ impl Service for Cron {
         async move {
             let house = self.0.clone();
             let mut chores = Chores::new(house.clock.now());
+            // Whoever saves does so from the start.
+            house.mind_power();
             Ok(async move {
                 loop {
                     beat.asked().await;
@@ -145,7 +147,11 @@ impl Chores {
         let now = house.clock.now();
         if let Some(slept) = self.sleep.look(now, awake()) {
             log::info!("the device has slept for {} s", slept.as_secs());
-            house.board.wake_all();
+            if POWER.built {
+                house.board.doubt_all();
+            } else {
+                house.board.wake_all();
+            }
             if let Some(links) = house.network.links.get() {
                 links.wake_all();
             }
