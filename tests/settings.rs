@@ -79,6 +79,7 @@ effects! {
     "storage.flush_interval" => runtime::flush_interval,
     "storage.keep_minutes" => runtime::keep_minutes,
     "storage.keep_hours" => runtime::keep_hours,
+    "network.refresh" => network::refresh,
     "performance.max_connections" => limits::max_connections,
     "performance.connection_timeout" => limits::connection_timeout,
     "performance.idle_timeout" => limits::idle_timeout,

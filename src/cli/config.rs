@@ -161,6 +161,15 @@ fn words(source: &Source) -> (&'static str, Option<String>) {
     }
 }
 
+/// Why it is that, where more can be said than where it came from.
+fn reason(key: &Key, loaded: &Loaded) -> Option<String> {
+    match loaded.origin(key.name) {
+        Source::Profile(profile) => profile.reason(key.name),
+        Source::Device(why) => Some(why.clone()),
+        _ => None,
+    }
+}
+
 fn lines_of_json(loaded: &Loaded, machine: &Machine) -> String {
     let mut text = String::new();
     for key in KEYS {
@@ -173,6 +182,7 @@ fn lines_of_json(loaded: &Loaded, machine: &Machine) -> String {
             ("value", (key.get)(&loaded.settings).into()),
             ("source", source.into()),
             ("where", place.into()),
+            ("why", reason(key, loaded).into()),
             ("default", key.default().into()),
             ("live", key.live.into()),
             ("here", here.into()),
@@ -201,6 +211,9 @@ fn table(loaded: &Loaded, machine: &Machine) -> String {
     for (key, value) in rows {
         let source = loaded.origin(key.name);
         let _ = writeln!(text, "{:keys$}  {value:values$}  {source}", key.name);
+        if let (Source::Profile(_), Some(why)) = (source, reason(key, loaded)) {
+            let _ = writeln!(text, "{:keys$}    {why}", "");
+        }
         if let Some(here) = here(key, loaded, machine) {
             let _ = writeln!(text, "{:keys$}    here {}: {}", "", here.value, here.why);
         }

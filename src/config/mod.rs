@@ -12,6 +12,7 @@
 pub mod changes;
 mod error;
 pub mod file;
+mod fit;
 mod keys;
 pub mod profile;
 pub mod slip;
@@ -128,6 +129,8 @@ pub struct Network {
     pub max_peers: usize,
     /// Whether this node keeps and finds things for others.
     pub serve: Serve,
+    /// How often contacts and the neighbourhood are looked after.
+    pub refresh: Duration,
     /// Whether bytes are to be spared.
     pub metered: Metered,
     /// Whether limits on nodes of one subnet hold for private ranges.
@@ -153,6 +156,7 @@ impl Default for Network {
             dns: Vec::new(),
             max_peers: 64,
             serve: Serve::Auto,
+            refresh: Duration::from_secs(3600),
             metered: Metered::Auto,
             subnet_limits: SubnetLimits::Auto,
             port_mapping: PORT_MAPPING.built,
@@ -190,7 +194,7 @@ pub struct Storage {
     pub cache_size: Option<u64>,
     /// How long rows that can wait stay in memory.
     pub flush_interval: Duration,
-    /// How long statistics by the minute are kept.
+    /// How long statistics by the minute are kept; zero: none are.
     pub keep_minutes: Duration,
     /// How long those by the hour are.
     pub keep_hours: Duration,

@@ -34,17 +34,6 @@ const BOARD_MEMORY: u64 = 8 << 30;
 /// Processors of boards rather than of servers, unless there is much memory.
 const BOARDS: [&str; 4] = ["aarch64", "riscv64", "mips64", "loongarch64"];
 
-/// Links to other nodes by the memory in reach, in bytes; `None`: the profile's
-/// number is right. A link that is busy costs megabytes, an idle one 11 KiB. The
-/// steps are a little below the sizes that are sold: a kernel takes some of them.
-#[must_use]
-pub fn peer_links(memory: u64) -> Option<usize> {
-    const STEPS: [(u64, usize); 5] = [(56, 1), (88, 5), (112, 8), (224, 15), (480, 25)];
-    let megabytes = memory >> 20;
-    let step = STEPS.iter().find(|(below, _)| megabytes < *below);
-    step.map(|(_, links)| *links)
-}
-
 impl Profile {
     /// All of them.
     pub const ALL: [Profile; 4] = [
@@ -84,6 +73,38 @@ impl Profile {
         }
     }
 
+    /// Why it has its value of a setting: what its file says above that.
+    #[must_use]
+    pub fn reason(self, key: &str) -> Option<String> {
+        let (section, name) = key.split_once('.')?;
+        let (mut within, mut reason, mut open) = ("", String::new(), false);
+        for line in self.file().lines().map(str::trim) {
+            if let Some(words) = line.strip_prefix('#') {
+                if !open {
+                    reason.clear();
+                }
+                open = true;
+                reason.push_str(if reason.is_empty() {
+                    words.trim_start()
+                } else {
+                    words
+                });
+                continue;
+            }
+            open = false;
+            if line.is_empty() || line.starts_with('[') {
+                within = line.trim_matches(['[', ']']);
+                reason.clear();
+                continue;
+            }
+            let named = line.split_once('=').map(|(word, _)| word.trim());
+            if within == section && named == Some(name) {
+                return (!reason.is_empty()).then_some(reason);
+            }
+        }
+        None
+    }
+
     /// What `auto` chooses for a device, and why, as a phrase. The rule stands
     /// in words in `configs/auto.toml`.
     #[must_use]
@@ -99,8 +120,7 @@ impl Profile {
             return (Profile::RaspberryPi, why.to_owned());
         };
         let processor = device.processor;
-        let small = cfg!(target_pointer_width = "32")
-            || (BOARDS.contains(&processor) && memory <= BOARD_MEMORY);
+        let small = device.narrow || (BOARDS.contains(&processor) && memory <= BOARD_MEMORY);
         let profile = if memory < ROUTER_MEMORY {
             Profile::Router
         } else if small || memory < SMALL_MEMORY {
@@ -142,7 +162,6 @@ mod tests {
         Profile::choose(device).0
     }
 
-    #[cfg(target_pointer_width = "64")]
     #[test]
     fn each_device_gets_the_profile_of_its_class() {
         for (processor, megabytes, wanted) in [
@@ -189,24 +208,6 @@ mod tests {
     #[test]
     fn a_machine_that_says_nothing_is_treated_with_care() {
         assert_eq!(chosen(&Device::default()), Profile::RaspberryPi);
-    }
-
-    #[test]
-    fn a_device_with_little_memory_does_not_hold_the_links_of_a_large_one() {
-        for (megabytes, links) in [
-            (28, Some(1)),
-            (32, Some(1)),
-            (59, Some(5)),
-            (64, Some(5)),
-            (96, Some(8)),
-            (120, Some(15)),
-            (128, Some(15)),
-            (245, Some(25)),
-            (256, Some(25)),
-            (512, None),
-        ] {
-            assert_eq!(peer_links(megabytes * MB), links, "{megabytes} MB");
-        }
     }
 
     #[test]

@@ -10,7 +10,7 @@
 
 use super::error::sections;
 use super::file::{self, Content, Fault};
-use super::profile::peer_links;
+use super::fit::fit;
 use super::slip::nearest;
 use super::value::shown;
 use super::{ConfigError, Key, Profile, Settings, KEYS};
@@ -85,9 +85,9 @@ pub struct Request {
     pub file: Option<PathBuf>,
     /// The variables that could be ours.
     environment: Vec<(String, OsString)>,
-    /// What `auto` chose the first time, why, and the memory in reach: a node does not become another
-    /// kind of device while it runs.
-    chosen: OnceLock<(Profile, String, Option<u64>)>,
+    /// What `auto` chose the first time, why, and for which device: a node does not
+    /// become another kind of device while it runs.
+    chosen: OnceLock<(Profile, String, Device)>,
 }
 
 /// Settings, and the story of each.
@@ -282,34 +282,26 @@ impl Request {
         // Once without a profile, to learn which one is wanted.
         let mut upper = Loaded::default();
         self.take_upper(&mut upper, content.as_ref())?;
-        let (profile, chosen, memory) = match upper.settings.node.profile_wanted {
-            Some(profile) => (profile, None, None),
+        let (profile, auto) = match upper.settings.node.profile_wanted {
+            Some(profile) => (profile, None),
             None => {
-                let (profile, why, memory) = self.chosen.get_or_init(|| {
+                let (profile, why, device) = self.chosen.get_or_init(|| {
                     let (profile, why) = Profile::choose(device);
-                    (profile, why, device.memory_in_reach())
+                    (profile, why, device.clone())
                 });
-                (*profile, Some(why.clone()), *memory)
+                (*profile, Some((why, device)))
             }
         };
         let mut loaded = Loaded {
-            chosen,
+            chosen: auto.map(|(why, _)| why.clone()),
             ..Loaded::default()
         };
         loaded.take_file(&parse(profile)?, |_| Source::Profile(profile))?;
         // The file names its profile, for those who start from a copy of it.
         loaded.settings.node.profile_wanted = None;
         loaded.set_origin("node.profile", Source::Default);
-        if let Some((memory, links)) = memory.and_then(|m| Some((m, peer_links(m)?))) {
-            // What the profile says is enough where it is less.
-            if links < loaded.settings.network.max_peers {
-                let source = Source::Device(format!("{} MB of memory", memory >> 20));
-                loaded.assign(
-                    find("network.max_peers", &source)?,
-                    links.to_string(),
-                    source,
-                )?;
-            }
+        if let Some((_, device)) = auto {
+            fit(&mut loaded, profile, device, &upper.settings)?;
         }
         self.take_upper(&mut loaded, content.as_ref())?;
         loaded.settings.node.profile = profile;

@@ -44,6 +44,15 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// Bytes of a page of memory; 0: the system does not say.
+#[must_use]
+pub fn page_size() -> usize {
+    use nix::unistd::{sysconf, SysconfVar};
+    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
+    page.and_then(|page| usize::try_from(page).ok())
+        .unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

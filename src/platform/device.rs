@@ -1,7 +1,9 @@
 //! What kind of device this is, as far as settings depend on it.
 
+use super::cpu;
+use super::medium::Medium;
 use super::memory::Memory;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The device that the program runs on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +17,16 @@ pub struct Device {
     pub processor: &'static str,
     /// Memory of the machine and what the service or container may have of it.
     pub memory: Memory,
+    /// Whether the program has addresses of 32 bits.
+    pub narrow: bool,
+    /// Cores that the process may use; 0: unknown.
+    pub cores: usize,
+    /// Whether the processor has instructions for AES; `None`: unknown.
+    pub aes: Option<bool>,
+    /// Bytes of a page of memory; 0: unknown.
+    pub page: usize,
+    /// Where its files are; empty: nowhere.
+    pub root: PathBuf,
 }
 
 impl Device {
@@ -37,7 +49,18 @@ impl Device {
             openwrt: there("etc/openwrt_release"),
             processor: std::env::consts::ARCH,
             memory: Memory::read_below(root),
+            narrow: cfg!(target_pointer_width = "32"),
+            cores: cpu::cores(),
+            aes: Some(cpu::has_aes()),
+            page: cpu::page_size(),
+            root: root.to_owned(),
         }
+    }
+
+    /// What kind of storage `folder` lies on, where that can be found out.
+    #[must_use]
+    pub fn medium(&self, folder: &Path) -> Option<Medium> {
+        Medium::below(&self.root, folder)
     }
 
     /// The memory that can be had at all, in bytes: the machine's, or the limit
@@ -53,18 +76,12 @@ impl Device {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    #![allow(clippy::unwrap_used)]
     use super::*;
-    use std::fs;
+    use crate::platform::testing;
 
     fn device(files: &[(&str, &str)]) -> Device {
-        let root = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        Device::read_below(root.path(), false)
+        Device::read_below(testing::device(files).path(), false)
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! runs on and decides nothing else: how many descriptors there are
 //! ([`limits`]), how much memory ([`memory`])
 //! and which threads there are ([`crew`]), whether the CPU has AES
-//! ([`cpu`]), what kind of device it is ([`device`]), what it says of itself while
+//! ([`cpu`]), what kind of device it is ([`device`]) and what its files lie on ([`medium`],
+//! [`mounts`]), what it says of itself while
 //! the node runs ([`readings`], on a phone [`termux`]), what time it is and whether that can be believed ([`clock`]),
 //! how to wait while it sleeps ([`boot_timer`]), whether power or bytes are to be saved ([`saver`]),
 //! whether these cost money ([`metered`]),
@@ -26,8 +27,10 @@ pub mod folders;
 pub mod limits;
 pub mod links;
 pub mod listen;
+pub mod medium;
 pub mod memory;
 pub mod metered;
+pub mod mounts;
 pub mod notify;
 pub mod readings;
 pub mod resolver;
@@ -37,4 +40,6 @@ pub mod signals;
 pub mod socket;
 mod sys;
 pub mod termux;
+#[cfg(test)]
+pub mod testing;
 pub mod udp;

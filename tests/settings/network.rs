@@ -314,3 +314,20 @@ pub fn port_mapping() {
         assert_eq!(told.is_string(), asked, "{value}: {told}");
     }
 }
+
+pub fn refresh() {
+    let often = ("CHR_NETWORK__REFRESH", "30s");
+    let serve = ("CHR_NETWORK__SERVE", "yes");
+    let (_home, first) = at(2, &[serve, often]);
+    let seed = first.seed();
+    let (_home2, second) = at(3, &[serve, ("SEED_LIST", &seed)]);
+    let lookups = |node: &Node| node.ask("network_stats")["dht"]["lookups"].as_u64();
+    let joined = until(SOON, "both have joined", || {
+        (contacts(&first) == 1 && contacts(&second) == 1).then(|| lookups(&second))
+    });
+    let before = lookups(&first);
+    until(Duration::from_secs(50), "it has looked again", || {
+        (lookups(&first) > before).then_some(())
+    });
+    assert_eq!(lookups(&second), joined, "a minute is not over");
+}

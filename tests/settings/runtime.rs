@@ -143,6 +143,10 @@ pub fn keep_minutes() {
     let (minutes, hours) = kept(&[("CHR_STORAGE__KEEP_MINUTES", "45h")]);
     assert!((2_698..2_704).contains(&minutes), "{minutes}");
     assert!((240..243).contains(&hours), "{hours}");
+    // None is written of those in which it runs, and what there was is removed.
+    let (minutes, hours) = kept(&[("CHR_STORAGE__KEEP_MINUTES", "off")]);
+    assert_eq!(minutes, 0);
+    assert!((240..243).contains(&hours), "{hours}");
 }
 
 pub fn keep_hours() {

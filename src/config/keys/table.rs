@@ -265,6 +265,16 @@ pub(super) const PLACES: &[Key] = &[
         get: |s| word(&s.network.serve, SERVE),
     },
     Key {
+        name: "network.refresh",
+        takes: Takes::Number,
+        live: false,
+        env: None,
+        doc: "How often this node looks anew for the nodes near it and for others that it lacks, and hears of each that it knows at the latest. A node that serves nobody does so half as often.",
+        allowed: "a duration from 30s to 12h",
+        set: set!(network.refresh, text => span(text, 30 * SECOND, 12 * HOUR)),
+        get: |s| show_duration(s.network.refresh),
+    },
+    Key {
         name: "network.metered",
         takes: Takes::Text,
         live: true,
@@ -349,10 +359,16 @@ pub(super) const PLACES: &[Key] = &[
         takes: Takes::Number,
         live: true,
         env: None,
-        doc: "How long statistics by the minute are kept. A week takes 1 MB on the disk.",
-        allowed: "a duration from 1h to 31d",
-        set: set!(storage.keep_minutes, text => span(text, HOUR, 31 * DAY)),
-        get: |s| show_duration(s.storage.keep_minutes),
+        doc: "How long statistics by the minute are kept; off: only those by the hour are written. A week takes 1 MB on the disk.",
+        allowed: "a duration from 1h to 31d, or off",
+        set: set!(storage.keep_minutes, text => match text.trim() {
+            "off" => Ok(Duration::ZERO),
+            text => span(text, HOUR, 31 * DAY),
+        }),
+        get: |s| match s.storage.keep_minutes {
+            Duration::ZERO => "off".to_owned(),
+            kept => show_duration(kept),
+        },
     },
     Key {
         name: "storage.keep_hours",

@@ -76,6 +76,7 @@ fn a_key_writes_to_its_own_field_and_no_other() {
         ("storage.data_dir", "/srv/chr"),
         ("storage.store_dir", "/srv/store"),
         ("storage.map_size", "32M"),
+        ("network.refresh", "45m"),
         ("storage.keep_minutes", "3d"),
         ("storage.keep_hours", "90d"),
         ("performance.max_connections", "17"),

@@ -230,24 +230,21 @@ fn every_profile_can_be_loaded_and_says_its_own_name() {
 }
 
 #[test]
-fn links_fit_the_memory_unless_somebody_said_how_many() {
-    let small = device(&[("proc/meminfo", "MemTotal: 60000 kB\n")]);
-    let with = |command_line: &[Assignment]| {
-        let request = Request::new(command_line, None, []);
-        let loaded = request.load_on(&small).unwrap();
-        // A node that runs does not grow or shrink when it loads again.
-        assert_eq!(
-            request.load_on(&Device::default()).unwrap().settings,
-            loaded.settings
-        );
-        let source = loaded.origin("network.max_peers").to_string();
-        (loaded.settings.network.max_peers, source)
-    };
-    assert_eq!(with(&[]), (5, "auto: 58 MB of memory".to_owned()));
-    let said = with(&[set("network.max_peers", "20")]);
-    assert_eq!(said, (20, "command line, --set".to_owned()));
-    let named = with(&[set("node.profile", "router")]);
-    assert_eq!(named, (32, "profile router".to_owned()));
+fn every_value_of_a_profile_says_why_it_is_that() {
+    for profile in Profile::ALL {
+        for entry in parse(profile).unwrap().entries {
+            let reason = profile.reason(&entry.key);
+            if entry.key == "node.profile" {
+                assert_eq!(reason, None);
+                continue;
+            }
+            let reason = reason.unwrap_or_default();
+            assert!(reason.ends_with('.'), "{profile} {}: {reason:?}", entry.key);
+        }
+        assert_eq!(profile.reason("log.level"), None);
+    }
+    let both = Profile::RaspberryPi.reason("security.accept_rate").unwrap();
+    assert!(both.starts_with("A handshake takes") && both.ends_with("of one core."));
 }
 
 /// A machine with these files.

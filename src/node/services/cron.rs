@@ -6,7 +6,7 @@ use super::announce::write_run_file;
 use super::store::remember_time;
 use crate::node::error::NodeError;
 use crate::node::house::House;
-use crate::node::statistics::{keep, prune, NodeStats, Retention, Sample, Statistics};
+use crate::node::statistics::{keep, prune, NodeStats, Retention, Sample, Span, Statistics};
 use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
 use crate::parts::{HISTORY, POWER};
 use crate::platform::clock::{awake, cpu_time, SleepWatch};
@@ -67,7 +67,7 @@ impl Service for Cron {
             if HISTORY.built && !house.ready.load(Ordering::Relaxed) {
                 let mut statistics = lock(&house.statistics);
                 let rows = statistics.finish(&sample(house));
-                keep_rows(house, &rows);
+                keep_rows(house, rows);
             }
         }
         .boxed()
@@ -91,9 +91,12 @@ fn sample(house: &House) -> Sample {
     }
 }
 
-fn keep_rows(house: &House, rows: &[NodeStats]) {
+fn keep_rows(house: &House, mut rows: Vec<NodeStats>) {
+    if house.settings().storage.keep_minutes.is_zero() {
+        rows.retain(|row| row.span == Span::Hour);
+    }
     if let Some(store) = house.store.get() {
-        keep(&store, rows);
+        keep(&store, &rows);
     }
 }
 
@@ -164,7 +167,7 @@ impl Chores {
             drop(rates);
             if HISTORY.built {
                 let rows = lock(&house.statistics).tick(&sample);
-                keep_rows(house, &rows);
+                keep_rows(house, rows);
             }
             self.sampled = now;
         }

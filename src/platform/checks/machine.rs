@@ -3,7 +3,6 @@
 use super::{word, Finding, Report};
 use crate::platform::cpu;
 use nix::sys::utsname::uname;
-use nix::unistd::{sysconf, SysconfVar};
 use std::fs;
 use std::path::Path;
 
@@ -30,10 +29,9 @@ impl Machine {
     pub fn read() -> Machine {
         let arch = uname().ok();
         let arch = arch.map(|name| name.machine().to_string_lossy().into_owned());
-        let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
         Machine {
             kernel_arch: arch.unwrap_or_default(),
-            page: page.and_then(|page| u64::try_from(page).ok()).unwrap_or(0),
+            page: cpu::page_size() as u64,
             aes: cpu::has_aes(),
             cores: cpu::cores(),
         }

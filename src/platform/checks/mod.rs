@@ -26,7 +26,6 @@ pub mod disk;
 pub mod files;
 pub mod machine;
 pub mod memory;
-mod mounts;
 pub mod names;
 pub mod ports;
 pub mod power;

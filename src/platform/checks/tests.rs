@@ -2,19 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::*;
-use std::fs;
 use std::sync::mpsc::channel;
 
-/// A device as a folder of files.
-pub(super) fn device(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let root = tempfile::tempdir().unwrap();
-    for (path, text) in files {
-        let path = root.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-    root
-}
+pub(super) use crate::platform::testing::device;
 
 /// The one line that a check has.
 pub(super) fn only(mut found: Vec<Finding>) -> Finding {

@@ -45,6 +45,7 @@ impl Dht {
             exempt_private: network.subnet_limits != SubnetLimits::Always,
             outside,
             interfaces: addresses(house),
+            refresh: network.refresh,
             ..usual
         }
     }

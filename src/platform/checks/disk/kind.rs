@@ -1,6 +1,6 @@
 //! What is known of a file system by its kind.
 
-use super::super::mounts;
+use crate::platform::mounts;
 use std::path::Path;
 
 /// A kind of file system.

@@ -1,29 +1,35 @@
 //! What is mounted where: `/proc/self/mountinfo`.
 
-use super::text;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mount {
+pub struct Mount {
     point: PathBuf,
+    /// Numbers of its device, as `MAJOR:MINOR`.
+    pub device: String,
+    /// What is mounted, such as `/dev/sda1`.
+    pub source: String,
     /// The file system's kind, such as `ext4` or `fuse.sshfs`.
-    pub(super) kind: String,
+    pub kind: String,
     /// Its own options.
     options: String,
 }
 
 impl Mount {
     /// Where an overlay keeps what is written to it.
-    pub(super) fn upper(&self) -> Option<PathBuf> {
+    #[must_use]
+    pub fn upper(&self) -> Option<PathBuf> {
         let upper = |option: &str| option.strip_prefix("upperdir=").map(plain);
         self.options.split(',').find_map(upper).map(PathBuf::from)
     }
 }
 
 /// The mount that a path, which must be canonical, lies on.
-pub(super) fn of(root: &Path, path: &Path) -> Option<Mount> {
-    let table = text(root, "proc/self/mountinfo");
+#[must_use]
+pub fn of(root: &Path, path: &Path) -> Option<Mount> {
+    let table = fs::read_to_string(root.join("proc/self/mountinfo")).unwrap_or_default();
     let mounts = table.lines().filter_map(read);
     let under = mounts.filter(|mount| path.starts_with(&mount.point));
     // Of two at the same place the later one is on top.
@@ -33,11 +39,13 @@ pub(super) fn of(root: &Path, path: &Path) -> Option<Mount> {
 /// `ID PARENT DEVICE ROOT POINT OPTIONS FIELDS… - KIND SOURCE OPTIONS`
 fn read(line: &str) -> Option<Mount> {
     let (first, second) = line.split_once(" - ")?;
-    let mut second = second.split(' ');
+    let (mut first, mut second) = (first.split(' '), second.split(' '));
     Some(Mount {
-        point: plain(first.split(' ').nth(4)?).into(),
+        device: first.nth(2)?.to_owned(),
+        point: plain(first.nth(1)?).into(),
         kind: second.next()?.to_owned(),
-        options: second.nth(1).unwrap_or_default().to_owned(),
+        source: plain(second.next().unwrap_or_default()),
+        options: second.next().unwrap_or_default().to_owned(),
     })
 }
 
@@ -58,8 +66,8 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::tests::device;
     use super::*;
+    use crate::platform::testing::device;
 
     #[test]
     fn the_innermost_mount_is_found_and_an_overlay_s_upper_folder() {
