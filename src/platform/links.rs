@@ -12,7 +12,7 @@ use async_io::Timer;
 use nix::net::if_::InterfaceFlags;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Addresses and routes that belong together come one after the other.
 const SETTLED: Duration = Duration::from_millis(500);
@@ -167,6 +167,8 @@ mod news {
 pub struct Links {
     news: Option<news::News>,
     state: State,
+    /// The next look; whoever waits for changes may wait for other things in between.
+    due: Option<Instant>,
     /// How it is seen what there is.
     read: Box<dyn FnMut() -> State + Send>,
     /// How often, where nobody tells; and while power or bytes are saved.
@@ -184,6 +186,7 @@ impl Links {
     fn with(news: Option<news::News>, mut read: Box<dyn FnMut() -> State + Send>) -> Links {
         Links {
             state: read(),
+            due: None,
             news,
             read,
             every: [LOOK_EVERY, LOOK_SAVING],
@@ -205,23 +208,37 @@ impl Links {
     /// Waits for the next change. May be dropped at any time.
     pub async fn changed(&mut self) -> Change {
         loop {
-            let told = match &self.news {
-                Some(news) => news.wait().await.is_ok(),
-                None => false,
+            let due = match self.due {
+                Some(due) => due,
+                None => {
+                    let wait = self.next_look().await;
+                    *self.due.insert(Instant::now() + wait)
+                }
             };
-            if told {
-                Timer::after(SETTLED).await;
-            } else {
-                self.news = None;
-                let [every, saving] = self.every;
-                Timer::after(if saver::is_on() { saving } else { every }).await;
-            }
+            Timer::at(due).await;
+            self.due = None;
             if let Some(news) = &self.news {
                 news.empty();
             }
             if let Some(change) = self.look() {
                 return change;
             }
+        }
+    }
+
+    /// Waits for news, where there are any; how long it is to the next look from then.
+    async fn next_look(&mut self) -> Duration {
+        if let Some(news) = &self.news {
+            if news.wait().await.is_ok() {
+                return SETTLED;
+            }
+        }
+        self.news = None;
+        let [every, saving] = self.every;
+        if saver::is_on() {
+            saving
+        } else {
+            every
         }
     }
 
@@ -307,13 +324,33 @@ mod tests {
         smol::block_on(async {
             let mut looks = Vec::new();
             for _ in 0..4 {
-                // Dropped in between, as where somebody waits for other things, too.
-                let _ = smol::future::poll_once(links.changed()).await;
                 looks.push((links.changed().await, links.is_up()));
             }
             let up = (Change::Up, true);
             let down = (Change::Down, false);
             assert_eq!(looks, [up, down, up, down]);
         });
+    }
+
+    #[test]
+    fn whoever_waits_for_other_things_in_between_does_not_put_the_look_off_for_ever() {
+        let mut seen = vec![State::default(), state(&["192.168.0.7"], &[])];
+        let mut links = Links::with(None, Box::new(move || seen.pop().unwrap_or_default()));
+        links.every = [Duration::from_millis(50); 2];
+        let begun = Instant::now();
+        let seen = smol::block_on(async {
+            while begun.elapsed() < Duration::from_secs(20) {
+                let other = async {
+                    Timer::after(Duration::from_millis(5)).await;
+                    None
+                };
+                let change = async { Some(links.changed().await) };
+                if let Some(change) = smol::future::or(change, other).await {
+                    return Some(change);
+                }
+            }
+            None
+        });
+        assert_eq!(seen, Some(Change::Down));
     }
 }
