@@ -194,9 +194,15 @@ mod tests {
     fn a_router_s_overlay_is_the_flash_below_it_and_a_tmpfs_is_none() {
         let overlay = "1 0 0:1 / / rw - overlay o rw,upperdir=/overlay/upper\n\
                        2 1 31:6 / /overlay rw - jffs2 /dev/mtdblock6 rw\n";
-        assert_eq!(found(&root("pci0/disk", "disk", "", overlay)), Some(Medium::Flash));
+        assert_eq!(
+            found(&root("pci0/disk", "disk", "", overlay)),
+            Some(Medium::Flash)
+        );
         let memory = format!("{overlay}3 1 0:3 / /srv rw - tmpfs tmpfs rw\n");
-        assert_eq!(found(&root("pci0/disk", "disk", "", &memory)), Some(Medium::Memory));
+        assert_eq!(
+            found(&root("pci0/disk", "disk", "", &memory)),
+            Some(Medium::Memory)
+        );
         // What lies on another machine is not guessed at.
         let far = format!("{overlay}3 1 0:3 / /srv rw - nfs4 10.0.0.1:/srv rw\n");
         assert_eq!(found(&root("pci0/disk", "disk", "", &far)), None);

@@ -4,6 +4,7 @@ use super::link::{violation, Far, Link, Violation};
 use super::locate::Locate;
 use super::search::{not_here, Seats};
 use crate::identity::Address;
+use crate::parts::POWER;
 use crate::time::Moment;
 use crate::wire::code::Code;
 use crate::wire::control::{
@@ -11,7 +12,7 @@ use crate::wire::control::{
 };
 use crate::wire::peer::PeerOpen;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Why a port was not opened. The session goes on.
@@ -62,6 +63,8 @@ pub struct Switchboard {
     locate: Mutex<Option<Arc<dyn Locate>>>,
     /// Why no port is opened at the moment.
     closed: Mutex<Option<Refusal>>,
+    /// Power is saved.
+    saving: AtomicBool,
     pub(super) seats: Seats,
     /// Port payload bytes that arrived from devices since start; a session adds
     /// its own once a turn.
@@ -224,6 +227,17 @@ impl Switchboard {
     /// open go on.
     pub fn close_openings(&self, why: Option<Refusal>) {
         *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Whether power is saved: then sessions and links are asked in rounds.
+    #[must_use]
+    pub fn saves(&self) -> bool {
+        POWER.built && self.saving.load(Ordering::Relaxed)
+    }
+
+    /// Says so, or the contrary.
+    pub fn set_saving(&self, saving: bool) {
+        self.saving.store(saving, Ordering::Relaxed);
     }
 
     fn closed(&self) -> Option<Refusal> {

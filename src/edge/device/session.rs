@@ -9,6 +9,7 @@ pub use super::pace::{ANSWER_TIME, PING_INTERVAL, WOKEN_TIME};
 use super::telling::Telling;
 use super::Traffic;
 use crate::identity::{Address, SecretKey};
+use crate::platform::saver;
 use crate::ports::{Budget, Link, LinkOptions, LocalPort};
 use crate::session::{Protocol, Stop};
 use crate::ticket::{Ask, Carried, PayRefusal, Payee, Payer, Ticket, TicketTerms};
@@ -19,6 +20,7 @@ use crate::wire::control::{
     Published, TicketAccepted, TicketAsk, TicketTooLow, Welcome,
 };
 use crate::wire::frame::{Decoder, Piece};
+use crate::wire::notice::ROUNDS;
 use crate::wire::presence::{PresenceAsk, PresenceTaken, CAPABILITY};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -105,6 +107,8 @@ struct Core {
     last_heard: Moment,
     ping: Option<(u32, Moment)>,
     next_ping: Moment,
+    /// A Ping of the node takes the place of ours.
+    rounds: bool,
     carried: u64,
     rate_mark: (Moment, u64),
     rate: u64,
@@ -130,6 +134,7 @@ impl DeviceSession {
                 last_heard: now,
                 ping: None,
                 next_ping: now + PING_INTERVAL,
+                rounds: false,
                 carried: 0,
                 rate_mark: (now, 0),
                 rate: 0,
@@ -162,7 +167,8 @@ impl Protocol for DeviceSession {
             budget: core.parts.budget.clone(),
         });
         link.request(&Hello {
-            capabilities: CAPABILITY,
+            // Whoever saves power pings more seldom than the node would.
+            capabilities: CAPABILITY | if saver::is_on() { 0 } else { ROUNDS },
             agent: core.parts.agent.clone(),
         });
         *core
@@ -283,6 +289,7 @@ impl Core {
                     fleet: self.parts.fleet.unwrap_or(welcome.fleet),
                 });
                 let free = !welcome.tickets_required;
+                self.rounds = welcome.capabilities & ROUNDS != 0;
                 if welcome.capabilities & CAPABILITY != 0 {
                     self.telling = Some(Telling::default());
                 }
@@ -331,6 +338,10 @@ impl Core {
             Ping::KIND => {
                 parse::<Ping>(body)?;
                 link.push_control(id, &Pong {});
+                if self.rounds {
+                    // The node is there, and knows that we are.
+                    self.next_ping = self.next_ping.max(now + ping_interval());
+                }
             }
             Pong::KIND => {
                 parse::<Pong>(body)?;

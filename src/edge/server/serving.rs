@@ -56,6 +56,10 @@ pub(super) struct Serving {
     pub deadline: Option<Moment>,
     pub ping: Option<(u32, Moment)>,
     pub measured: Moment,
+    /// The device takes a Ping of ours for its own.
+    pub rounds: bool,
+    /// When it was pinged in a round.
+    pub asked: Moment,
     /// Payload bytes taken from the device and not yet charged.
     pub received: u64,
     /// Payload bytes sent to it and not yet charged.
