@@ -56,6 +56,10 @@ pub(super) struct Serving {
     pub deadline: Option<Moment>,
     pub ping: Option<(u32, Moment)>,
     pub measured: Moment,
+    /// The device is told when no ports are opened.
+    pub notices: bool,
+    /// It knows that none are.
+    pub closed: bool,
     /// The device takes a Ping of ours for its own.
     pub rounds: bool,
     /// When it was pinged in a round.

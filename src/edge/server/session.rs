@@ -22,7 +22,7 @@ use crate::wire::control::{
     Publish, Published, TicketAccepted, Welcome, ALLOW_MAX, PORT_NAMES,
 };
 use crate::wire::frame::{starts_our_dialect, Decoder, Piece, HEADER_LEN};
-use crate::wire::notice::ROUNDS;
+use crate::wire::notice::{NOTICES, ROUNDS};
 use crate::wire::presence::{PresenceSigned, PresenceTaken, CAPABILITY};
 use std::sync::{Arc, OnceLock};
 use std::task::Context;
@@ -223,13 +223,14 @@ impl Core {
         });
         let trusted = services.clock.trusted();
         let presence = hello.capabilities & CAPABILITY != 0;
-        let rounds = hello.capabilities & if POWER.built { ROUNDS } else { 0 };
+        let known = if POWER.built { ROUNDS | NOTICES } else { 0 };
+        let known = hello.capabilities & known;
         let finding = services.presence.as_ref().filter(|_| presence);
         let finding = finding.map(|announce| Finding::new(announce, self.device, terms.node, now));
         link.push_control(
             id,
             &Welcome {
-                capabilities: rounds | if finding.is_some() { CAPABILITY } else { 0 },
+                capabilities: known | if finding.is_some() { CAPABILITY } else { 0 },
                 agent: terms.agent.clone(),
                 chain_id: terms.chain_id,
                 epoch: services.epoch().current().unwrap_or(0),
@@ -254,7 +255,9 @@ impl Core {
             deadline: None,
             ping: None,
             measured: now,
-            rounds: rounds != 0,
+            notices: known & NOTICES != 0,
+            closed: false,
+            rounds: known & ROUNDS != 0,
             asked: now,
             received: 0,
             sent: 0,
@@ -460,6 +463,9 @@ impl Core {
             next = next.min(due);
         }
         self.services.board.pursue(link, cx, now);
+        if serving.notices && serving.admitted {
+            serving.closed = self.services.board.notice(link, serving.closed);
+        }
         if let Some(due) = serving.await_disk(cx, link, now) {
             next = next.min(due);
         }
