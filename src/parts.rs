@@ -103,6 +103,7 @@ pub fn missing_for_setting(key: &str) -> Option<Part> {
         "network.port_mapping" => PORT_MAPPING,
         "storage.keep_minutes" | "storage.keep_hours" => HISTORY,
         "log.file" | "log.file_size" => LOG_FILE,
+        "network.metered" => POWER,
         _ if key.starts_with("network.rpcs_") => HTTPS,
         _ if key.starts_with("chain.") => CHAIN,
         _ if key.starts_with("power.") => POWER,

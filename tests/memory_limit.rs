@@ -10,10 +10,15 @@
 
 mod common;
 
+use chr_node::identity::Address;
 use chr_node::wire::code::Code;
-use chr_node::wire::control::{ErrorAnswer, Open, Opened, Publish, Published};
+use chr_node::wire::control::{
+    encode, ErrorAnswer, Message, Open, Opened, Ping, Pong, Publish, Published,
+};
+use common::mounts::node_behind;
 use common::raw::{key, Raw};
 use common::servers::{digest_server, write_blocks, Route};
+use common::tools::until;
 use common::*;
 use nix::sys::socket::{
     bind, connect, socket, AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrStorage,
@@ -195,26 +200,26 @@ fn thirty_two_megabytes_hold_a_hundred_sessions_a_transfer_and_a_flood() {
     assert!(node.program.wait(SOON).success());
 }
 
-#[test]
-fn ports_to_readers_that_stall_are_refused_before_they_fill_the_memory() {
-    let Some(group) = Group::new("ports") else {
-        return;
-    };
-    let home = tempfile::tempdir().unwrap();
-    let data = home.path().join("data");
-    let node = group.node(&data);
-    let (mut held, mut ports) = (Vec::new(), 0);
-    // Pairs of devices that open what they may, until the node refuses.
-    let no = 'all: loop {
-        let mut to = Raw::admitted(&node, &key(), 1 << 30);
-        let mut from = Raw::admitted(&node, &key(), 1 << 30);
+/// Pairs of devices that open ports of which nobody reads.
+#[derive(Default)]
+struct Stalled {
+    pairs: Vec<(Raw, Raw)>,
+    ports: usize,
+}
+
+impl Stalled {
+    /// One pair more that opens what it may; why the node refuses, if it does.
+    fn add(&mut self, node: &Node) -> Option<ErrorAnswer> {
+        let mut to = Raw::admitted(node, &key(), 1 << 30);
+        let mut from = Raw::admitted(node, &key(), 1 << 30);
         to.request(&Publish {
             name: "tcp:80".into(),
             allow: None,
         });
         to.expect::<Published>();
         // The profile for so little memory lets a session have 256.
-        for _ in 0..250 {
+        let mut refused = None;
+        'ports: for _ in 0..250 {
             let port = from.next_number();
             let open = Open {
                 port,
@@ -229,17 +234,37 @@ fn ports_to_readers_that_stall_are_refused_before_they_fill_the_memory() {
                     break frame;
                 }
                 if let Some(frame) = from.next_within(Duration::from_millis(5)) {
-                    break 'all frame.read::<ErrorAnswer>();
+                    refused = Some(frame.read::<ErrorAnswer>());
+                    break 'ports;
                 }
             };
             to.send(offered.id, &Opened { credit: 0 });
             let opened: Opened = from.expect();
             from.send_data(port, &vec![7; opened.credit as usize - 4]);
-            ports += 1;
+            self.ports += 1;
         }
-        held.push((from, to));
-        assert!(held.len() < 20, "{ports} ports, and none was refused");
+        self.pairs.push((from, to));
+        refused
+    }
+}
+
+#[test]
+fn ports_to_readers_that_stall_are_refused_before_they_fill_the_memory() {
+    let Some(group) = Group::new("ports") else {
+        return;
     };
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let node = group.node(&data);
+    let mut stalled = Stalled::default();
+    let no = loop {
+        if let Some(no) = stalled.add(&node) {
+            break no;
+        }
+        let ports = stalled.ports;
+        assert!(ports < 5_000, "{ports} ports, and none was refused");
+    };
+    let ports = stalled.ports;
     assert_eq!(no.code, Code::TOO_MANY_PORTS);
     assert!(
         no.text.contains("memory") && no.retry_after_ms.is_some(),
@@ -254,6 +279,146 @@ fn ports_to_readers_that_stall_are_refused_before_they_fill_the_memory() {
     assert_eq!(group.kills(), 0, "the kernel ended a process");
     let health = node.http("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert!(health.starts_with("HTTP/1.1 200"), "{health}");
+}
+
+const SMALL: (&str, &str) = ("MEMORY_LIMIT", "8M");
+
+#[test]
+fn answers_that_nobody_reads_and_long_lists_of_openers_do_not_fill_the_memory() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let node = Node::start_with(&data, &[SMALL]);
+    let before = own_memory(&data);
+    let mut sessions = Vec::new();
+    // A hundred who ask and never read: what one may leave is little by then.
+    for _ in 0..100 {
+        let mut raw = Raw::admitted(&node, &key(), 1 << 20);
+        let peer = raw.address();
+        for _ in 0..2_000 {
+            let port = raw.next_number();
+            let open = Open {
+                port,
+                peer,
+                name: "tcp:80".into(),
+                credit: 65_536,
+            };
+            let mut frame = Vec::new();
+            encode(port, &open, &mut frame);
+            // Ended for it, most of them.
+            if raw.write(&frame).is_err() {
+                break;
+            }
+        }
+        sessions.push(raw);
+    }
+    let own = own_memory(&data) - before;
+    assert!(own < 3 << 20, "{own} bytes for answers that nobody reads");
+    drop(sessions);
+
+    let mut published = 0;
+    let mut sessions = Vec::new();
+    let no = 'all: loop {
+        let mut raw = Raw::admitted(&node, &key(), 1 << 20);
+        for name in 1..=200 {
+            let list = (0..512u16)
+                .map(|n| Address([(n / 2) as u8; 20]))
+                .collect::<Vec<_>>();
+            raw.request(&Publish {
+                name: format!("tcp:{name}"),
+                allow: Some(list),
+            });
+            let answer = raw.next().unwrap();
+            if answer.kind == <ErrorAnswer as Message>::KIND {
+                break 'all answer.read::<ErrorAnswer>();
+            }
+            answer.read::<Published>();
+            published += 1;
+        }
+        sessions.push(raw);
+        assert!(
+            sessions.len() < 10,
+            "{published} lists, and none was refused"
+        );
+    };
+    assert_eq!(no.code, Code::TOO_MANY_PORTS);
+    assert!(no.text.contains("memory"), "{no:?}");
+    assert!(published > 50, "{published}");
+    let own = own_memory(&data) - before;
+    assert!(own < 6 << 20, "{own} bytes for {published} lists");
+}
+
+#[test]
+fn a_node_whose_memory_is_taken_lets_nobody_in_until_some_have_left() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    // What the kernel says of the process is the test's.
+    let proc = home.path().join("proc");
+    fs::create_dir_all(proc.join("self")).unwrap();
+    let says = |kilobytes: u64| {
+        let text = format!("VmRSS: 9000 kB\nRssAnon: {kilobytes} kB\n");
+        let file = proc.join("self/status.new");
+        fs::write(&file, text).unwrap();
+        fs::rename(file, proc.join("self/status")).unwrap();
+    };
+    says(2_000);
+    let script = format!("mount --bind {} /proc", proc.display());
+    let Some(command) = node_behind(&script) else {
+        return;
+    };
+    let node = Node::start_command(command, &data, &[SMALL]);
+    let mut stalled = Stalled::default();
+    stalled.add(&node);
+    assert!(stalled.ports > 50);
+    let mut raw = Raw::admitted(&node, &key(), 1 << 20);
+    raw.request(&Publish {
+        name: "tcp:80".into(),
+        allow: None,
+    });
+    raw.expect::<Published>();
+    let said = |words: &str| {
+        until(Duration::from_secs(20), words, || {
+            node.program.stderr().contains(words).then_some(())
+        });
+    };
+    let connect = || {
+        let versions = chr_node::tls::Versions::Both;
+        Raw::try_connect(node.edge(), &key(), &[chr_node::edge::ALPN], versions)
+    };
+
+    says(7_000);
+    said("no more connections and ports");
+    assert!(connect().is_err());
+    let port = raw.next_number();
+    raw.send(
+        port,
+        &Open {
+            port,
+            peer: raw.address(),
+            name: "tcp:80".into(),
+            credit: 65_536,
+        },
+    );
+    let no: ErrorAnswer = raw.expect();
+    assert_eq!(no.code, Code::TOO_MANY_PORTS);
+    let health = node.http("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert!(
+        health.contains("node.memory_limit (8 MB) is nearly taken"),
+        "{health}"
+    );
+
+    says(7_900);
+    said("memory is full");
+    let (_, to) = stalled.pairs.last_mut().unwrap();
+    let close = to.close_reason().unwrap();
+    assert_eq!(close.code, Code::NO_MEMORY);
+    assert!(close.retry_after_ms.is_some());
+
+    says(3_000);
+    said("are welcome again");
+    drop(Raw::admitted(&node, &key(), 1 << 20));
+    // Nothing waited for this one.
+    raw.request(&Ping {});
+    raw.expect::<Pong>();
 }
 
 #[test]

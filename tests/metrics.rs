@@ -79,6 +79,7 @@ const STILL: &[(&str, &str)] = &[
         "not every machine has a sensor",
     ),
     ("chr_device_power_saver", "tests/power.rs moves it"),
+    ("chr_network_metered", "tests/links.rs moves it"),
     ("chr_ports_refused", "tests/power.rs moves it"),
     (
         "chr_device_battery_ratio",

@@ -68,6 +68,7 @@ effects! {
     "network.dns" => network::dns,
     "network.max_peers" => network::max_peers,
     "network.serve" => network::serve,
+    "network.metered" => network::metered,
     "network.subnet_limits" => network::subnet_limits,
     "network.port_mapping" => network::port_mapping,
     "fleet.nodes" => network::fleet_nodes,

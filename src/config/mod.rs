@@ -34,7 +34,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use value::rewards::Rates;
 use value::web::HttpUrl;
-use value::{FleetNode, Format, Levels, PeerPlace, Serve, SubnetLimits, TlsVersions};
+use value::{FleetNode, Format, Levels, Metered, PeerPlace, Serve, SubnetLimits, TlsVersions};
 
 /// Every setting, valid as it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,6 +131,8 @@ pub struct Network {
     pub serve: Serve,
     /// How often contacts and the neighbourhood are looked after.
     pub refresh: Duration,
+    /// Whether bytes are to be spared.
+    pub metered: Metered,
     /// Whether limits on nodes of one subnet hold for private ranges.
     pub subnet_limits: SubnetLimits,
     /// Whether the router is asked to let others through to the ports.
@@ -155,6 +157,7 @@ impl Default for Network {
             max_peers: 64,
             serve: Serve::Auto,
             refresh: Duration::from_secs(3600),
+            metered: Metered::Auto,
             subnet_limits: SubnetLimits::Auto,
             port_mapping: PORT_MAPPING.built,
         }

@@ -8,7 +8,7 @@ pub mod rewards;
 pub mod web;
 
 pub use logs::{format, level, levels, Format, Levels, ROOMS};
-pub use peers::{FleetNode, PeerPlace, Serve, SubnetLimits};
+pub use peers::{FleetNode, Metered, PeerPlace, Serve, SubnetLimits};
 
 use std::fmt::Write as _;
 use std::net::IpAddr;

@@ -118,6 +118,7 @@ impl House {
             self.earnings.change(&settings);
         }
         self.network.change(&settings);
+        self.thrift.hurry();
         if let Some(links) = self.network.links.get() {
             links.change(self.peer_terms());
         }

@@ -9,8 +9,10 @@ use super::earnings::Earnings;
 use super::error::NodeError;
 use super::https::Https;
 use super::network::Network;
+use super::pressure::Memory as Pressed;
 use super::rates::Rates;
 use super::runfile::RunFile;
+use super::sockets::Sockets;
 use super::statistics::Statistics;
 use super::supervisor::Record;
 use super::surroundings::Surroundings;
@@ -27,7 +29,6 @@ use crate::identity::{Address, SecretKey, Signature};
 use crate::peer::PeerTerms;
 use crate::platform::clock::BootClock;
 use crate::platform::limits::{connection_cap, raise_descriptors};
-use crate::platform::listen::listen_all;
 use crate::platform::memory::Memory;
 use crate::platform::resolver;
 use crate::ports::{Budget, Switchboard};
@@ -39,9 +40,8 @@ use crate::store::{Recovery, Store, StoreError};
 use crate::ticket::{Book, FleetRule, Policy, Rules};
 use crate::time::{Clock, Moment};
 use crate::tls::{ServerConfigs, Versions};
-use async_io::Async;
 use smol::Executor;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -81,53 +81,6 @@ impl<T: Clone> Place<T> {
     pub fn get(&self) -> Option<T> {
         self.lock().clone()
     }
-}
-
-/// Listening sockets, kept through restarts of what accepts from them: devices
-/// that come meanwhile wait in the kernel's queue.
-#[derive(Debug, Default)]
-pub struct Sockets {
-    listeners: Vec<TcpListener>,
-    /// Where they listen.
-    pub places: Vec<SocketAddr>,
-}
-
-impl Sockets {
-    fn open(
-        addresses: &[IpAddr],
-        ports: impl IntoIterator<Item = u16>,
-    ) -> Result<Sockets, NodeError> {
-        let mut sockets = Sockets::default();
-        for port in ports {
-            for listener in listen_all(addresses, port)? {
-                let place = listener.local_addr().map_err(|e| broken(port, e))?;
-                sockets.places.push(place);
-                sockets.listeners.push(listener);
-            }
-        }
-        Ok(sockets)
-    }
-
-    /// The sockets once more, for a service that begins to accept.
-    ///
-    /// # Errors
-    /// No descriptors are left.
-    pub fn accepting(&self) -> Result<Vec<Async<TcpListener>>, NodeError> {
-        self.listeners
-            .iter()
-            .zip(&self.places)
-            .map(|(listener, place)| {
-                listener
-                    .try_clone()
-                    .and_then(Async::new)
-                    .map_err(|e| broken(place.port(), e))
-            })
-            .collect()
-    }
-}
-
-fn broken(port: u16, e: std::io::Error) -> NodeError {
-    NodeError::System(format!("the listener of port {port}"), e)
 }
 
 /// The node's key, and its file's lock while there is one.
@@ -235,6 +188,8 @@ pub struct House {
     pub surroundings: Surroundings,
     /// What its battery and heat ask for.
     pub thrift: Thrift,
+    /// How its memory stands.
+    pub pressure: Pressed,
 }
 
 /// What is wrong with the store while the node goes on.
@@ -317,6 +272,7 @@ impl House {
             watch: Watch::new(started),
             surroundings: Surroundings::new(Path::new("/")),
             thrift: Thrift::default(),
+            pressure: Pressed::default(),
         })
     }
 

@@ -16,6 +16,7 @@
 //! | [`lag`] | how long the executor lets tasks wait |
 //! | [`surroundings`] | what the device says of itself |
 //! | [`power`], [`thrift`] | what battery and heat ask for, and what the node does about it |
+//! | [`moved`] | what happens when the network comes, goes, or is another one |
 //! | [`statistics`] | what was carried, by the minute and by the hour |
 //! | [`earnings`] | reward periods: what they are made of, and their rows |
 //! | [`rates`] | what is carried at present |
@@ -35,12 +36,15 @@ pub mod health;
 pub mod house;
 pub mod https;
 pub mod lag;
+pub mod moved;
 pub mod network;
 pub mod power;
+mod pressure;
 pub mod program;
 pub mod rates;
 pub mod runfile;
 pub mod services;
+mod sockets;
 pub mod statistics;
 pub mod supervisor;
 pub mod surroundings;
@@ -68,7 +72,7 @@ use supervisor::Supervisor;
 
 /// How often services are asked for a sign of life: the tick of the house.
 const TICK: Duration = Duration::from_secs(10);
-/// The same while power is saved.
+/// The same while power or bytes are saved.
 const TICK_SAVING: Duration = Duration::from_secs(60);
 
 /// Which identity the node has.

@@ -1,4 +1,5 @@
-//! What the house does about battery and heat: [`crate::node::power`] decides.
+//! What the house does about battery and heat ([`crate::node::power`] decides), and
+//! about bytes that cost money.
 
 use super::house::House;
 use super::power::{Heard, Power, Sensed};
@@ -35,6 +36,7 @@ struct Notes {
     heard: Heard,
     looked: Option<Moment>,
     has_battery: bool,
+    metered: bool,
 }
 
 impl Thrift {
@@ -47,13 +49,30 @@ impl Thrift {
     pub fn power(&self) -> Power {
         self.lock().power
     }
+
+    /// Whether bytes cost money.
+    #[must_use]
+    pub fn is_metered(&self) -> bool {
+        self.lock().metered
+    }
+
+    fn is_thrifty(&self) -> bool {
+        let notes = self.lock();
+        notes.power.saving || notes.metered
+    }
+
+    /// The next look is due at once.
+    pub fn hurry(&self) {
+        self.lock().looked = None;
+    }
 }
 
 impl House {
-    /// Whether this node answers in the DHT: as is set, and not while power is saved.
+    /// Whether this node answers in the DHT: as is set, and not while power or bytes
+    /// are saved.
     pub fn serve_wish(&self) -> Serve {
         match self.settings().network.serve {
-            _ if POWER.built && self.thrift.power().saving => Serve::No,
+            _ if POWER.built && self.thrift.is_thrifty() => Serve::No,
             Wish::Auto => Serve::Auto,
             Wish::Yes => Serve::Yes,
             Wish::No => Serve::No,
@@ -87,6 +106,7 @@ impl House {
                 temperature: sensors.temperature,
             };
             house.follow(now, said);
+            house.follow_costs(sensors.mobile);
         };
         task::spawn(&self.executor, look).detach();
     }
@@ -112,6 +132,35 @@ impl House {
         }
     }
 
+    /// Packets leave by mobile data, or do not.
+    fn follow_costs(&self, mobile: Option<bool>) {
+        let metered = match (self.settings().network.metered, mobile) {
+            (Wish::Auto, Some(mobile)) => mobile,
+            // Somebody else is still reading.
+            (Wish::Auto, None) => return self.thrift.hurry(),
+            (wish, _) => wish == Wish::Yes,
+        };
+        let mut notes = self.thrift.lock();
+        let before = std::mem::replace(&mut notes.metered, metered);
+        drop(notes);
+        if before == metered {
+            return;
+        }
+        saver::set_metered(metered);
+        if metered {
+            log::info!("the network is metered: others' questions are not answered, quiet links are asked less often");
+        } else {
+            log::info!("the network is no longer metered");
+        }
+        self.tell_serving();
+    }
+
+    fn tell_serving(&self) {
+        if let Some(dht) = self.network.dht.get() {
+            dht.set_serve(self.serve_wish());
+        }
+    }
+
     fn tell_power(&self, before: Power, power: Power) {
         if before.saving != power.saving {
             saver::set(power.saving);
@@ -124,9 +173,7 @@ impl House {
             } else {
                 log::info!("no longer saving power");
             }
-            if let Some(dht) = self.network.dht.get() {
-                dht.set_serve(self.serve_wish());
-            }
+            self.tell_serving();
         }
         match power.refusal {
             Some(why) => log::warn!("new ports are refused: {}", why.text()),

@@ -326,6 +326,14 @@ impl Links {
         self.hub.tell_changed();
     }
 
+    /// There is no network, or there is one again. While there is none, links that are
+    /// to be kept are not dialled, unless to this machine.
+    pub fn set_away(&self, away: bool) {
+        let now = self.hub.clock.now();
+        self.hub.pool().set_away(away, now);
+        self.hub.tell_changed();
+    }
+
     /// Forgets addresses whose rate of connections is as if they had never come.
     pub fn tidy(&self) {
         self.admission.tidy(self.hub.clock.now());

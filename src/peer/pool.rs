@@ -18,6 +18,7 @@ use super::terms::{PeerError, PeerFacts, PeerStatus, Wanted};
 use crate::dht::subnet::{is_private, narrow};
 use crate::identity::Address;
 use crate::ports::Link;
+use crate::session::dial::is_here;
 use crate::sorted::{self, Map};
 use crate::task::channel::{bounded, Receiver, Sender};
 use crate::time::Moment;
@@ -44,6 +45,9 @@ pub const QUIET: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The same while there seems to be no network: what is wrong with that picture costs
+/// minutes, not for ever.
+const NO_NETWORK: Duration = Duration::from_secs(300);
 /// A kept link that stood for so long was no failure.
 const STOOD: Duration = Duration::from_secs(30);
 
@@ -100,6 +104,17 @@ struct Keep {
     pause: Duration,
 }
 
+impl Keep {
+    /// The same while there has been no network since then; what is on this machine
+    /// needs none.
+    fn due(&self, away: Option<Moment>) -> Moment {
+        match away {
+            Some(since) if !is_here(&self.host) => self.next.max(since + NO_NETWORK),
+            _ => self.next,
+        }
+    }
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -109,6 +124,8 @@ pub(super) struct Pool {
     members: Map<Address, Vec<Arc<Member>>>,
     dials: Map<Address, Vec<Sender<Outcome>>>,
     wanted: Map<Address, Keep>,
+    /// Since when there is no network.
+    away: Option<Moment>,
     next: u64,
     /// No links come about any more.
     pub stopped: bool,
@@ -122,6 +139,7 @@ impl Pool {
             members: Map::new(),
             dials: Map::new(),
             wanted: Map::new(),
+            away: None,
             next: 0,
             stopped: false,
         }
@@ -418,7 +436,12 @@ impl Pool {
     fn put_off(&mut self, peer: &Address, now: Moment) {
         if let Some(keep) = self.wanted.get_mut(peer) {
             // Half to one and a half: two nodes that keep each other do not always dial at once.
-            keep.next = now + keep.pause.mul_f64(0.5 + fastrand::f64());
+            let pause = if self.away.is_some() && !is_here(&keep.host) {
+                NO_NETWORK
+            } else {
+                keep.pause
+            };
+            keep.next = now + pause.mul_f64(0.5 + fastrand::f64());
             keep.pause = (keep.pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -431,14 +454,15 @@ impl Pool {
             if self.stopped || self.members.contains_key(id) || self.dials.contains_key(id) {
                 continue;
             }
-            if keep.next <= now {
+            let at = keep.due(self.away);
+            if at <= now {
                 due.push(Wanted {
                     id: *id,
                     host: keep.host.clone(),
                     port: keep.port,
                 });
             } else {
-                next = Some(next.map_or(keep.next, |n| n.min(keep.next)));
+                next = Some(next.map_or(at, |n| n.min(at)));
             }
         }
         (due, next)
@@ -447,6 +471,11 @@ impl Pool {
     /// The links that stand.
     pub fn members(&self) -> Vec<Arc<Member>> {
         self.all().cloned().collect()
+    }
+
+    /// There is no network, or there is one again.
+    pub fn set_away(&mut self, away: bool, now: Moment) {
+        self.away = away.then(|| self.away.unwrap_or(now));
     }
 
     /// The network is another one: nobody has to wait for what failed in the old one.

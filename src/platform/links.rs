@@ -4,15 +4,15 @@
 //! happens: what comes there is not parsed, it says that it is time to look.
 //! Where that is refused (apps on Android) or unknown, somebody looks now and then.
 //! What is compared are the addresses of interfaces that run, and the default
-//! routes of IPv4: a change of either ends what went over the old ones.
+//! routes: a change of either ends what went over the old ones.
 
-use super::saver;
+use super::{routes, saver};
 use crate::sorted;
 use async_io::Timer;
 use nix::net::if_::InterfaceFlags;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Addresses and routes that belong together come one after the other.
 const SETTLED: Duration = Duration::from_millis(500);
@@ -20,10 +20,6 @@ const SETTLED: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// The same while power is saved.
 const LOOK_SAVING: Duration = Duration::from_secs(120);
-/// Default routes that are compared: a machine has one or two, and the file is the
-/// kernel's own, up to the tables of a router.
-const ROUTES_MAX: usize = 16;
-
 /// What became of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -52,11 +48,11 @@ impl State {
     }
 
     fn read_below(root: &Path) -> State {
-        let table = std::fs::read_to_string(root.join("proc/net/route")).unwrap_or_default();
-        State {
-            addresses: addresses(),
-            routes: default_routes(&table),
-        }
+        let mut addresses: Vec<IpAddr> = running().into_iter().map(|(_, ip)| ip).collect();
+        sorted::sort_and_dedup(&mut addresses);
+        let mut routes = routes::described(root);
+        sorted::sort_and_dedup(&mut routes);
+        State { addresses, routes }
     }
 
     /// Whether others can be reached at all.
@@ -77,23 +73,28 @@ impl State {
     }
 }
 
+/// Names of interfaces that have an address by which others can be reached.
+#[must_use]
+pub fn interfaces() -> Vec<String> {
+    running().into_iter().map(|(name, _)| name).collect()
+}
+
 /// Addresses of interfaces that run, without those that lead nowhere.
-fn addresses() -> Vec<IpAddr> {
+fn running() -> Vec<(String, IpAddr)> {
     let Ok(found) = nix::ifaddrs::getifaddrs() else {
         return Vec::new();
     };
     let running = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING;
-    let mut addresses: Vec<IpAddr> = found
+    found
         .filter(|interface| interface.flags.contains(running))
         .filter_map(|interface| {
             let address = interface.address?;
             let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+            let ip = v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))?;
+            Some((interface.interface_name, ip))
         })
-        .filter(|ip| leads_elsewhere(*ip))
-        .collect();
-    sorted::sort_and_dedup(&mut addresses);
-    addresses
+        .filter(|(_, ip)| leads_elsewhere(*ip))
+        .collect()
 }
 
 fn leads_elsewhere(ip: IpAddr) -> bool {
@@ -101,25 +102,6 @@ fn leads_elsewhere(ip: IpAddr) -> bool {
         IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
         IpAddr::V6(v6) => !v6.is_loopback() && (v6.segments()[0] & 0xffc0) != 0xfe80,
     }
-}
-
-/// The default routes of `/proc/net/route`: interface and gateway, where
-/// destination and mask are zero.
-fn default_routes(table: &str) -> Vec<String> {
-    let mut routes: Vec<String> = table
-        .lines()
-        .skip(1)
-        .filter_map(|line| {
-            let mut words = line.split_whitespace();
-            let (name, to, gateway) = (words.next()?, words.next()?, words.next()?);
-            let mask = words.nth(4)?;
-            let is_default = to == "00000000" && mask == "00000000";
-            is_default.then(|| format!("{name} {gateway}"))
-        })
-        .take(ROUTES_MAX)
-        .collect();
-    sorted::sort_and_dedup(&mut routes);
-    routes
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -130,9 +112,9 @@ mod news {
     };
     use std::os::fd::{AsRawFd, OwnedFd};
 
-    /// RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR of
-    /// rtnetlink(7).
-    const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100;
+    /// RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR,
+    /// RTMGRP_IPV6_ROUTE of rtnetlink(7).
+    const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
 
     pub struct News(Async<OwnedFd>);
 
@@ -185,18 +167,36 @@ mod news {
 pub struct Links {
     news: Option<news::News>,
     state: State,
+    /// The next look; whoever waits for changes may wait for other things in between.
+    due: Option<Instant>,
+    /// How it is seen what there is.
+    read: Box<dyn FnMut() -> State + Send>,
+    /// How often, where nobody tells; and while power or bytes are saved.
+    every: [Duration; 2],
 }
 
 impl Links {
     /// Begins to watch.
     #[must_use]
     pub fn new() -> Links {
-        let news = news::News::open();
+        // The kernel is asked to tell before the first look: nothing is missed.
+        Links::with(news::News::open(), Box::new(State::read))
+    }
+
+    fn with(news: Option<news::News>, mut read: Box<dyn FnMut() -> State + Send>) -> Links {
         Links {
-            // After the kernel was asked to tell: nothing is missed in between.
-            state: State::read(),
+            state: read(),
+            due: None,
             news,
+            read,
+            every: [LOOK_EVERY, LOOK_SAVING],
         }
+    }
+
+    /// Whether changes are told at once. Else they are seen some time later.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.news.is_some()
     }
 
     /// Whether there is a network, by the latest look.
@@ -208,17 +208,15 @@ impl Links {
     /// Waits for the next change. May be dropped at any time.
     pub async fn changed(&mut self) -> Change {
         loop {
-            let told = match &self.news {
-                Some(news) => news.wait().await.is_ok(),
-                None => false,
+            let due = match self.due {
+                Some(due) => due,
+                None => {
+                    let wait = self.next_look().await;
+                    *self.due.insert(Instant::now() + wait)
+                }
             };
-            if told {
-                Timer::after(SETTLED).await;
-            } else {
-                self.news = None;
-                let late = saver::is_on();
-                Timer::after(if late { LOOK_SAVING } else { LOOK_EVERY }).await;
-            }
+            Timer::at(due).await;
+            self.due = None;
             if let Some(news) = &self.news {
                 news.empty();
             }
@@ -228,8 +226,24 @@ impl Links {
         }
     }
 
+    /// Waits for news, where there are any; how long it is to the next look from then.
+    async fn next_look(&mut self) -> Duration {
+        if let Some(news) = &self.news {
+            if news.wait().await.is_ok() {
+                return SETTLED;
+            }
+        }
+        self.news = None;
+        let [every, saving] = self.every;
+        if saver::is_on() {
+            saving
+        } else {
+            every
+        }
+    }
+
     fn look(&mut self) -> Option<Change> {
-        let next = State::read();
+        let next = (self.read)();
         let change = self.state.compare(&next);
         self.state = next;
         change
@@ -246,12 +260,6 @@ impl Default for Links {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use proptest::prelude::*;
-
-    const TABLE: &str =
-        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
-        wlan0\t00000000\t0100A8C0\t0003\t0\t0\t600\t00000000\t0\t0\t0\n\
-        wlan0\t0000A8C0\t00000000\t0001\t0\t0\t600\t00FFFFFF\t0\t0\t0\n";
 
     fn state(addresses: &[&str], routes: &[&str]) -> State {
         State {
@@ -273,12 +281,6 @@ mod tests {
         // Another router that gave the same address.
         let other = state(&["192.168.0.7"], &["eth0 0100A8C0"]);
         assert_eq!(wifi.compare(&other), Some(Change::Moved));
-    }
-
-    #[test]
-    fn a_route_to_the_own_network_is_no_default_route() {
-        assert_eq!(default_routes(TABLE), ["wlan0 0100A8C0"]);
-        assert_eq!(default_routes(""), Vec::<String>::new());
     }
 
     #[test]
@@ -309,10 +311,46 @@ mod tests {
         });
     }
 
-    proptest! {
-        #[test]
-        fn no_table_of_routes_is_too_strange(text in ".*") {
-            prop_assert!(default_routes(&text).len() <= ROUTES_MAX);
-        }
+    #[test]
+    fn where_the_kernel_tells_nothing_each_change_is_seen_at_the_next_look() {
+        let home = || state(&["192.168.0.7"], &["wlan0 192.168.0.1"]);
+        let nothing = State::default;
+        // Begun in the lift; seen there three times without a change.
+        let mut seen = vec![home(), nothing(), home(), home(), nothing(), nothing()];
+        let read = move || seen.pop().unwrap_or_default();
+        let mut links = Links::with(None, Box::new(read));
+        links.every = [Duration::from_millis(2); 2];
+        assert!(!links.is_told() && !links.is_up());
+        smol::block_on(async {
+            let mut looks = Vec::new();
+            for _ in 0..4 {
+                looks.push((links.changed().await, links.is_up()));
+            }
+            let up = (Change::Up, true);
+            let down = (Change::Down, false);
+            assert_eq!(looks, [up, down, up, down]);
+        });
+    }
+
+    #[test]
+    fn whoever_waits_for_other_things_in_between_does_not_put_the_look_off_for_ever() {
+        let mut seen = vec![State::default(), state(&["192.168.0.7"], &[])];
+        let mut links = Links::with(None, Box::new(move || seen.pop().unwrap_or_default()));
+        links.every = [Duration::from_millis(50); 2];
+        let begun = Instant::now();
+        let seen = smol::block_on(async {
+            while begun.elapsed() < Duration::from_secs(20) {
+                let other = async {
+                    Timer::after(Duration::from_millis(5)).await;
+                    None
+                };
+                let change = async { Some(links.changed().await) };
+                if let Some(change) = smol::future::or(change, other).await {
+                    return Some(change);
+                }
+            }
+            None
+        });
+        assert_eq!(seen, Some(Change::Down));
     }
 }

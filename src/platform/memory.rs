@@ -159,6 +159,17 @@ pub fn resident() -> Option<u64> {
     kilobytes(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
 }
 
+/// That part of the process's memory in RAM which lies in no file (RssAnon), in bytes.
+#[must_use]
+pub fn own() -> Option<u64> {
+    own_of(&fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// The same of a text of `/proc/PID/status`. Kernels before 4.5 do not tell it apart.
+pub(super) fn own_of(status: &str) -> Option<u64> {
+    kilobytes(status, "RssAnon:").or_else(|| kilobytes(status, "VmRSS:"))
+}
+
 /// The value of a `Name:   123 kB` line, in bytes.
 pub(super) fn kilobytes(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;

@@ -7,7 +7,8 @@
 //! ([`cpu`]), what kind of device it is ([`device`]) and what its files lie on ([`medium`],
 //! [`mounts`]), what it says of itself while
 //! the node runs ([`readings`], on a phone [`termux`]), what time it is and whether that can be believed ([`clock`]),
-//! how to wait while it sleeps ([`boot_timer`]), whether power is to be saved ([`saver`]),
+//! how to wait while it sleeps ([`boot_timer`]), whether power or bytes are to be saved ([`saver`]),
+//! whether these cost money ([`metered`]),
 //! what becomes of its network ([`links`]),
 //! how a socket is set up ([`socket`], [`listen`], [`udp`]), who knows the address of a name
 //! ([`resolver`]), where packets leave ([`routes`]), when to stop ([`signals`]), where a user's
@@ -28,6 +29,7 @@ pub mod links;
 pub mod listen;
 pub mod medium;
 pub mod memory;
+pub mod metered;
 pub mod mounts;
 pub mod notify;
 pub mod readings;

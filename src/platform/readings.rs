@@ -7,6 +7,8 @@
 //! file says is bounded and checked: drivers say the strangest things.
 
 use super::memory::{self, Memory};
+use super::{links, metered};
+use crate::parts::POWER;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -89,9 +91,7 @@ impl Quick {
             },
             memory: Memory::of_machine(root),
             resident: memory::kilobytes(&own, "VmRSS:"),
-            // Kernels before 4.5 do not tell it apart.
-            anonymous: memory::kilobytes(&own, "RssAnon:")
-                .or_else(|| memory::kilobytes(&own, "VmRSS:")),
+            anonymous: memory::own_of(&own),
             descriptors: files.ok().map(|files| files.len()).filter(|n| *n > 0),
         }
     }
@@ -106,6 +106,8 @@ pub struct Sensors {
     pub battery: Option<(u8, bool)>,
     /// Descriptors that the process has open.
     pub descriptors: Option<u64>,
+    /// Whether packets leave by mobile data.
+    pub mobile: Option<bool>,
     /// The limit of memory that applies to the process, in bytes.
     pub limit: Option<u64>,
 }
@@ -118,12 +120,23 @@ impl Sensors {
         Sensors {
             temperature: temperature(root),
             battery: battery(root),
+            mobile: POWER
+                .built
+                .then(|| metered::is_mobile(root, || interfaces(root))),
             // One of them is the folder itself, which is being read.
             descriptors: files
                 .ok()
                 .map(|files| files.count().saturating_sub(1) as u64),
             limit: Memory::read_below(root).limit,
         }
+    }
+}
+
+/// Those of this machine; one that is made of files has none.
+fn interfaces(root: &Path) -> Vec<String> {
+    match root == Path::new("/") {
+        true => links::interfaces(),
+        false => Vec::new(),
     }
 }
 
@@ -308,7 +321,11 @@ mod tests {
     fn a_device_that_says_nothing_or_nonsense_is_told_as_unknown() {
         let empty = device(&[]);
         let silent = Sensors::read_below(empty.path());
-        assert_eq!(silent, Sensors::default());
+        let nothing = Sensors {
+            mobile: POWER.built.then_some(false),
+            ..Sensors::default()
+        };
+        assert_eq!(silent, nothing);
         assert_eq!(Quick::read_below(empty.path()), Quick::default());
         let garbled = device(&[
             ("proc/uptime", "soon"),
@@ -318,7 +335,7 @@ mod tests {
             ("sys/class/power_supply/b/type", "Battery"),
             ("sys/class/power_supply/b/capacity", "-1"),
         ]);
-        assert_eq!(Sensors::read_below(garbled.path()), Sensors::default());
+        assert_eq!(Sensors::read_below(garbled.path()), nothing);
         assert_eq!(Quick::read_below(garbled.path()), Quick::default());
     }
 

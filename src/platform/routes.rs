@@ -11,7 +11,11 @@ use std::path::Path;
 /// Bytes of a table that are looked at: a router with the whole Internet's routes
 /// has them in tens of megabytes, and its default route is the first line.
 const TABLE_MAX: u64 = 256 << 10;
-/// The route is up and has a gateway (linux/route.h, linux/ipv6_route.h).
+/// Default routes of a family that are looked at: a machine has one or two.
+const ROUTES_MAX: usize = 16;
+/// The route is up (linux/route.h, linux/ipv6_route.h).
+const UP: u32 = 0x1;
+/// It is up and has a gateway.
 const UP_GATEWAY: u32 = 0x3;
 /// Interfaces of mobile data, by how their names begin.
 const MOBILE: [&str; 7] = ["rmnet", "ccmni", "wwan", "pdp", "ppp", "v4-rmnet", "qmi"];
@@ -33,71 +37,122 @@ impl<A> Route<A> {
     }
 }
 
-fn table(root: &Path, name: &str) -> Option<String> {
-    use std::io::Read;
-    let file = fs::File::open(root.join(name)).ok()?;
-    let mut bytes = Vec::new();
-    file.take(TABLE_MAX).read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+/// A default route that is up, as the kernel has it.
+struct Line<A> {
+    metric: u32,
+    flags: u32,
+    route: Route<A>,
 }
 
-/// The default route of IPv4 with the lowest metric.
+fn table(root: &Path, name: &str) -> String {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    if let Ok(file) = fs::File::open(root.join(name)) {
+        // What was read before an error is as good as nothing.
+        drop(file.take(TABLE_MAX).read_to_end(&mut bytes));
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn hex(word: &str) -> Option<u32> {
+    u32::from_str_radix(word, 16).ok()
+}
+
+fn line_v4(line: &str) -> Option<Line<Ipv4Addr>> {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let [interface, to, gateway, flags, _, _, metric, mask, ..] = words.as_slice() else {
+        return None;
+    };
+    let flags = hex(flags)?;
+    let route = Route {
+        interface: (*interface).to_owned(),
+        // The kernel prints the number as it lies in memory.
+        gateway: Ipv4Addr::from(hex(gateway)?.to_ne_bytes()),
+    };
+    let metric = metric.parse().ok()?;
+    (hex(to)? == 0 && hex(mask)? == 0 && flags & UP != 0).then_some(Line {
+        metric,
+        flags,
+        route,
+    })
+}
+
+fn line_v6(line: &str) -> Option<Line<Ipv6Addr>> {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let [to, length, _, _, gateway, metric, _, _, flags, interface] = words.as_slice() else {
+        return None;
+    };
+    let flags = hex(flags)?;
+    let route = Route {
+        interface: (*interface).to_owned(),
+        gateway: Ipv6Addr::from(u128::from_str_radix(gateway, 16).ok()?),
+    };
+    let is_default = *length == "00" && to.bytes().all(|b| b == b'0');
+    (is_default && flags & UP != 0).then_some(Line {
+        metric: hex(metric)?,
+        flags,
+        route,
+    })
+}
+
+fn lines_v4(root: &Path) -> Vec<Line<Ipv4Addr>> {
+    let text = table(root, "proc/net/route");
+    let lines = text.lines().skip(1).filter_map(line_v4);
+    lines.take(ROUTES_MAX).collect()
+}
+
+fn lines_v6(root: &Path) -> Vec<Line<Ipv6Addr>> {
+    let text = table(root, "proc/net/ipv6_route");
+    text.lines().filter_map(line_v6).take(ROUTES_MAX).collect()
+}
+
+/// The route with the lowest metric; of equal ones the first.
+fn best<A>(lines: Vec<Line<A>>) -> Option<Route<A>> {
+    let passed_on = lines
+        .into_iter()
+        .filter(|l| l.flags & UP_GATEWAY == UP_GATEWAY);
+    passed_on.min_by_key(|l| l.metric).map(|l| l.route)
+}
+
+/// The default route of IPv4 with the lowest metric, that has a gateway.
 #[must_use]
 pub fn default_v4(root: &Path) -> Option<Route<Ipv4Addr>> {
-    let text = table(root, "proc/net/route")?;
-    let mut best: Option<(u32, Route<Ipv4Addr>)> = None;
-    for line in text.lines().skip(1) {
-        let mut words = line.split_ascii_whitespace();
-        let (Some(interface), Some(to), Some(gateway), Some(flags)) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
-            continue;
-        };
-        let hex = |word: &str| u32::from_str_radix(word, 16).ok();
-        let (Some(0), Some(gateway), Some(flags)) = (hex(to), hex(gateway), hex(flags)) else {
-            continue;
-        };
-        let metric = words.nth(2).and_then(|word| word.parse().ok());
-        let (Some(metric), Some(0)) = (metric, words.next().and_then(hex)) else {
-            continue;
-        };
-        if flags & UP_GATEWAY == UP_GATEWAY && best.as_ref().is_none_or(|(old, _)| metric < *old) {
-            // The kernel prints the number as it lies in memory.
-            let gateway = Ipv4Addr::from(gateway.to_ne_bytes());
-            let interface = interface.to_owned();
-            best = Some((metric, Route { interface, gateway }));
-        }
-    }
-    best.map(|(_, route)| route)
+    best(lines_v4(root))
 }
 
-/// The default route of IPv6 with the lowest metric.
+/// The default route of IPv6 with the lowest metric, that has a gateway.
 #[must_use]
 pub fn default_v6(root: &Path) -> Option<Route<Ipv6Addr>> {
-    let text = table(root, "proc/net/ipv6_route")?;
-    let mut best: Option<(u32, Route<Ipv6Addr>)> = None;
-    for line in text.lines() {
-        let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        let [to, length, _, _, gateway, metric, _, _, flags, interface] = words.as_slice() else {
-            continue;
-        };
-        if !to.bytes().all(|b| b == b'0') || *length != "00" {
-            continue;
-        }
-        let hex = |word: &str| u32::from_str_radix(word, 16).ok();
-        let gateway = u128::from_str_radix(gateway, 16).ok();
-        let (Some(gateway), Some(metric), Some(flags)) = (gateway, hex(metric), hex(flags)) else {
-            continue;
-        };
-        if flags & UP_GATEWAY == UP_GATEWAY && best.as_ref().is_none_or(|(old, _)| metric < *old) {
-            let route = Route {
-                interface: (*interface).to_owned(),
-                gateway: Ipv6Addr::from(gateway),
-            };
-            best = Some((metric, route));
-        }
+    best(lines_v6(root))
+}
+
+/// All default routes of both families, as text, to be compared: interface and
+/// gateway. Metrics and lifetimes are not there: they change while nothing does.
+#[must_use]
+pub fn described(root: &Path) -> Vec<String> {
+    let v4 = lines_v4(root).into_iter().map(|l| l.route);
+    let v4 = v4.map(|route| format!("{} {}", route.interface, route.gateway));
+    let v6 = lines_v6(root).into_iter().map(|l| l.route);
+    let v6 = v6.map(|route| format!("{} {}", route.interface, route.gateway));
+    v4.chain(v6).collect()
+}
+
+/// The interfaces over which packets leave first: those of the default routes with
+/// the lowest metric, of IPv4, or of IPv6 where there is none. With or without
+/// a gateway: mobile data often has none.
+#[must_use]
+pub fn first_interfaces(root: &Path) -> Vec<String> {
+    fn least<A>(lines: Vec<Line<A>>) -> Vec<String> {
+        let least = lines.iter().map(|l| l.metric).min();
+        let lines = lines.into_iter().filter(|l| Some(l.metric) == least);
+        lines.map(|l| l.route.interface).collect()
     }
-    best.map(|(_, route)| route)
+    let v4 = least(lines_v4(root));
+    if v4.is_empty() {
+        least(lines_v6(root))
+    } else {
+        v4
+    }
 }
 
 #[cfg(test)]
@@ -137,6 +192,42 @@ mod tests {
         );
         let route = default_v6(root.path()).unwrap();
         assert_eq!(route.gateway, "fe80::1".parse::<Ipv6Addr>().unwrap());
+        assert_eq!(first_interfaces(root.path()), ["eth0"]);
+        let described = described(root.path());
+        assert_eq!(
+            described,
+            ["wlan0 10.0.0.1", "eth0 192.168.1.1", "eth0 fe80::1"]
+        );
+    }
+
+    #[test]
+    fn mobile_data_without_a_gateway_is_a_way_out_and_a_dead_end_is_none() {
+        let v4 = format!(
+            "{HEAD}wwan0\t00000000\t00000000\t0001\t0\t0\t700\t00000000\t0\t0\t0\n\
+             *\t00000000\t00000000\t0200\t0\t0\t0\t00000000\t0\t0\t0\n"
+        );
+        let way = |interface: &str, metric: &str, flags: &str| {
+            let none = "0".repeat(32);
+            format!("{none} 00 {none} 00 {none} {metric} 00000001 00000000 {flags} {interface}\n")
+        };
+        let v6 = way("rmnet1", "00000400", "00000001")
+            + &way("wlan0", "00000400", "00000001")
+            + &way("eth9", "00000500", "00000001")
+            + &way("lo", "ffffffff", "00200200");
+        assert_eq!(first_interfaces(below(&v4, &v6).path()), ["wwan0"]);
+        assert_eq!(
+            first_interfaces(below(HEAD, &v6).path()),
+            ["rmnet1", "wlan0"]
+        );
+        assert_eq!(default_v4(below(&v4, "").path()), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_table_of_routes_is_too_strange(v4 in ".*", v6 in "[0-9a-f \n]*") {
+            let root = below(&v4, &v6);
+            proptest::prop_assert!(described(root.path()).len() <= 2 * ROUTES_MAX);
+        }
     }
 
     #[test]
@@ -148,6 +239,8 @@ mod tests {
             let root = below(text, text);
             assert_eq!(default_v4(root.path()), None);
             assert_eq!(default_v6(root.path()), None);
+            let ways = first_interfaces(root.path());
+            assert_eq!(ways.is_empty(), text != tunnel, "{text}");
         }
         let root = below(
             &format!("{HEAD}rmnet_data1\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"),

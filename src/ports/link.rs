@@ -19,6 +19,7 @@
 //! | `flow.rs` | bytes in, bytes out, credit |
 //! | `ending.rs` | how ports go |
 //! | `frames.rs` | the frames for all that |
+//! | `waiting.rs` | the bound of what nobody reads |
 //! | `guest.rs` | who is at the other end, for those who watch |
 
 mod ending;
@@ -27,13 +28,16 @@ mod frames;
 mod guest;
 mod opening;
 mod state;
+mod waiting;
 
 pub use guest::Guest;
 pub use state::Publication;
 pub(super) use state::{Declined, Ending, Far, Port, Stage, State};
 
+use self::waiting::Waiting;
 use super::budget::Budget;
 use super::queue::Chunk;
+use super::switchboard::Refusal;
 use crate::identity::Address;
 use crate::sorted::{self, Map};
 use crate::wire::code::Code;
@@ -63,6 +67,9 @@ pub const NODE_SHARE: usize = OPENINGS_MAX / 4 * 3;
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Published names a session; one for each port that it may open would be generous.
 pub const PUBLISHED_MAX: usize = 256;
+
+/// What a published name takes besides its letters and its list, in bytes.
+const PUBLICATION: usize = 96;
 
 /// What kind of link this is.
 #[derive(Clone, Debug)]
@@ -136,6 +143,7 @@ impl Link {
 
     fn build(options: LinkOptions, between_nodes: bool) -> Arc<Link> {
         let local_next = if options.chooses_even { 2 } else { 1 };
+        let waiting = Waiting::new(options.budget.clone());
         Arc::new(Link {
             options,
             between_nodes,
@@ -143,6 +151,7 @@ impl Link {
             doubted: AtomicBool::new(false),
             state: Mutex::new(State {
                 control: Vec::new(),
+                waiting,
                 ports: Map::new(),
                 ready: VecDeque::new(),
                 waker: None,
@@ -231,7 +240,24 @@ impl Link {
     #[must_use]
     pub fn queued(&self) -> usize {
         let st = self.lock();
-        st.control.len() + st.ports.values().map(|p| p.out.bytes()).sum::<usize>()
+        st.waiting.unsent
+            + st.control.len()
+            + st.ports.values().map(|p| p.out.bytes()).sum::<usize>()
+    }
+
+    /// So many encrypted bytes wait for the kernel to take them.
+    pub fn set_unsent(&self, bytes: usize) {
+        let mut st = self.lock();
+        st.waiting.unsent = bytes;
+        let answers = st.control.len();
+        st.waiting.set(answers);
+    }
+
+    /// How much of `most` is to be encrypted before the kernel has taken it: less
+    /// where memory is short.
+    #[must_use]
+    pub fn waiting_room(&self, most: usize) -> usize {
+        self.options.budget.waiting_room(most)
     }
 
     /// Asks the session's task to end with `close`; the first reason stays.
@@ -311,20 +337,31 @@ impl Link {
     /// Replaces the list of a published name.
     ///
     /// # Errors
-    /// More names than [`PUBLISHED_MAX`].
-    pub fn publish(&self, name: &str, allow: Option<Vec<Address>>) -> Result<(), Violation> {
+    /// More names than [`PUBLISHED_MAX`], or no memory for one more.
+    pub fn publish(&self, name: &str, allow: Option<Vec<Address>>) -> Result<(), Refusal> {
         let mut st = self.lock();
         if st.published.len() >= PUBLISHED_MAX && !st.published.contains_key(name) {
-            return Err(violation(
-                Code::TOO_MANY_PORTS,
-                format!("at most {PUBLISHED_MAX} ports can be published in a session"),
-            ));
+            let text = format!("at most {PUBLISHED_MAX} ports can be published in a session");
+            return Err(Refusal {
+                limit: Some(PUBLISHED_MAX as u64),
+                ..Refusal::new(Code::TOO_MANY_PORTS, text)
+            });
         }
+        let list = allow.as_ref().map_or(0, Vec::len);
+        let bytes = PUBLICATION + name.len() + list * size_of::<Address>();
+        let Some(kept) = self.options.budget.keep(bytes) else {
+            let text = "the node has no memory for more published ports; try again later";
+            return Err(Refusal {
+                retry_after_ms: Some(10_000),
+                ..Refusal::new(Code::TOO_MANY_PORTS, text)
+            });
+        };
         let allow = allow.map(|mut a| {
             sorted::sort(&mut a);
             a
         });
-        st.published.insert(name.to_owned(), Publication { allow });
+        let publication = Publication { allow, _kept: kept };
+        st.published.insert(name.to_owned(), publication);
         Ok(())
     }
 

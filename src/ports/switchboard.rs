@@ -208,6 +208,13 @@ impl Switchboard {
         }
     }
 
+    /// Has all sessions ask whether their device is still there, see [`Link::doubt`].
+    pub fn doubt_all(&self) {
+        for link in self.links() {
+            link.doubt();
+        }
+    }
+
     /// Carries out an Open that `opener` sent with request `id`. The answer goes
     /// to `opener` when the publishing device has given its own; a device without
     /// a session here is looked for at other nodes.

@@ -40,6 +40,8 @@ pub struct DeviceInfo {
     pub power_saver: bool,
     /// Why it opens no more ports; `None` while it does.
     pub ports_refused: Option<String>,
+    /// Bytes cost money: they are saved.
+    pub metered: bool,
     /// Files and sockets that the node has open.
     pub descriptors: Option<u64>,
     /// How many it may have.

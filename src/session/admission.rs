@@ -16,6 +16,7 @@ use crate::sorted::Map;
 use crate::time::Moment;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub enum Denied {
     AddressHalfOpen,
     /// This address connects too often.
     AddressRate,
+    /// The node's memory is short.
+    Memory,
 }
 
 impl std::fmt::Display for Denied {
@@ -68,6 +71,7 @@ impl std::fmt::Display for Denied {
             Denied::HalfOpen => "too many handshakes are in progress",
             Denied::AddressHalfOpen => "the address has too many handshakes in progress",
             Denied::AddressRate => "the address connects too often",
+            Denied::Memory => "node.memory_limit is nearly reached",
         })
     }
 }
@@ -105,12 +109,13 @@ struct State {
 }
 
 /// Names of the reasons why connections are not taken, in the order of [`Denied`].
-pub const DENIED: [&str; 5] = [
+pub const DENIED: [&str; 6] = [
     "full",
     "address_full",
     "half_open",
     "address_half_open",
     "address_rate",
+    "memory",
 ];
 
 /// What has become of connections since the beginning.
@@ -128,6 +133,8 @@ pub struct Tally {
 #[derive(Debug)]
 pub struct Admission {
     state: Mutex<State>,
+    /// The node's memory is short: nobody is let in. No setting changes that.
+    short: AtomicBool,
     /// How many came, and what became of them.
     pub tally: Tally,
 }
@@ -191,6 +198,7 @@ impl Admission {
                 rates: HashMap::new(),
                 all: None,
             }),
+            short: AtomicBool::new(false),
             tally: Tally::default(),
         })
     }
@@ -202,6 +210,11 @@ impl Admission {
     /// Puts other bounds in force; who is in stays.
     pub fn change(&self, limits: AdmissionLimits) {
         self.lock().limits = limits;
+    }
+
+    /// Whether the node's memory is short; who is in stays.
+    pub fn set_short(&self, short: bool) {
+        self.short.store(short, Ordering::Relaxed);
     }
 
     /// Whether the total rate allows one more connection now. If not, the caller
@@ -255,6 +268,9 @@ impl Admission {
             if !bucket.take(rate, now) {
                 return Err(Denied::AddressRate);
             }
+        }
+        if self.short.load(Ordering::Relaxed) {
+            return Err(Denied::Memory);
         }
         if st.total.sessions >= limits.sessions {
             return Err(Denied::Full);

@@ -27,6 +27,13 @@ pub async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, String>
         .collect())
 }
 
+/// Whether a host is this machine by its name: it is reached without a network.
+#[must_use]
+pub fn is_here(host: &str) -> bool {
+    let ip: Option<IpAddr> = host.parse().ok();
+    host == "localhost" || ip.is_some_and(|ip| ip.is_loopback())
+}
+
 /// Connects to the first address that answers.
 ///
 /// # Errors

@@ -277,6 +277,27 @@ impl Pump {
         scratch: &mut Scratch,
         now: Moment,
     ) -> Result<bool, Stop> {
+        let before = self.unsent();
+        let more = self.write_turns(cx, scratch, now);
+        let unsent = self.unsent();
+        if unsent != before {
+            if let Some(link) = self.protocol.link() {
+                link.set_unsent(unsent);
+            }
+        }
+        more
+    }
+
+    fn unsent(&self) -> usize {
+        self.pending.len() - self.pending_at
+    }
+
+    fn write_turns(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+        now: Moment,
+    ) -> Result<bool, Stop> {
         for _ in 0..TURNS {
             if self.flush(cx)?.is_pending() {
                 if let Some(link) = self.protocol.link() {
@@ -325,7 +346,8 @@ impl Pump {
             staging, cipher, ..
         } = scratch;
         staging.clear();
-        while cipher.len() < WRITE_SIZE {
+        let most = link.waiting_room(WRITE_SIZE);
+        while cipher.len() < most {
             let output = link.poll_output(staging, now);
             let done = output.is_none();
             let mut large = None;

@@ -53,6 +53,8 @@ codes! {
     TOO_MANY_LINKS = 13, "too-many-links";
     /// Who answered is not the node that was dialled.
     WRONG_NODE = 14, "wrong-node";
+    /// The node has no memory for what waits for the device.
+    NO_MEMORY = 15, "no-memory";
 
     /// The device is not connected to this node, nor found at another.
     NOT_FOUND = 32, "not-found";

@@ -167,6 +167,33 @@ pub fn serve() {
     assert_eq!(contacts(&client), 1);
 }
 
+pub fn metered() {
+    let (_home, first) = at(2, &[("CHR_NETWORK__SERVE", "yes")]);
+    let seed = first.seed();
+    let settings = [
+        ("SEED_LIST", seed.as_str()),
+        ("CHR_NETWORK__SERVE", "yes"),
+        ("CHR_NETWORK__METERED", "yes"),
+    ];
+    let (_home2, metered) = at(3, &settings);
+    let said = until(SOON, "bytes are saved", || {
+        let device = metered.ask("node_status")["device"].clone();
+        (device["metered"] == true).then_some(device)
+    });
+    // Bytes have nothing to do with power, and nothing is refused for them.
+    assert_eq!(said["power_saver"], false, "{said}");
+    assert!(said["ports_refused"].is_null(), "{said}");
+    let log = metered.program.stderr();
+    assert!(log.contains("the network is metered"), "{log}");
+    until(SOON, "it has joined", || {
+        (contacts(&metered) == 1).then_some(())
+    });
+    // It says that it serves, and is in nobody's table all the same.
+    until(SOON, "it only asks", || {
+        (contacts(&first) == 0).then_some(())
+    });
+}
+
 /// A node at 127.0.0.N whose id begins with a bit of one, or of zero.
 fn in_half(n: u8, ones: bool, settings: &[(&str, &str)]) -> (TempDir, Node) {
     let bind = format!("127.0.0.{n}");

@@ -275,6 +275,16 @@ pub(super) const PLACES: &[Key] = &[
         get: |s| show_duration(s.network.refresh),
     },
     Key {
+        name: "network.metered",
+        takes: Takes::Text,
+        live: true,
+        env: None,
+        doc: "Whether bytes cost money here: the node then answers no other nodes' questions in the DHT, asks quiet links less often and tells its record less often; it refuses nothing. auto: while the default route is mobile data.",
+        allowed: "auto, yes or no",
+        set: set!(network.metered, text => choice(text, SERVE)),
+        get: |s| word(&s.network.metered, SERVE),
+    },
+    Key {
         name: "network.subnet_limits",
         takes: Takes::Text,
         live: false,

@@ -50,6 +50,7 @@ fn a_key_writes_to_its_own_field_and_no_other() {
         ("network.dns", "192.0.2.1:53"),
         ("network.max_peers", "9"),
         ("network.serve", "no"),
+        ("network.metered", "yes"),
         ("network.subnet_limits", "always"),
         ("network.port_mapping", "off"),
         (
@@ -141,6 +142,7 @@ fn values_out_of_bounds_are_refused() {
         ("network.seeds", "seed.example"),
         ("network.max_peers", "0"),
         ("network.serve", "often"),
+        ("network.metered", "perhaps"),
         ("network.subnet_limits", "sometimes"),
         ("network.port_mapping", "always"),
         ("fleet.nodes", "attic=a.example:51055"),

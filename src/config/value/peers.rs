@@ -85,6 +85,10 @@ pub enum SubnetLimits {
 /// The words of a choice.
 pub type Words<T> = [(&'static str, T)];
 
+/// Whether the network is metered, in the same words; `Auto`: as the interface of the
+/// default route says.
+pub type Metered = Serve;
+
 /// The words of [`Serve`].
 pub const SERVE: &Words<Serve> = &[
     ("auto", Serve::Auto),

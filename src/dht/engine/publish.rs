@@ -2,10 +2,11 @@
 //!
 //! They are stored anew every [`super::Config::republish`] (Kademlia, section 2.5:
 //! every hour, because by then half of the replicas may have left), sooner when
-//! nobody took them, and as soon as the node takes part.
+//! nobody took them, and as soon as the node takes part. A node that saves power or
+//! bytes does it half as often: they are kept for a day.
 
 use super::search::Purpose;
-use super::{Engine, Op};
+use super::{Engine, Op, Serve};
 use crate::dht::record::ValidRecord;
 use crate::dht::seal::Wall;
 use crate::dht::storage::Source;
@@ -20,6 +21,9 @@ use std::time::Duration;
 const AT_ONCE: usize = 4;
 /// After a store that nobody took: a lookup's time-outs have passed by then.
 const RETRY: Duration = Duration::from_secs(15);
+/// How many times less often a node does it that must not serve: a phone, or one that
+/// saves. By then a quarter of the replicas is left, five of twenty.
+const THRIFTY_FACTOR: u32 = 2;
 
 /// A record of ours.
 pub(super) struct Own {
@@ -32,13 +36,19 @@ pub(super) struct Own {
 }
 
 impl Engine {
+    fn again(&self) -> Duration {
+        let thrifty = self.config.serve == Serve::No;
+        self.config.republish * if thrifty { THRIFTY_FACTOR } else { 1 }
+    }
+
     /// [`Engine::store`], and again every [`super::Config::republish`] until it is
     /// withdrawn, has run out, or is replaced by a newer record of the same subject
     /// and author. What nobody takes is offered again.
     pub fn publish(&mut self, now: Moment, wall: Wall, record: ValidRecord) -> Op {
         let entry = *record.entry();
         self.own.retain(|own| !same(own.record.entry(), &entry));
-        let next = now + self.numbers.about(self.config.republish);
+        let again = self.again();
+        let next = now + self.numbers.about(again);
         self.own.push(Own {
             record: record.clone(),
             next,
@@ -106,7 +116,7 @@ impl Engine {
 
     /// A record has been offered to the network.
     pub(super) fn own_stored(&mut self, now: Moment, entry: &Entry, good: bool) {
-        let wait = if good { self.config.republish } else { RETRY };
+        let wait = if good { self.again() } else { RETRY };
         let next = now + self.numbers.about(wait);
         for own in &mut self.own {
             if own.record.entry() == entry {

@@ -12,6 +12,7 @@ use super::Shared;
 use crate::platform::boot_timer::BootTimer;
 use crate::platform::clock::{awake, on_the_second, SleepWatch};
 use crate::platform::links::{Change, Links};
+use crate::session::dial::is_here;
 use crate::session::Stop;
 use crate::time::{Clock, Moment};
 use async_io::Timer;
@@ -185,11 +186,7 @@ async fn network_comes() {
 /// While there is no network at all nothing is tried, unless a node may be on this
 /// machine. What is wrong with that picture costs minutes, not for ever.
 async fn wait_for_network(shared: &Shared) {
-    let here = |host: &str| {
-        let ip: Option<std::net::IpAddr> = host.parse().ok();
-        host == "localhost" || ip.is_some_and(|ip| ip.is_loopback())
-    };
-    if shared.options.nodes.iter().any(|node| here(&node.host)) {
+    if shared.options.nodes.iter().any(|node| is_here(&node.host)) {
         return;
     }
     let mut network = Links::new();

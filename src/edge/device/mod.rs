@@ -45,7 +45,7 @@ pub mod keeper;
 pub mod messages;
 pub mod node_address;
 mod opening;
-mod pace;
+pub(super) mod pace;
 pub mod publisher;
 pub mod session;
 pub mod splice;

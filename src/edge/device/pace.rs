@@ -1,4 +1,4 @@
-//! How often a device asks its node whether it is there, and how long it waits.
+//! How often a device asks its node whether it is there, and how long both wait.
 
 use crate::platform::saver;
 use std::time::Duration;
@@ -12,9 +12,9 @@ pub const PING_SAVING: Duration = Duration::from_secs(280);
 pub const ANSWER_TIME: Duration = Duration::from_secs(20);
 /// A timer that is later than this stood still: the device slept. (While power is
 /// saved, timers are late by up to half a minute.)
-pub(super) const OVERSLEPT: Duration = Duration::from_secs(40);
-/// How long the answer to the first ping after a sleep may take: a radio that wakes up
-/// and a lost segment or two. What was forgotten on the way meanwhile never answers.
+pub const OVERSLEPT: Duration = Duration::from_secs(40);
+/// How long the answer to the first ping after a sleep, or in another network, may take:
+/// a radio that wakes up and a lost segment or two. What was forgotten on the way meanwhile never answers.
 pub const WOKEN_TIME: Duration = Duration::from_secs(8);
 /// How long this program waits from one ping to the next.
 pub(super) fn ping_interval() -> Duration {

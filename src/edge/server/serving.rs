@@ -1,6 +1,7 @@
 //! A session after Hello: its place on the board, its tickets and its account.
 
 use super::finding::Finding;
+use crate::edge::device::pace::{OVERSLEPT, WOKEN_TIME};
 use crate::identity::Address;
 use crate::ports::{Link, Registration};
 use crate::session::Stop;
@@ -8,7 +9,9 @@ use crate::store::Receipt;
 use crate::ticket::{Refusal, Tab, Todo};
 use crate::time::Moment;
 use crate::wire::code::Code;
-use crate::wire::control::{short_text, ErrorAnswer, TicketAccepted, TicketAsk, TicketTooLow};
+use crate::wire::control::{
+    short_text, ErrorAnswer, Ping, TicketAccepted, TicketAsk, TicketTooLow,
+};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -55,6 +58,8 @@ pub(super) struct Serving {
     /// The next step that the accounts take by time.
     pub deadline: Option<Moment>,
     pub ping: Option<(u32, Moment)>,
+    /// Whether the device is still there was asked then, and nothing heard since.
+    pub doubted: Option<Moment>,
     pub measured: Moment,
     /// The device is told when no ports are opened.
     pub notices: bool,
@@ -73,6 +78,37 @@ pub(super) struct Serving {
 }
 
 impl Serving {
+    /// Asks the device; its answer tells the round trip.
+    pub fn ask(&mut self, link: &Link, now: Moment) {
+        self.ping = Some((link.request(&Ping {}), now));
+        self.measured = now;
+    }
+
+    /// Finds out whether the device is still there, if that is in doubt; when to look
+    /// again.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn find_out(
+        &mut self,
+        link: &Link,
+        heard: Moment,
+        now: Moment,
+    ) -> Result<Option<Moment>, Stop> {
+        self.doubted = self.doubted.filter(|asked| heard <= *asked);
+        let late = self.doubted.map(|asked| now.since(asked + WOKEN_TIME));
+        let asked_now = link.take_doubt() && self.doubted.is_none();
+        // After a sleep its answer may have come, and is still to be read.
+        if asked_now || late.is_some_and(|late| late >= OVERSLEPT) {
+            self.ask(link, now);
+            self.doubted = Some(now);
+        }
+        match self.doubted.map(|asked| asked + WOKEN_TIME) {
+            Some(due) if now >= due => Err(Stop::Lost("the device no longer answers".into())),
+            due => Ok(due),
+        }
+    }
+
     /// Charges what was carried since the last time. True when the accounts
     /// must be looked at. The node's totals are added up here, once a turn: with
     /// several threads they would be fought over at every frame.

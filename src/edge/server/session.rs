@@ -18,8 +18,8 @@ use crate::ticket::{Durability, Ticket};
 use crate::time::Moment;
 use crate::wire::code::Code;
 use crate::wire::control::{
-    decode, is_port_name, short_text, Close, ErrorAnswer, Hello, Message, Open, Ping, Pong,
-    Publish, Published, TicketAccepted, Welcome, ALLOW_MAX, PORT_NAMES,
+    decode, is_port_name, Close, ErrorAnswer, Hello, Message, Open, Ping, Pong, Publish, Published,
+    TicketAccepted, Welcome, ALLOW_MAX, PORT_NAMES,
 };
 use crate::wire::frame::{starts_our_dialect, Decoder, Piece, HEADER_LEN};
 use crate::wire::notice::{NOTICES, ROUNDS};
@@ -254,6 +254,7 @@ impl Core {
             look_at: now,
             deadline: None,
             ping: None,
+            doubted: None,
             measured: now,
             notices: known & NOTICES != 0,
             closed: false,
@@ -281,8 +282,7 @@ impl Core {
                 parse::<Ping>(body)?;
                 link.push_control(id, &Pong {});
                 if now.since(serving.measured) >= RTT_SELDOM {
-                    serving.ping = Some((link.request(&Ping {}), now));
-                    serving.measured = now;
+                    serving.ask(link, now);
                 }
             }
             Pong::KIND => {
@@ -319,15 +319,7 @@ impl Core {
                 }
                 match link.publish(&publish.name, publish.allow) {
                     Ok(()) => link.push_control(id, &Published {}),
-                    Err(v) => link.push_control(
-                        id,
-                        &ErrorAnswer {
-                            code: v.code,
-                            text: short_text(&v.text),
-                            limit: Some(crate::ports::link::PUBLISHED_MAX as u64),
-                            retry_after_ms: None,
-                        },
-                    ),
+                    Err(no) => link.push_control(id, &no.into_answer()),
                 }
             }
             PresenceSigned::KIND if serving.finding.is_some() => {
@@ -422,8 +414,7 @@ impl Core {
             witness.opened(self.device);
         }
         link.admit();
-        serving.ping = Some((link.request(&Ping {}), now));
-        serving.measured = now;
+        serving.ask(link, now);
     }
 
     fn tick(&mut self, cx: &mut Context<'_>, now: Moment) -> Result<Option<Moment>, Stop> {
@@ -446,9 +437,12 @@ impl Core {
             return Err(Stop::say(Code::IDLE, &text));
         }
         let mut next = idle;
+        if POWER.built {
+            let due = serving.find_out(link, self.last_heard, now)?;
+            next = due.map_or(next, |due| next.min(due));
+        }
         if link.port_count() > 0 && now.since(serving.measured) >= RTT_EVERY {
-            serving.ping = Some((link.request(&Ping {}), now));
-            serving.measured = now;
+            serving.ask(link, now);
         }
         if serving.rounds && self.services.board.saves() {
             let mut due = self.last_heard.max(serving.asked) + ROUND;

@@ -62,6 +62,55 @@ fn a_node_that_was_suspended_ends_dead_sessions_when_it_wakes_up() {
 }
 
 #[test]
+fn devices_that_another_network_left_behind_are_found_out_in_seconds_and_no_others() {
+    let mut world = World::free();
+    let mut gone = Raw::greeted(&mut world, 1);
+    let mut there = Raw::greeted(&mut world, 2);
+    for raw in [&mut gone, &mut there] {
+        world.lines[raw.line].up.delay = Duration::from_millis(30);
+        raw.heard(&mut world);
+    }
+    world.pass(Duration::from_secs(10));
+    world.services.board.doubt_all();
+    gone.expect::<Ping>(&mut world);
+    let (id, _) = there.expect::<Ping>(&mut world);
+    there.say(&mut world, id, &Pong {});
+    // The link flaps: nobody is asked twice for it, and nobody gets more time.
+    world.pass(WOKEN_TIME - Duration::from_secs(1));
+    world.services.board.doubt_all();
+    world.settle();
+    assert!(gone.heard(&mut world).is_empty());
+    let (id, _) = there.expect::<Ping>(&mut world);
+    // Whatever comes is a sign of life.
+    there.say(&mut world, 4, &Ping {});
+    world.pass(Duration::from_millis(1_001));
+    let stop = world.node_stop(gone.line);
+    assert!(matches!(stop, Some(Stop::Lost(_))), "{stop:?}");
+    world.pass(WOKEN_TIME);
+    there.say(&mut world, id, &Pong {});
+    there.assert_alive(&world);
+    world.close();
+}
+
+#[test]
+fn a_doubt_that_a_sleep_of_the_node_held_up_is_asked_again_before_anybody_is_let_go() {
+    let mut world = World::free();
+    let mut raw = Raw::greeted(&mut world, 1);
+    world.lines[raw.line].up.delay = Duration::from_millis(30);
+    world.pass(Duration::from_secs(1));
+    raw.heard(&mut world);
+    world.services.board.doubt_all();
+    raw.expect::<Ping>(&mut world);
+    world.sleep(Duration::from_secs(120));
+    world.services.board.wake_all();
+    let (id, _) = raw.expect::<Ping>(&mut world);
+    raw.say(&mut world, id, &Pong {});
+    world.pass(WOKEN_TIME * 2);
+    raw.assert_alive(&world);
+    world.close();
+}
+
+#[test]
 fn a_device_that_was_suspended_asks_its_node_when_it_wakes_up() {
     let mut world = World::free();
     let program = Program::new(1);

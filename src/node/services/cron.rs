@@ -8,9 +8,9 @@ use crate::node::error::NodeError;
 use crate::node::house::House;
 use crate::node::statistics::{keep, prune, NodeStats, Retention, Sample, Span, Statistics};
 use crate::node::supervisor::{Beats, Later, Restart, Running, Service};
-use crate::parts::HISTORY;
+use crate::parts::{HISTORY, POWER};
 use crate::platform::clock::{awake, cpu_time, SleepWatch};
-use crate::platform::memory::{self, Tidying};
+use crate::platform::memory::Tidying;
 use crate::time::{Clock, Moment};
 use smol::future::FutureExt;
 use std::sync::atomic::Ordering;
@@ -47,6 +47,8 @@ impl Service for Cron {
         async move {
             let house = self.0.clone();
             let mut chores = Chores::new(house.clock.now());
+            // Whoever saves does so from the start.
+            house.mind_power();
             Ok(async move {
                 loop {
                     beat.asked().await;
@@ -145,7 +147,11 @@ impl Chores {
         let now = house.clock.now();
         if let Some(slept) = self.sleep.look(now, awake()) {
             log::info!("the device has slept for {} s", slept.as_secs());
-            house.board.wake_all();
+            if POWER.built {
+                house.board.doubt_all();
+            } else {
+                house.board.wake_all();
+            }
             if let Some(links) = house.network.links.get() {
                 links.wake_all();
             }
@@ -169,21 +175,12 @@ impl Chores {
             self.pruned = (!prune_rows(house)).then_some(now);
         }
         let server = house.server.get();
-        let ended = server.as_ref();
-        let ended = ended.map_or(0, |server| server.ended.load(Ordering::Relaxed));
+        let ended = server.map_or(0, |server| server.ended.load(Ordering::Relaxed));
         let carried = house.board.bytes_in.load(Ordering::Relaxed);
         if self.tidying.is_due(ended, carried) {
-            if let Some(server) = server {
-                server.admission.tidy(now);
-            }
-            house.cache.give_back();
-            let store = house.store.get();
-            memory::give_back(move || {
-                if let Some(store) = store {
-                    store.give_back();
-                }
-            });
+            house.give_back(now);
         }
+        house.mind_memory();
         if now.since(self.swept) >= SWEEP_EVERY {
             house.cache.sweep();
             self.swept = now;

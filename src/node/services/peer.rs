@@ -6,7 +6,9 @@ use crate::node::events;
 use crate::node::house::House;
 use crate::node::network::wanted;
 use crate::node::supervisor::{Beats, End, Later, Restart, Running, Service};
+use crate::parts::POWER;
 use crate::peer::{Links, PeerEvent, PeerParts, PeerTls};
+use crate::platform::links::Links as Watch;
 use crate::task;
 use crate::task::channel::Receiver;
 use smol::future::{self, FutureExt};
@@ -49,6 +51,11 @@ impl Service for Peer {
                 clock: house.clock.clone(),
                 executor: house.executor.clone(),
             });
+            if POWER.built {
+                // Who watches the network comes later.
+                let now = Watch::new();
+                links.set_away(!now.is_up() && now.is_told());
+            }
             links.keep(wanted(&house.settings()));
             let mut tasks: Vec<Task<()>> = Vec::new();
             for listener in network.sockets.listeners()? {

@@ -39,6 +39,7 @@ impl House {
                 .flatten(),
             power_saver: power.saving,
             ports_refused: power.refusal.map(|why| why.text()),
+            metered: self.thrift.is_metered(),
             descriptors: reading.descriptors(),
             descriptors_limit: self.descriptors(),
         }

@@ -3,7 +3,7 @@
 use super::net::{key, terms, Net};
 use super::raw::{hello, RawPeer};
 use crate::edge::tests::world::{join, opened, Program, World};
-use crate::peer::terms::{PeerEvent, Wanted};
+use crate::peer::terms::{PeerError, PeerEvent, Wanted};
 use crate::session::Stop;
 use crate::wire::code::Code;
 use crate::wire::control::{encode, Hello, Ping, Pong};
@@ -241,6 +241,43 @@ fn a_link_that_is_to_be_kept_is_not_recycled_and_comes_back_with_growing_pauses(
     hub.pool().keep(Vec::new(), world.now());
     world.pass(terms().idle_after + second(1));
     assert_eq!(net.count(0), 0);
+}
+
+#[test]
+fn without_a_network_only_this_machine_is_dialled_and_with_one_all_are_at_once() {
+    let (mut world, net) = Net::of(1, terms());
+    let hub = net.hub(0);
+    let [far, near] = [(9, "node.example"), (8, "127.0.0.2")].map(|(n, host)| Wanted {
+        id: key(n).address(),
+        host: host.into(),
+        port: 51_055,
+    });
+    let due = |world: &World| hub.pool().due(world.now());
+    hub.pool().set_away(true, world.now());
+    hub.pool()
+        .keep(vec![far.clone(), near.clone()], world.now());
+    assert_eq!(due(&world).0, vec![near.clone()]);
+    hub.pool().keep(vec![far.clone()], world.now());
+    let (none, next) = due(&world);
+    assert!(none.is_empty());
+    assert_eq!(next, Some(world.now() + second(300)), "it may be mistaken");
+    world.pass(second(299));
+    // Said again: it is not for that longer ago, nor shorter.
+    hub.pool().set_away(true, world.now());
+    assert!(due(&world).0.is_empty());
+    world.pass(second(1));
+    assert_eq!(due(&world).0, vec![far.clone()]);
+    assert!(hub.pool().ask(far.id, world.now()).is_ok());
+    let why = PeerError::Unreachable("no route".into());
+    hub.pool().dial_failed(&far.id, why, world.now());
+    let (none, next) = due(&world);
+    assert!(none.is_empty() && next.unwrap() >= world.now() + second(150));
+    world.pass(second(20));
+    // There it is.
+    hub.pool().set_away(false, world.now());
+    hub.pool().hurry(world.now());
+    world.pass(second(1));
+    assert_eq!(due(&world).0, vec![far]);
 }
 
 #[test]

@@ -107,6 +107,8 @@ impl Link {
             st.openings.clear();
             st.ready.clear();
             st.control = Vec::new();
+            st.waiting.unsent = 0;
+            st.waiting.set(0);
             st.waker = None;
             let searches = std::mem::take(&mut st.searches);
             let budget = &self.options.budget;

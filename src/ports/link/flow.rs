@@ -142,6 +142,7 @@ impl Link {
             if st.control.capacity() > 4096 {
                 st.control = Vec::new();
             }
+            st.waiting.set(0);
             if st.paused {
                 return None;
             }

@@ -1,8 +1,9 @@
 //! What a link keeps under its lock: its ports and the order of their turns.
 
+use super::waiting::Waiting;
 use super::{violation, Link, Output, Violation};
 use crate::identity::Address;
-use crate::ports::budget::Budget;
+use crate::ports::budget::{Budget, Kept};
 use crate::ports::local::{End, LocalEnd};
 use crate::ports::queue::Queue;
 use crate::ports::search::Searches;
@@ -98,15 +99,18 @@ pub(super) enum Told {
 }
 
 /// Who may open a published port.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Publication {
     /// Sorted addresses; `None`: the device is asked about everyone.
     pub allow: Option<Vec<Address>>,
+    pub(super) _kept: Kept,
 }
 
 #[derive(Debug)]
 pub(in crate::ports) struct State {
     pub control: Vec<u8>,
+    /// What the other side does not read.
+    pub waiting: Waiting,
     pub ports: Map<u32, Box<Port>>,
     pub ready: VecDeque<u32>,
     /// The task that drains this link, and whether it waits for output.
@@ -121,7 +125,7 @@ pub(in crate::ports) struct State {
     pub openings: VecDeque<(Moment, u32)>,
     /// Ports in the stage [`Stage::Asked`].
     pub asked: usize,
-    /// Answers that may wait, in bytes.
+    /// Answers that may wait, in bytes, while there is memory.
     pub control_max: usize,
     /// Ports whose far end is looked for, by this session's own task.
     pub searches: Option<Box<Searches>>,
@@ -164,7 +168,7 @@ impl State {
         if self.gone {
             return;
         }
-        if self.control.len() > self.control_max {
+        if self.control.len() > self.waiting.room(self.control_max) {
             self.ending.get_or_insert(Close {
                 code: Code::OVERFLOW,
                 text: "more answers wait than a session may have; read them".into(),
@@ -175,6 +179,7 @@ impl State {
             return;
         }
         encode(id, message, &mut self.control);
+        self.waiting.set(self.control.len());
     }
 
     /// Openings that wait here for `from`, counted up to `most`.

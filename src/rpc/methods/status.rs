@@ -46,6 +46,7 @@ pub(super) const METHODS: &[Method] = &rows([Method {
             port_mapping: string? -- what the router maps to this node (network.port_mapping), in words; null where it is not asked
             power_saver: boolean -- whether the node saves power
             ports_refused: string? -- why no more ports are opened; null while they are
+            metered: boolean -- whether bytes cost money, and are saved
             descriptors: integer? -- that the node has open
             descriptors_limit: integer
         }

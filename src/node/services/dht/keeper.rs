@@ -9,7 +9,7 @@ use crate::node::house::House;
 use crate::node::network::record::Facts;
 use crate::node::network::seeds::PATIENCE;
 use crate::parts::PORT_MAPPING;
-use crate::platform::links::{Change, Links};
+use crate::platform::links::Change;
 use crate::task;
 use crate::time::{Clock, Moment};
 use async_io::Timer;
@@ -63,7 +63,7 @@ impl Keeper {
     }
 
     pub(super) async fn keep(mut self, beat: Beat) {
-        let mut links = Links::new();
+        let mut links = self.house.watch_network();
         loop {
             let handle = self.handle.clone();
             let event = async { Due::Event(handle.next_event().await) };
@@ -83,7 +83,7 @@ impl Keeper {
             let network = async { Due::Network(links.changed().await) };
             let event = future::or(event, network);
             match future::or(asked, future::or(event, clocks)).await {
-                Due::Network(change) => self.network_changed(change),
+                Due::Network(change) => self.network_changed(change, links.is_told()),
                 Due::Event(event) => self.hear(event),
                 Due::Tick => self.tick(),
                 Due::Clocks => self.look_at_clocks(),
@@ -172,17 +172,10 @@ impl Keeper {
 
     /// The kernel says that the network is another one. Who was known may be reached
     /// by it, or not any more: all are asked at once.
-    fn network_changed(&mut self, change: Change) {
-        match change {
-            Change::Down => return log::warn!("there is no network any more"),
-            Change::Up => log::info!("there is a network again"),
-            Change::Moved => {}
-        }
-        if !self.look_at_addresses() {
+    fn network_changed(&mut self, change: Change, told: bool) {
+        self.house.network_changed(change, told);
+        if change != Change::Down && !self.look_at_addresses() {
             self.handle.woken();
-        }
-        if let Some(links) = self.house.network.links.get() {
-            links.doubt_all();
         }
     }
 

@@ -14,7 +14,7 @@ use crate::node::house::House;
 use crate::node::network::locate::{Locator, Parts};
 use crate::node::network::peers::PEERS_MAX;
 use crate::node::supervisor::{Beats, End, Later, Restart, Running, Service};
-use crate::parts::PORT_MAPPING;
+use crate::parts::{PORT_MAPPING, POWER};
 use crate::platform::udp::interfaces;
 use crate::sorted;
 use crate::task;
@@ -65,6 +65,10 @@ impl Service for Dht {
             let house = &self.0;
             let network = &house.network;
             if network.sockets.are_off() {
+                if POWER.built {
+                    let watching = house.clone().follow_network(beats.one_more());
+                    return Ok(watching.boxed());
+                }
                 return Ok(std::future::ready(End::Done).boxed());
             }
             let links = network.links.get().ok_or_else(|| missing("peer"))?;

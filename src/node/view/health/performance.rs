@@ -99,6 +99,14 @@ impl House {
                 ),
                 "raise node.memory_limit, or lower performance.max_connections or max_window",
             );
+        } else if !self.pressure.pressure().takes_more() {
+            found.degraded(
+                format!(
+                    "the memory of node.memory_limit ({} MB) is nearly taken: no more connections and ports",
+                    mb(self.memory())
+                ),
+                "wait for sessions to end, raise node.memory_limit, or lower performance.max_connections",
+            );
         }
         let sensors = &reading.sensors;
         if let (Some(own), Some(limit)) = (reading.quick.anonymous, sensors.limit) {

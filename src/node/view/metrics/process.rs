@@ -163,6 +163,11 @@ impl House {
             Some(yes(device.power_saver)),
         );
         out.gauge(
+            "chr_network_metered",
+            "1 while bytes cost money, and are saved.",
+            Some(yes(device.metered)),
+        );
+        out.gauge(
             "chr_ports_refused",
             "1 while the node opens no more ports for want of power or for heat.",
             Some(yes(device.ports_refused.is_some())),
