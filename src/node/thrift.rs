@@ -164,6 +164,9 @@ impl House {
     fn tell_power(&self, before: Power, power: Power) {
         if before.saving != power.saving {
             saver::set(power.saving);
+            self.board.set_saving(power.saving);
+            // Their timers are those of before.
+            self.board.wake_all();
             task::blocking::keep_threads(if power.saving { KEEP_THREADS } else { 1 });
             if power.saving {
                 log::warn!("saving power: others' questions are not answered, timers are wider");

@@ -9,6 +9,8 @@ pub use super::pace::{ANSWER_TIME, PING_INTERVAL, WOKEN_TIME};
 use super::telling::Telling;
 use super::Traffic;
 use crate::identity::{Address, SecretKey};
+use crate::parts::POWER;
+use crate::platform::saver;
 use crate::ports::{Budget, Link, LinkOptions, LocalPort};
 use crate::session::{Protocol, Stop};
 use crate::ticket::{Ask, Carried, PayRefusal, Payee, Payer, Ticket, TicketTerms};
@@ -19,6 +21,7 @@ use crate::wire::control::{
     Published, TicketAccepted, TicketAsk, TicketTooLow, Welcome,
 };
 use crate::wire::frame::{Decoder, Piece};
+use crate::wire::notice::{Openings, NOTICES, ROUNDS};
 use crate::wire::presence::{PresenceAsk, PresenceTaken, CAPABILITY};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,6 +51,8 @@ pub enum Event {
     TicketRefused(ErrorAnswer),
     /// Somebody wants to open a published port.
     Offered(LocalPort),
+    /// The node opens no more ports, or opens them again.
+    Openings(Openings),
     /// The answer to a publish request.
     Published(u32, Result<(), ErrorAnswer>),
 }
@@ -105,6 +110,8 @@ struct Core {
     last_heard: Moment,
     ping: Option<(u32, Moment)>,
     next_ping: Moment,
+    /// Capability bits that both sides know.
+    known: u64,
     carried: u64,
     rate_mark: (Moment, u64),
     rate: u64,
@@ -130,6 +137,7 @@ impl DeviceSession {
                 last_heard: now,
                 ping: None,
                 next_ping: now + PING_INTERVAL,
+                known: 0,
                 carried: 0,
                 rate_mark: (now, 0),
                 rate: 0,
@@ -162,7 +170,7 @@ impl Protocol for DeviceSession {
             budget: core.parts.budget.clone(),
         });
         link.request(&Hello {
-            capabilities: CAPABILITY,
+            capabilities: capabilities(),
             agent: core.parts.agent.clone(),
         });
         *core
@@ -283,6 +291,7 @@ impl Core {
                     fleet: self.parts.fleet.unwrap_or(welcome.fleet),
                 });
                 let free = !welcome.tickets_required;
+                self.known = welcome.capabilities & capabilities();
                 if welcome.capabilities & CAPABILITY != 0 {
                     self.telling = Some(Telling::default());
                 }
@@ -331,6 +340,10 @@ impl Core {
             Ping::KIND => {
                 parse::<Ping>(body)?;
                 link.push_control(id, &Pong {});
+                if self.known & ROUNDS != 0 {
+                    // The node is there, and knows that we are.
+                    self.next_ping = self.next_ping.max(now + ping_interval());
+                }
             }
             Pong::KIND => {
                 parse::<Pong>(body)?;
@@ -375,6 +388,9 @@ impl Core {
                 if !telling.is_some_and(|t| t.taken(id, now)) {
                     return Err(unasked());
                 }
+            }
+            Openings::KIND if POWER.built && self.known & NOTICES != 0 => {
+                self.tell(Event::Openings(parse(body)?));
             }
             Published::KIND => {
                 parse::<Published>(body)?;
@@ -493,6 +509,14 @@ impl Core {
     fn tell(&mut self, event: Event) {
         (self.parts.events)(event);
     }
+}
+
+/// The bits that this side knows.
+fn capabilities() -> u64 {
+    let notices = if POWER.built { NOTICES } else { 0 };
+    // Whoever saves power pings more seldom than the node would.
+    let rounds = if saver::is_on() { 0 } else { ROUNDS };
+    CAPABILITY | notices | rounds
 }
 
 fn parse<M: Message>(body: &[u8]) -> Result<M, Stop> {
