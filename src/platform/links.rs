@@ -22,6 +22,7 @@ const SETTLED: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// The same while power is saved.
 const LOOK_SAVING: Duration = Duration::from_secs(120);
+
 /// What became of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
