@@ -4,13 +4,12 @@
 //! the program and pings. What the program asks of the node (publish, open) goes
 //! through the [`Link`]; answers come back as [`Event`]s.
 
-use super::pace::{ping_interval, OVERSLEPT};
+use super::pace::{capabilities, ping_interval, OVERSLEPT};
 pub use super::pace::{ANSWER_TIME, PING_INTERVAL, WOKEN_TIME};
 use super::telling::Telling;
 use super::Traffic;
 use crate::identity::{Address, SecretKey};
 use crate::parts::POWER;
-use crate::platform::saver;
 use crate::ports::{Budget, Link, LinkOptions, LocalPort};
 use crate::session::{Protocol, Stop};
 use crate::ticket::{Ask, Carried, PayRefusal, Payee, Payer, Ticket, TicketTerms};
@@ -233,11 +232,7 @@ impl Protocol for DeviceSession {
         }
         core.measure_rate(now);
         let tell = core.tell_presence(now);
-        let wake = if core.welcomed {
-            Some(core.next_ping)
-        } else {
-            None
-        };
+        let wake = core.welcomed.then_some(core.next_ping);
         Ok([wake, core.answer_due, core.ask_due, tell]
             .into_iter()
             .flatten()
@@ -509,14 +504,6 @@ impl Core {
     fn tell(&mut self, event: Event) {
         (self.parts.events)(event);
     }
-}
-
-/// The bits that this side knows.
-fn capabilities() -> u64 {
-    let notices = if POWER.built { NOTICES } else { 0 };
-    // Whoever saves power pings more seldom than the node would.
-    let rounds = if saver::is_on() { 0 } else { ROUNDS };
-    CAPABILITY | notices | rounds
 }
 
 fn parse<M: Message>(body: &[u8]) -> Result<M, Stop> {
