@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 /// The stripped release build, in bytes. The aim is 4,280,000, which docs/sizes.md says
 /// what is in the way of.
-const BINARY: u64 = 4_345_000;
+const BINARY: u64 = 4_390_000;
 /// The same for aarch64, glibc or static, with all parts and `chain-https`.
 const AARCH64: u64 = 3_900_000;
 /// The build for routers (armv7, static): flash of 8 MB has some 3 MB to spare,
@@ -64,6 +64,11 @@ const FAULTS: u64 = 2_500;
 const WAKE_UPS: u64 = 24;
 /// Spans of [`IDLE`] that are looked at.
 const SPANS: usize = 4;
+/// Times that a node that saves power wakes up in any minute, with five sessions and
+/// five links.
+const SAVING: usize = 6;
+/// How long it does things first that it does because it has just come.
+const SETTLES: Duration = Duration::from_secs(30);
 /// How long it is watched.
 const IDLE: Duration = Duration::from_secs(12);
 
@@ -310,23 +315,24 @@ fn a_node_among_others_sleeps_nearly_as_well() {
     watch(homes[3].path(), nodes.pop().unwrap(), 10);
 }
 
-/// How often a process wakes up within a minute. What several threads of it do
-/// within a tenth of a second is one wake-up of the device.
-async fn wake_ups_of_a_minute(pid: u32) -> usize {
-    let end = Instant::now() + Duration::from_secs(60);
-    let (mut before, mut count) = (waits(pid), 0);
+/// When a process wakes up within `span`, counted from its beginning. What several
+/// threads of it do within a tenth of a second is one wake-up of the device.
+async fn wake_ups(pid: u32, span: Duration) -> Vec<Duration> {
+    let began = Instant::now();
+    let (mut before, mut times) = (waits(pid), Vec::new());
     let mut active: Option<Instant> = None;
-    while Instant::now() < end {
+    while began.elapsed() < span {
         smol::Timer::after(Duration::from_millis(20)).await;
         let seen = waits(pid);
         if seen != before {
-            let same = active.is_some_and(|at| at.elapsed() < Duration::from_millis(100));
-            count += usize::from(!same);
+            if active.is_none_or(|at| at.elapsed() >= Duration::from_millis(100)) {
+                times.push(began.elapsed());
+            }
             active = Some(Instant::now());
         }
         before = seen;
     }
-    count
+    times
 }
 
 #[test]
@@ -344,22 +350,27 @@ fn a_node_that_saves_power_wakes_up_six_times_a_minute_with_sessions_and_links()
     let pid = node.program.child.id();
     run(move |executor| async move {
         let address = node.address().parse().unwrap();
-        let idle = devices(&address, 5, &executor).await;
+        // Each would ping at a time of its own, a hundred seconds after its first.
+        let mut idle = devices(&address, 1, &executor).await;
+        while idle.len() < 5 {
+            smol::Timer::after(Duration::from_millis(2_300)).await;
+            idle.extend(devices(&address, 1, &executor).await);
+        }
         until(SOON, "all links stand", || {
             let peers = node.ask("peer_list");
             let peers = peers.as_array().unwrap().iter();
             let linked = peers.filter(|peer| peer["connected"] == true).count();
             (linked == 5).then_some(())
         });
-        // What it does in the first minute because it has just come, it does once.
-        let mut seen = Vec::new();
-        while seen.len() < 3 {
-            seen.push(wake_ups_of_a_minute(pid).await);
-            if seen.last().is_some_and(|count| *count <= 6) {
-                return drop((idle, others));
-            }
+        // What it does because it has just come, it does once.
+        smol::Timer::after(SETTLES).await;
+        let times = wake_ups(pid, Duration::from_secs(75)).await;
+        for first in &times {
+            let minute = *first..*first + Duration::from_secs(60);
+            let count = times.iter().filter(|at| minute.contains(at)).count();
+            assert!(count <= SAVING, "{count} in a minute: {times:?}");
         }
-        panic!("wake-ups a minute: {seen:?}");
+        drop((idle, others));
     });
 }
 

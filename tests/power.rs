@@ -44,7 +44,7 @@ fn a_battery_that_empties_ends_no_port_but_opens_no_more_until_it_is_fed() {
     };
     let (home, at) = (home.path(), node.address());
     let spec = format!("{}=8080:public", echo_server());
-    let (_publisher, ready) = Device::publish(home, "p", &at, &[&spec]);
+    let (publisher, ready) = Device::publish(home, "p", &at, &[&spec]);
     let target = format!("{}:8080", ready["device"].as_str().unwrap());
     let (forwarder, listen) = Device::forward(home, "f", &at, "127.0.0.1:0", &target, &[]);
     // This one stays open over all of it.
@@ -64,6 +64,15 @@ fn a_battery_that_empties_ends_no_port_but_opens_no_more_until_it_is_fed() {
     let device = call(&node, "node_status")["device"].clone();
     assert_eq!(device["power_saver"], true, "{device}");
     assert_eq!(device["battery"]["percent"], 8);
+    // Both devices hear of it, before they ask for anything.
+    for device in [&publisher, &forwarder] {
+        let told = device.expect("closed");
+        let reason = told["reason"].as_str().unwrap();
+        assert!(reason.contains("8 % left; below 10 %"), "{told}");
+        assert_eq!(told["node"], node.id(), "{told}");
+        assert_eq!(told["retry_ms"], 300_000, "{told}");
+        assert!(told["instead"].is_null(), "{told}");
+    }
     let reason = refusal(&forwarder, listen);
     assert!(reason.contains("8 % left; below 10 %"), "{reason}");
     say(b"meanwhile");
@@ -73,6 +82,9 @@ fn a_battery_that_empties_ends_no_port_but_opens_no_more_until_it_is_fed() {
         let device = call(&node, "node_status")["device"].clone();
         (device["ports_refused"].is_null() && device["power_saver"] == false).then_some(())
     });
+    for device in [&publisher, &forwarder] {
+        assert_eq!(device.expect("opens")["node"], node.id());
+    }
     say(b"after");
     assert_echo(listen, b"and a new one");
 }
@@ -89,7 +101,12 @@ fn a_device_that_is_too_hot_opens_no_more_ports_until_it_has_cooled_down() {
     let (home, at) = (home.path(), node.address());
     named(&node, "84 degrees Celsius; above 80");
     let spec = format!("{}=8080:public", echo_server());
-    let (_publisher, ready) = Device::publish(home, "p", &at, &[&spec]);
+    let args = ["publish", &spec, "--node", &at];
+    let publisher = Device::start(home, "p", &args);
+    // A device that comes meanwhile is told at once.
+    let told = publisher.expect("closed");
+    assert!(told["reason"].as_str().unwrap().contains("84 degrees"));
+    let ready = publisher.expect("ready");
     let target = format!("{}:8080", ready["device"].as_str().unwrap());
     let (forwarder, listen) = Device::forward(home, "f", &at, "127.0.0.1:0", &target, &[]);
     let reason = refusal(&forwarder, listen);
@@ -117,7 +134,7 @@ fn a_port_that_one_node_is_too_weak_for_goes_through_the_other() {
     let (_publisher, ready) = Device::publish(home, "p", &first, &[&spec, "--node", &second]);
     let target = format!("{}:8080", ready["device"].as_str().unwrap());
     let more = ["--node", second.as_str()];
-    let (_forwarder, listen) = Device::forward(home, "f", &first, "127.0.0.1:0", &target, &more);
+    let (forwarder, listen) = Device::forward(home, "f", &first, "127.0.0.1:0", &target, &more);
     assert_echo(listen, b"before");
     until(SOON, "both have a session with the other node", || {
         (call(&strong, "chr_node_info")["devices"] == 2).then_some(())
@@ -125,7 +142,14 @@ fn a_port_that_one_node_is_too_weak_for_goes_through_the_other() {
 
     sensors.battery(8, "Discharging");
     named(&weak, "opens no more ports");
+    let told = forwarder.expect("closed");
+    assert_eq!(told["node"], weak.id());
+    assert_eq!(told["instead"], strong.id());
     assert_echo(listen, b"and now");
+    let metrics =
+        weak.http("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let asked = "chr_ports_failed_total{reason=\"turned_away\"} 0";
+    assert!(metrics.contains(asked), "the weak node was asked");
 }
 
 #[test]

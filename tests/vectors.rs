@@ -378,6 +378,7 @@ fn ticket_v1(v: &Vector) {
 /// The structs of all control frames.
 mod frames {
     pub use chr_node::wire::control::*;
+    pub use chr_node::wire::notice::Openings;
     pub use chr_node::wire::peer::{PeerHello, PeerOpen, PeerWelcome};
     pub use chr_node::wire::presence::{PresenceAsk, PresenceSigned, PresenceTaken};
 }
@@ -446,6 +447,7 @@ fn frame(v: &Vector) {
         Close { code: code, text: text, retry_after_ms: maybe_int }
         ErrorAnswer { code: code, text: text, limit: maybe_long, retry_after_ms: maybe_int }
         TicketTooLow { usage: long, last_total: long }
+        Openings { open: on, code: code, text: text, retry_after_ms: maybe_int }
         Credit { port: int, bytes: int }
         Open { port: int, peer: address, name: text, credit: int }
         Opened { credit: int }

@@ -13,6 +13,7 @@ use chr_node::ticket::Payer;
 use chr_node::time::Clock;
 use chr_node::wire::code::Code;
 use chr_node::wire::control::{encode, TicketAccepted, Welcome};
+use chr_node::wire::notice::{NOTICES, ROUNDS};
 use chr_node::wire::presence::{PresenceAsk, CAPABILITY};
 use chr_node_fuzz::frames::{self, Spent, NAMES};
 use chr_node_fuzz::witness::Witness;
@@ -189,7 +190,7 @@ impl World {
 fn prepare(world: &mut World, asks: bool) {
     let mut out = Vec::new();
     let welcome = Welcome {
-        capabilities: if asks { CAPABILITY } else { 0 },
+        capabilities: if asks { CAPABILITY | NOTICES | ROUNDS } else { 0 },
         agent: String::new(),
         chain_id: 1284,
         epoch: 676,

@@ -10,6 +10,7 @@ use chr_node::wire::frame::{
     control_header, data_header, Decoder, FrameError, Piece, CONTROL_MAX, DATA, DATA_BYTES_MAX,
     TYPE_END,
 };
+use chr_node::wire::notice::Openings;
 use chr_node_fuzz::Input;
 use libfuzzer_sys::fuzz_target;
 
@@ -94,6 +95,7 @@ fn understand(kind: u8, body: &[u8]) {
         Close::KIND => both::<Close>(body),
         ErrorAnswer::KIND => both::<ErrorAnswer>(body),
         TicketTooLow::KIND => both::<TicketTooLow>(body),
+        Openings::KIND => both::<Openings>(body),
         Credit::KIND => both::<Credit>(body),
         Open::KIND => both::<Open>(body),
         Opened::KIND => both::<Opened>(body),

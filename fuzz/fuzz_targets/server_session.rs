@@ -14,6 +14,7 @@ use chr_node::time::Clock;
 use chr_node::wire::control::{encode, Hello, Publish};
 use chr_node_fuzz::frames::{self, Spent, NAMES};
 use chr_node_fuzz::witness::Witness;
+use chr_node::wire::notice::{NOTICES, ROUNDS};
 use chr_node::wire::presence::{DevicePresence, PresenceSigned, CAPABILITY};
 use chr_node_fuzz::{key, node, Input, SetClock, UNIX};
 use libfuzzer_sys::fuzz_target;
@@ -218,7 +219,7 @@ fn prepare(devices: &mut [Device; 2], ticketed: bool, world: &World) {
     for device in devices.iter_mut() {
         let mut out = Vec::new();
         let agent = "a".to_owned();
-        let capabilities = CAPABILITY;
+        let capabilities = CAPABILITY | NOTICES | ROUNDS;
         encode(1, &Hello { capabilities, agent }, &mut out);
         if ticketed {
             encode(3, &known().tickets[device.index][1], &mut out);

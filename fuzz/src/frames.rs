@@ -8,6 +8,7 @@ use chr_node::wire::control::{
     Published, TicketAccepted, TicketAsk, TicketTooLow, Welcome,
 };
 use chr_node::wire::frame::data_header;
+use chr_node::wire::notice::Openings;
 use chr_node::wire::presence::{PresenceAsk, PresenceSigned, PresenceTaken};
 
 /// Port names that sessions publish and open.
@@ -145,7 +146,7 @@ pub fn device(input: &mut Input, others: &[Address], out: &mut Vec<u8>) {
 
 /// Appends what only a node sends.
 pub fn node(input: &mut Input, out: &mut Vec<u8>) {
-    let kind = input.byte() % 7;
+    let kind = input.byte() % 8;
     let id = number(input);
     let epoch = 675 + u64::from(input.byte() % 4);
     let usage = u64::from(input.u32());
@@ -197,6 +198,15 @@ pub fn node(input: &mut Input, out: &mut Vec<u8>) {
             encode(0, &ask, out);
         }
         5 => encode(id, &PresenceTaken {}, out),
+        6 => {
+            let said = Openings {
+                open: input.byte() & 1 == 1,
+                code: Code::LOW_POWER,
+                text: "empty".to_owned(),
+                retry_after_ms: Some(input.u32()),
+            };
+            encode(0, &said, out);
+        }
         _ => encode(id, &Published {}, out),
     }
 }

@@ -6,6 +6,7 @@ use chr_node::wire::control::{
     Publish, Published, TicketAccepted, TicketAsk, TicketTooLow, Welcome, TICKET,
 };
 use chr_node::wire::frame::{Decoder, Piece};
+use chr_node::wire::notice::Openings;
 use chr_node::wire::peer::{PeerHello, PeerOpen, PeerWelcome};
 use chr_node::wire::presence::{PresenceAsk, PresenceSigned, PresenceTaken};
 use std::collections::BTreeMap;
@@ -170,6 +171,7 @@ fn check(from_node: bool, kind: u8, body: &[u8]) {
         Welcome::KIND => from_node && is::<Welcome>(body),
         TicketAsk::KIND => from_node && is::<TicketAsk>(body),
         TicketAccepted::KIND => from_node && is::<TicketAccepted>(body),
+        Openings::KIND => from_node && is::<Openings>(body),
         TicketTooLow::KIND => from_node && is::<TicketTooLow>(body),
         Published::KIND => from_node && is::<Published>(body),
         PresenceAsk::KIND => from_node && is::<PresenceAsk>(body),

@@ -4,7 +4,7 @@
 use super::args::DeviceArgs;
 use super::device::DeviceFiles;
 use super::screen::{event, Screen, REFRESH};
-use super::{thrift, Failure};
+use super::{thrift, told, Failure};
 use crate::config::SaverWish;
 use crate::edge::device::{Device, DeviceEvent, DeviceOptions, KnownNodes};
 use crate::identity::keyfile::{KeyFile, Origin};
@@ -208,6 +208,31 @@ fn tell(screen: &Screen, happened: &DeviceEvent, ready: &Ready<'_>) -> Option<St
         DeviceEvent::Trouble { reason } => screen.warn(
             &event("error", &[("reason", reason)]),
             &format!("{reason}; trying again"),
+        ),
+        DeviceEvent::Closed {
+            node,
+            reason,
+            retry_ms,
+            instead,
+        } => {
+            let mut event = event("closed", &[("node", node), ("reason", reason)]);
+            let mut text = format!("node {node} opens no more ports for now: {reason}");
+            if let Some(event) = event.as_object_mut() {
+                if let Some(ms) = retry_ms {
+                    event.insert("retry_ms".to_owned(), (*ms).into());
+                    let span = told::span(u64::from(*ms / 1000));
+                    text = format!("{text}; it may again in {span}");
+                }
+                if let Some(other) = instead {
+                    event.insert("instead".to_owned(), other.to_string().into());
+                    text = format!("{text}; new ports go through node {other}");
+                }
+            }
+            screen.warn(&event, &text);
+        }
+        DeviceEvent::Opens { node } => screen.say(
+            &event("opens", &[("node", node)]),
+            &format!("node {node} opens ports again"),
         ),
         DeviceEvent::Refused { name, reason } => screen.warn(
             &event("refused", &[("port", name), ("reason", reason)]),

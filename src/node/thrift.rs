@@ -17,8 +17,9 @@ use std::time::Duration;
 /// How often sensors are looked at where something follows from them; a battery
 /// loses a percent in minutes.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
-/// And where there is neither a battery nor a bound of heat, or power is saved.
-const SELDOM: Duration = Duration::from_secs(60);
+/// And where there is neither a battery nor a bound of heat, or power is saved: once a
+/// minute, and one round may come a little earlier than the one before.
+const SELDOM: Duration = Duration::from_secs(58);
 /// When devices shall ask again for a port that was refused, in milliseconds.
 const RETRY_MS: u32 = 5 * 60_000;
 
@@ -164,6 +165,9 @@ impl House {
     fn tell_power(&self, before: Power, power: Power) {
         if before.saving != power.saving {
             saver::set(power.saving);
+            self.board.set_saving(power.saving);
+            // Their timers are those of before.
+            self.board.wake_all();
             task::blocking::keep_threads(if power.saving { KEEP_THREADS } else { 1 });
             if power.saving {
                 log::warn!("saving power: others' questions are not answered, timers are wider");

@@ -17,6 +17,7 @@ use super::member::Member;
 use super::terms::{PeerError, PeerFacts, PeerStatus, Wanted};
 use crate::dht::subnet::{is_private, narrow};
 use crate::identity::Address;
+use crate::parts::POWER;
 use crate::ports::Link;
 use crate::session::dial::is_here;
 use crate::sorted::{self, Map};
@@ -109,7 +110,8 @@ impl Keep {
     /// needs none.
     fn due(&self, away: Option<Moment>) -> Moment {
         match away {
-            Some(since) if !is_here(&self.host) => self.next.max(since + NO_NETWORK),
+            // Others do not watch the network.
+            Some(since) if POWER.built && !is_here(&self.host) => self.next.max(since + NO_NETWORK),
             _ => self.next,
         }
     }
@@ -436,7 +438,7 @@ impl Pool {
     fn put_off(&mut self, peer: &Address, now: Moment) {
         if let Some(keep) = self.wanted.get_mut(peer) {
             // Half to one and a half: two nodes that keep each other do not always dial at once.
-            let pause = if self.away.is_some() && !is_here(&keep.host) {
+            let pause = if POWER.built && self.away.is_some() && !is_here(&keep.host) {
                 NO_NETWORK
             } else {
                 keep.pause

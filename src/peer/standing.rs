@@ -4,7 +4,6 @@
 use super::hub::Hub;
 use super::member::Member;
 use super::pool::Rank;
-use crate::platform::saver;
 use crate::ports::Link;
 use crate::session::Stop;
 use crate::time::Moment;
@@ -24,6 +23,9 @@ const QUIET_TAKEN: Duration = Duration::from_secs(45);
 const EMPTY_DIALLED: Duration = Duration::from_secs(100);
 /// The same while this node saves power.
 const EMPTY_SAVING: Duration = Duration::from_secs(280);
+/// While this node saves power it asks so soon those that would ask it before long,
+/// each at a time of its own: waits of half a minute and more end together then.
+const EMPTY_ROUND: Duration = Duration::from_secs(60);
 /// And by the other node, without a port.
 const EMPTY_TAKEN: Duration = Duration::from_secs(330);
 /// How long the answer may take.
@@ -115,9 +117,11 @@ impl Standing {
         self.settle(link, heard, now);
         let quiet = match (dialled, self.had_ports) {
             (true, true) => QUIET_DIALLED,
-            (true, false) if saver::is_on() => EMPTY_SAVING,
+            (true, false) if hub.board.saves() => EMPTY_SAVING,
             (true, false) => EMPTY_DIALLED,
             (false, true) => QUIET_TAKEN,
+            // One that serves in the DHT saves no power: it would ask in 100 s.
+            (false, false) if self.member.facts.serving && hub.board.saves() => EMPTY_ROUND,
             (false, false) => EMPTY_TAKEN,
         };
         let mut next = self.look_after(link, heard, quiet, now)?;

@@ -7,7 +7,7 @@
 use async_io::Timer;
 use std::time::Duration;
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(feature = "power", any(target_os = "linux", target_os = "android")))]
 mod timer {
     use async_io::Async;
     use nix::sys::time::TimeSpec;
@@ -33,9 +33,9 @@ mod timer {
     }
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(all(feature = "power", any(target_os = "linux", target_os = "android"))))]
 mod timer {
-    /// Elsewhere the ordinary timer counts the time asleep, or nothing does.
+    /// Elsewhere (and in a build for devices that never sleep) the ordinary timer counts the time asleep, or nothing does.
     pub struct Inner(std::convert::Infallible);
 
     impl Inner {

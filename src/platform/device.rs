@@ -3,6 +3,7 @@
 use super::cpu;
 use super::medium::Medium;
 use super::memory::Memory;
+use crate::parts::DOCTOR;
 use std::path::{Path, PathBuf};
 
 /// The device that the program runs on.
@@ -57,10 +58,14 @@ impl Device {
         }
     }
 
-    /// What kind of storage `folder` lies on, where that can be found out.
+    /// What kind of storage `folder` lies on, where that can be found out: by the
+    /// means of the doctor, which small builds are without.
     #[must_use]
     pub fn medium(&self, folder: &Path) -> Option<Medium> {
-        Medium::below(&self.root, folder)
+        DOCTOR
+            .built
+            .then(|| Medium::below(&self.root, folder))
+            .flatten()
     }
 
     /// The memory that can be had at all, in bytes: the machine's, or the limit

@@ -4,9 +4,11 @@
 //! happens: what comes there is not parsed, it says that it is time to look.
 //! Where that is refused (apps on Android) or unknown, somebody looks now and then.
 //! What is compared are the addresses of interfaces that run, and the default
-//! routes: a change of either ends what went over the old ones.
+//! routes: a change of either ends what went over the old ones. A build without the
+//! part `power` does not watch: it is for routers, which are the network.
 
 use super::{routes, saver};
+use crate::parts::POWER;
 use crate::sorted;
 use async_io::Timer;
 use nix::net::if_::InterfaceFlags;
@@ -20,6 +22,7 @@ const SETTLED: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// The same while power is saved.
 const LOOK_SAVING: Duration = Duration::from_secs(120);
+
 /// What became of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -179,6 +182,9 @@ impl Links {
     /// Begins to watch.
     #[must_use]
     pub fn new() -> Links {
+        if !POWER.built {
+            return Links::with(None, Box::new(State::default));
+        }
         // The kernel is asked to tell before the first look: nothing is missed.
         Links::with(news::News::open(), Box::new(State::read))
     }
@@ -207,6 +213,9 @@ impl Links {
 
     /// Waits for the next change. May be dropped at any time.
     pub async fn changed(&mut self) -> Change {
+        if !POWER.built {
+            return std::future::pending().await;
+        }
         loop {
             let due = match self.due {
                 Some(due) => due,

@@ -38,6 +38,10 @@ impl Medium {
     pub fn below(root: &Path, folder: &Path) -> Option<Medium> {
         let root = root.canonicalize().ok()?;
         let folder = std::path::absolute(folder).ok()?;
+        // One of another machine or program may not answer, so it is not touched.
+        if mounts::of(&root, &folder).is_some_and(|mount| is_far(&mount.kind)) {
+            return None;
+        }
         let there = |path: &Path| inside(&root, path).canonicalize().ok();
         let nearest = folder.ancestors().find_map(there)?;
         let path = Path::new("/").join(nearest.strip_prefix(&root).ok()?);
@@ -51,6 +55,11 @@ impl Medium {
             _ => of_mount(&root, &mount),
         }
     }
+}
+
+fn is_far(kind: &str) -> bool {
+    const FAR: [&str; 5] = ["fuse", "nfs", "cifs", "smb", "9p"];
+    FAR.iter().any(|far| kind.starts_with(far))
 }
 
 fn inside(root: &Path, path: &Path) -> PathBuf {

@@ -4,14 +4,16 @@ use super::link::{violation, Far, Link, Violation};
 use super::locate::Locate;
 use super::search::{not_here, Seats};
 use crate::identity::Address;
+use crate::parts::POWER;
 use crate::time::Moment;
 use crate::wire::code::Code;
 use crate::wire::control::{
     is_port_name, short_text, Close, ErrorAnswer, Open, MESSAGES, PORT_NAMES,
 };
+use crate::wire::notice::Openings;
 use crate::wire::peer::PeerOpen;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Why a port was not opened. The session goes on.
@@ -62,6 +64,10 @@ pub struct Switchboard {
     locate: Mutex<Option<Arc<dyn Locate>>>,
     /// Why no port is opened at the moment.
     closed: Mutex<Option<Refusal>>,
+    /// Whether there is such a reason: asked in every turn of a session.
+    is_closed: AtomicBool,
+    /// Power is saved.
+    saving: AtomicBool,
     pub(super) seats: Seats,
     /// Port payload bytes that arrived from devices since start; a session adds
     /// its own once a turn.
@@ -230,7 +236,44 @@ impl Switchboard {
     /// Opens no more ports, for that reason; `None`: opens them again. Those that are
     /// open go on.
     pub fn close_openings(&self, why: Option<Refusal>) {
+        let closed = why.is_some();
         *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        if POWER.built && self.is_closed.swap(closed, Ordering::Relaxed) != closed {
+            // Each tells its device.
+            self.wake_all();
+        }
+    }
+
+    /// Tells the device at the other end whether ports are opened, if that is
+    /// otherwise than it was told. Whether it knows that they are not.
+    pub fn notice(&self, link: &Link, told: bool) -> bool {
+        if !POWER.built || self.is_closed.load(Ordering::Relaxed) == told {
+            return told;
+        }
+        let why = self.closed();
+        let closed = why.is_some();
+        if closed != told {
+            let why = why.unwrap_or_else(|| refusal(Code(0), ""));
+            let said = Openings {
+                open: !closed,
+                code: why.code,
+                text: short_text(&why.text),
+                retry_after_ms: why.retry_after_ms,
+            };
+            link.push_control(0, &said);
+        }
+        closed
+    }
+
+    /// Whether power is saved: then sessions and links are asked in rounds.
+    #[must_use]
+    pub fn saves(&self) -> bool {
+        POWER.built && self.saving.load(Ordering::Relaxed)
+    }
+
+    /// Says so, or the contrary.
+    pub fn set_saving(&self, saving: bool) {
+        self.saving.store(saving, Ordering::Relaxed);
     }
 
     fn closed(&self) -> Option<Refusal> {

@@ -11,6 +11,7 @@ pub use super::stop::Stop;
 use crate::identity::Address;
 use crate::platform::clock::{on_the_second, sleeps};
 use crate::platform::crew::count_busy;
+use crate::platform::saver;
 use crate::ports::Link;
 use crate::time::{Clock, Moment};
 use crate::tls::Channel;
@@ -252,7 +253,11 @@ impl Pump {
                 return Ok(());
             };
             let sleeps = sleeps();
-            if self.armed.is_none_or(|armed| due < armed) || self.sleeps != sleeps {
+            // A timer that is early costs a wake-up, and one that is set anew a little
+            // work now: so it is left alone where power is not short.
+            let vain = |armed: Moment| saver::is_on() && due.since(armed) >= COARSE;
+            let other = self.armed.is_none_or(|armed| due < armed || vain(armed));
+            if other || self.sleeps != sleeps {
                 self.sleeps = sleeps;
                 let wait = due.since(now);
                 self.armed = Some(due);

@@ -6,6 +6,7 @@
 //! | [`control`] | what control frames carry (postcard) |
 //! | [`peer`] | what control frames of links between nodes carry |
 //! | [`code`] | the numbers by which a refusal or an end is named |
+//! | [`notice`] | what a node that saves power and its devices agree on |
 //! | [`presence`] | the signed word that a device is found at a node |
 //! | [`rlp`] | Ethereum's RLP, canonical and bounded |
 //! | [`diode`] | the one frame of Diode's dialect that this node can say |
@@ -18,6 +19,7 @@ pub mod control;
 pub mod dht;
 pub mod diode;
 pub mod frame;
+pub mod notice;
 pub mod peer;
 pub mod presence;
 pub mod rlp;

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Sensors are looked at each minute at least.
-pub const LATE: Duration = Duration::from_secs(90);
+/// Sensors are looked at each minute at least; the first round of a node that saves
+/// power may come half a minute later.
+pub const LATE: Duration = Duration::from_secs(120);
 
 /// See the module's text.
 pub struct Device(PathBuf);

@@ -226,6 +226,7 @@ STRUCTS = {
     "Close": (0x08, "code:u16 text:str retry_after_ms:u32?"),
     "ErrorAnswer": (0x09, "code:u16 text:str limit:u64? retry_after_ms:u32?"),
     "TicketTooLow": (0x0A, "usage:u64 last_total:u64"),
+    "Openings": (0x0B, "open:bool code:u16 text:str retry_after_ms:u32?"),
     "Credit": (0x11, "port:u32 bytes:u32"),
     "Open": (0x12, "port:u32 peer:address name:str credit:u32"),
     "Opened": (0x13, "credit:u32"),

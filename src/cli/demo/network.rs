@@ -229,7 +229,7 @@ async fn ready(device: &Device) -> Result<(), String> {
             | DeviceEvent::Lost { reason }
             | DeviceEvent::Refused { reason, .. }
             | DeviceEvent::Over { reason } => return Err(reason),
-            DeviceEvent::Back { .. } => {}
+            DeviceEvent::Back { .. } | DeviceEvent::Closed { .. } | DeviceEvent::Opens { .. } => {}
         }
     }
 }

@@ -4,6 +4,7 @@ use super::node_address::NodeAddress;
 use super::session::{DeviceSession, Event, SessionParts};
 use super::Shared;
 use crate::identity::Address;
+use crate::parts::POWER;
 use crate::platform::socket::Tuning;
 use crate::ports::local::End;
 use crate::ports::Link;
@@ -289,6 +290,8 @@ impl Hearing {
                 return shared.letters.try_send(port).is_ok()
             }
             Event::Offered(port) => return shared.offers.try_send(port).is_ok(),
+            Event::Openings(_) if !POWER.built => {}
+            Event::Openings(said) => shared.lock().openings(slot, link.remote(), said),
             Event::Published(id, result) => {
                 let result = result.map_err(|e| End::new(e.code, e.text));
                 shared.lock().published(slot, id, result, now);

@@ -38,6 +38,23 @@ pub enum DeviceEvent {
         /// Where, why and what to do.
         reason: String,
     },
+    /// A node that a session stands with opens no more ports for the time being. Those
+    /// that are open go on, and new ones go through another node, if there is one.
+    Closed {
+        /// The node.
+        node: Address,
+        /// Why.
+        reason: String,
+        /// Milliseconds after which it may open ports again.
+        retry_ms: Option<u32>,
+        /// The node that new ports go through.
+        instead: Option<Address>,
+    },
+    /// That node opens ports again.
+    Opens {
+        /// The node.
+        node: Address,
+    },
     /// The node refused to publish a port.
     Refused {
         /// The port's name.

@@ -1,6 +1,9 @@
 //! How often a device asks its node whether it is there, and how long both wait.
 
+use crate::parts::POWER;
 use crate::platform::saver;
+use crate::wire::notice::{NOTICES, ROUNDS};
+use crate::wire::presence::CAPABILITY;
 use std::time::Duration;
 
 /// How often the device pings. Carrier NATs forget a silent TCP flow after about two minutes.
@@ -23,4 +26,12 @@ pub(super) fn ping_interval() -> Duration {
     } else {
         PING_INTERVAL
     }
+}
+
+/// The capability bits that this side knows.
+pub(super) fn capabilities() -> u64 {
+    let notices = if POWER.built { NOTICES } else { 0 };
+    // Whoever saves power pings more seldom than the node would.
+    let rounds = if saver::is_on() { 0 } else { ROUNDS };
+    CAPABILITY | notices | rounds
 }

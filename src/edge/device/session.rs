@@ -4,11 +4,12 @@
 //! the program and pings. What the program asks of the node (publish, open) goes
 //! through the [`Link`]; answers come back as [`Event`]s.
 
-use super::pace::{ping_interval, OVERSLEPT};
+use super::pace::{capabilities, ping_interval, OVERSLEPT};
 pub use super::pace::{ANSWER_TIME, PING_INTERVAL, WOKEN_TIME};
 use super::telling::Telling;
 use super::Traffic;
 use crate::identity::{Address, SecretKey};
+use crate::parts::POWER;
 use crate::ports::{Budget, Link, LinkOptions, LocalPort};
 use crate::session::{Protocol, Stop};
 use crate::ticket::{Ask, Carried, PayRefusal, Payee, Payer, Ticket, TicketTerms};
@@ -19,6 +20,7 @@ use crate::wire::control::{
     Published, TicketAccepted, TicketAsk, TicketTooLow, Welcome,
 };
 use crate::wire::frame::{Decoder, Piece};
+use crate::wire::notice::{Openings, NOTICES, ROUNDS};
 use crate::wire::presence::{PresenceAsk, PresenceTaken, CAPABILITY};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,6 +50,8 @@ pub enum Event {
     TicketRefused(ErrorAnswer),
     /// Somebody wants to open a published port.
     Offered(LocalPort),
+    /// The node opens no more ports, or opens them again.
+    Openings(Openings),
     /// The answer to a publish request.
     Published(u32, Result<(), ErrorAnswer>),
 }
@@ -105,6 +109,8 @@ struct Core {
     last_heard: Moment,
     ping: Option<(u32, Moment)>,
     next_ping: Moment,
+    /// Capability bits that both sides know.
+    known: u64,
     carried: u64,
     rate_mark: (Moment, u64),
     rate: u64,
@@ -130,6 +136,7 @@ impl DeviceSession {
                 last_heard: now,
                 ping: None,
                 next_ping: now + PING_INTERVAL,
+                known: 0,
                 carried: 0,
                 rate_mark: (now, 0),
                 rate: 0,
@@ -162,7 +169,7 @@ impl Protocol for DeviceSession {
             budget: core.parts.budget.clone(),
         });
         link.request(&Hello {
-            capabilities: CAPABILITY,
+            capabilities: capabilities(),
             agent: core.parts.agent.clone(),
         });
         *core
@@ -225,11 +232,7 @@ impl Protocol for DeviceSession {
         }
         core.measure_rate(now);
         let tell = core.tell_presence(now);
-        let wake = if core.welcomed {
-            Some(core.next_ping)
-        } else {
-            None
-        };
+        let wake = core.welcomed.then_some(core.next_ping);
         Ok([wake, core.answer_due, core.ask_due, tell]
             .into_iter()
             .flatten()
@@ -283,6 +286,7 @@ impl Core {
                     fleet: self.parts.fleet.unwrap_or(welcome.fleet),
                 });
                 let free = !welcome.tickets_required;
+                self.known = welcome.capabilities & capabilities();
                 if welcome.capabilities & CAPABILITY != 0 {
                     self.telling = Some(Telling::default());
                 }
@@ -331,6 +335,10 @@ impl Core {
             Ping::KIND => {
                 parse::<Ping>(body)?;
                 link.push_control(id, &Pong {});
+                if self.known & ROUNDS != 0 {
+                    // The node is there, and knows that we are.
+                    self.next_ping = self.next_ping.max(now + ping_interval());
+                }
             }
             Pong::KIND => {
                 parse::<Pong>(body)?;
@@ -375,6 +383,9 @@ impl Core {
                 if !telling.is_some_and(|t| t.taken(id, now)) {
                     return Err(unasked());
                 }
+            }
+            Openings::KIND if POWER.built && self.known & NOTICES != 0 => {
+                self.tell(Event::Openings(parse(body)?));
             }
             Published::KIND => {
                 parse::<Published>(body)?;

@@ -15,6 +15,7 @@ use crate::sorted::Map;
 use crate::time::Moment;
 use crate::wire::code::Code;
 use crate::wire::control::Publish;
+use crate::wire::notice::Openings;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -45,6 +46,8 @@ struct Claim {
 pub(super) struct State {
     sessions: Vec<Standing>,
     claims: [Option<Claim>; SLOTS],
+    /// Whether the node of a slot has said that it opens no ports.
+    closed: [bool; SLOTS],
     /// Nodes of which the program has heard that they cannot be kept warm.
     complained: Vec<usize>,
     /// What is published, and for whom.
@@ -96,9 +99,34 @@ impl State {
         }
     }
 
-    /// The links of the sessions that stand; new ports go through the first.
+    /// The links of the sessions that stand; new ports go through the first. Those
+    /// whose node opens none are the last.
     pub fn links(&self) -> impl Iterator<Item = &Arc<Link>> {
-        self.sessions.iter().map(|s| &s.link)
+        let with = |closed: bool| {
+            let sessions = self.sessions.iter();
+            sessions.filter(move |s| (self.closed.get(s.slot) == Some(&true)) == closed)
+        };
+        with(false).chain(with(true)).map(|s| &s.link)
+    }
+
+    /// The node that this slot has a session with opens no more ports, or opens them
+    /// again.
+    pub fn openings(&mut self, slot: usize, node: Address, said: Openings) {
+        let closed = !said.open;
+        match self.closed.get_mut(slot) {
+            Some(before) if *before != closed => *before = closed,
+            _ => return,
+        }
+        if said.open {
+            return self.tell(DeviceEvent::Opens { node });
+        }
+        let first = self.links().next().map(|link| link.remote());
+        self.tell(DeviceEvent::Closed {
+            node,
+            reason: said.text,
+            retry_ms: said.retry_after_ms,
+            instead: first.filter(|first| *first != node),
+        });
     }
 
     /// The link of a session that is another one than `link`'s.
@@ -112,6 +140,9 @@ impl State {
         let refused = self.leaving || self.is_claimed(node);
         if let (false, Some(claim)) = (refused, self.claims.get_mut(slot)) {
             let address = None;
+            if let Some(closed) = self.closed.get_mut(slot) {
+                *closed = false;
+            }
             *claim = Some(Claim { node, address });
             return true;
         }
@@ -300,6 +331,10 @@ mod tests {
                 DeviceEvent::Trouble { reason } => format!("trouble {reason}"),
                 DeviceEvent::Refused { name, .. } => format!("refused {name}"),
                 DeviceEvent::Over { reason } => format!("over {reason}"),
+                DeviceEvent::Opens { node } => format!("opens {}", node.0[0]),
+                DeviceEvent::Closed { node, instead, .. } => {
+                    format!("closed {} {:?}", node.0[0], instead.map(|node| node.0[0]))
+                }
             })
             .collect()
     }
@@ -414,6 +449,43 @@ mod tests {
         assert_eq!(told(&mut state), ["ready 1", "over replaced"]);
         assert_eq!(state.links().count(), 0);
         assert_eq!(state.over.as_ref().unwrap().text, "replaced");
+    }
+
+    #[test]
+    fn new_ports_go_through_a_node_that_opens_them_and_come_back() {
+        let mut state = State::default();
+        let said = |open| Openings {
+            open,
+            code: Code::LOW_POWER,
+            text: String::new(),
+            retry_after_ms: None,
+        };
+        let firsts = |state: &State| state.links().map(|l| l.remote().0[0]).collect::<Vec<_>>();
+        let (one, two) = (link(1), link(2));
+        state.claim(0, 0);
+        state.claim(1, 1);
+        // It may say so while the ticket is still on its way to the disk.
+        state.openings(0, one.remote(), said(false));
+        state.admitted(0, &one, "a:1", at(0));
+        assert_eq!(told(&mut state), ["closed 1 None", "ready 1"]);
+        assert_eq!(firsts(&state), [1], "there is no other");
+        state.admitted(1, &two, "b:1", at(0));
+        assert_eq!(firsts(&state), [2, 1]);
+        assert_eq!(state.other_than(&two).unwrap().remote(), one.remote());
+        state.openings(0, one.remote(), said(false));
+        assert!(told(&mut state).is_empty(), "that is known");
+        state.openings(0, one.remote(), said(true));
+        assert_eq!(firsts(&state), [1, 2]);
+        state.openings(1, two.remote(), said(true));
+        state.openings(0, one.remote(), said(false));
+        assert_eq!(told(&mut state), ["opens 1", "closed 1 Some(2)"]);
+        // The next session of the slot is with a node that has said nothing.
+        state.ended(0, "gone", at(1));
+        state.release(0);
+        assert!(state.claim(0, 0));
+        state.admitted(0, &one, "a:1", at(2));
+        state.openings(1, two.remote(), said(false));
+        assert_eq!(firsts(&state), [1, 2]);
     }
 
     #[test]

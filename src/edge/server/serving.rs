@@ -61,6 +61,14 @@ pub(super) struct Serving {
     /// Whether the device is still there was asked then, and nothing heard since.
     pub doubted: Option<Moment>,
     pub measured: Moment,
+    /// The device is told when no ports are opened.
+    pub notices: bool,
+    /// It knows that none are.
+    pub closed: bool,
+    /// The device takes a Ping of ours for its own.
+    pub rounds: bool,
+    /// When it was pinged in a round.
+    pub asked: Moment,
     /// Payload bytes taken from the device and not yet charged.
     pub received: u64,
     /// Payload bytes sent to it and not yet charged.

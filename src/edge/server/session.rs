@@ -22,6 +22,7 @@ use crate::wire::control::{
     TicketAccepted, Welcome, ALLOW_MAX, PORT_NAMES,
 };
 use crate::wire::frame::{starts_our_dialect, Decoder, Piece, HEADER_LEN};
+use crate::wire::notice::{NOTICES, ROUNDS};
 use crate::wire::presence::{PresenceSigned, PresenceTaken, CAPABILITY};
 use std::sync::{Arc, OnceLock};
 use std::task::Context;
@@ -34,6 +35,11 @@ const RTT_EVERY: Duration = Duration::from_secs(60);
 /// The same without ports, when the device pings: a figure for people, which costs
 /// both sides a wake-up.
 const RTT_SELDOM: Duration = Duration::from_secs(1800);
+
+/// While power is saved, a device that was not heard for so long is pinged at the
+/// next half minute, together with the others: before the 100 s are over after which
+/// it would ping by itself, at a time of its own.
+const ROUND: Duration = Duration::from_secs(60);
 
 /// See the module's text.
 pub struct ServerSession {
@@ -229,12 +235,14 @@ impl Core {
         });
         let trusted = services.clock.trusted();
         let presence = hello.capabilities & CAPABILITY != 0;
+        let known = if POWER.built { ROUNDS | NOTICES } else { 0 };
+        let known = hello.capabilities & known;
         let finding = services.presence.as_ref().filter(|_| presence);
         let finding = finding.map(|announce| Finding::new(announce, self.device, terms.node, now));
         link.push_control(
             id,
             &Welcome {
-                capabilities: if finding.is_some() { CAPABILITY } else { 0 },
+                capabilities: known | if finding.is_some() { CAPABILITY } else { 0 },
                 agent: terms.agent.clone(),
                 chain_id: terms.chain_id,
                 epoch: services.epoch().current().unwrap_or(0),
@@ -260,6 +268,10 @@ impl Core {
             ping: None,
             doubted: None,
             measured: now,
+            notices: known & NOTICES != 0,
+            closed: false,
+            rounds: known & ROUNDS != 0,
+            asked: now,
             received: 0,
             sent: 0,
             ports: 0,
@@ -444,10 +456,22 @@ impl Core {
         if link.port_count() > 0 && now.since(serving.measured) >= RTT_EVERY {
             serving.ask(link, now);
         }
+        if serving.rounds && self.services.board.saves() {
+            let mut due = self.last_heard.max(serving.asked) + ROUND;
+            if now >= due {
+                serving.ping = Some((link.request(&Ping {}), now));
+                serving.asked = now;
+                due = now + ROUND;
+            }
+            next = next.min(due);
+        }
         if let Some(due) = link.expire(now) {
             next = next.min(due);
         }
         self.services.board.pursue(link, cx, now);
+        if serving.notices && serving.admitted {
+            serving.closed = self.services.board.notice(link, serving.closed);
+        }
         if let Some(due) = serving.await_disk(cx, link, now) {
             next = next.min(due);
         }

@@ -18,6 +18,7 @@ mod device;
 mod dialect;
 pub(crate) mod line;
 pub(crate) mod model;
+mod notices;
 mod opening;
 mod order;
 mod ports;

@@ -99,7 +99,7 @@ fn raw_device(world: &mut World) -> (Raw, PresenceAsk) {
 fn raw_node(world: &mut World, program: &Program, ask: &PresenceAsk) -> Raw {
     let mut raw = Raw::node(world, program);
     let (id, hello) = raw.expect::<Hello>(world);
-    assert_eq!(hello.capabilities, CAPABILITY);
+    assert_eq!(hello.capabilities & CAPABILITY, CAPABILITY);
     let welcome = Welcome {
         capabilities: CAPABILITY,
         ..welcome(false)

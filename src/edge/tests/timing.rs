@@ -1,11 +1,12 @@
 //! Pings, silence and round trips.
 
-use super::raw::{welcome, Raw};
+use super::raw::{hello, welcome, Raw};
 use super::world::{pair, Program, World};
 use crate::edge::device::session::{ANSWER_TIME, PING_INTERVAL, WOKEN_TIME};
 use crate::session::Stop;
 use crate::wire::code::Code;
-use crate::wire::control::{Hello, Ping, Pong};
+use crate::wire::control::{Hello, Ping, Pong, Welcome};
+use crate::wire::notice::ROUNDS;
 use std::time::Duration;
 
 #[test]
@@ -163,6 +164,75 @@ fn both_sides_measure_the_round_trip() {
     assert_eq!(a.link().rtt(), Duration::from_millis(40));
     assert_eq!(world.node_link(0).rtt(), Duration::from_millis(40));
     assert_eq!(world.node_link(1).rtt(), Duration::ZERO);
+}
+
+#[test]
+fn a_node_that_saves_power_asks_devices_before_they_would_wake_it_and_no_others() {
+    let mut world = World::free();
+    let mut knows = |n, capabilities| {
+        let mut raw = Raw::device(&mut world, n, true);
+        let hello = Hello {
+            capabilities,
+            ..hello()
+        };
+        raw.say(&mut world, 1, &hello);
+        let (_, welcome) = raw.expect::<Welcome>(&mut world);
+        assert_eq!(welcome.capabilities, capabilities);
+        raw.heard(&mut world);
+        raw
+    };
+    let (mut new, mut old) = (knows(1, ROUNDS), knows(2, 0));
+    world.pass(Duration::from_secs(90));
+    assert_eq!(new.all::<Ping>(&mut world), [], "power is not short");
+    world.services.board.set_saving(true);
+    world.services.board.wake_all();
+    for _ in 0..3 {
+        let (id, _) = new.expect::<Ping>(&mut world);
+        new.say(&mut world, id, &Pong {});
+        world.pass(Duration::from_secs(59));
+        assert_eq!(new.all::<Ping>(&mut world), []);
+        world.pass(Duration::from_secs(1));
+    }
+    // One that does not answer is not asked more often, and ends like others.
+    world.pass(Duration::from_secs(235));
+    assert_eq!(new.all::<Ping>(&mut world).len(), 4);
+    new.assert_alive(&world);
+    assert_eq!(old.all::<Ping>(&mut world), []);
+    world.pass(Duration::from_secs(10));
+    new.expect_end(&mut world, Code::IDLE);
+    world.close();
+}
+
+#[test]
+fn a_device_that_its_node_asks_does_not_ask_by_itself() {
+    for (capabilities, pings) in [(ROUNDS, 1), (0, 10)] {
+        let mut world = World::free();
+        let program = Program::new(1);
+        let mut raw = Raw::node(&mut world, &program);
+        let (id, hello) = raw.expect::<Hello>(&mut world);
+        assert_eq!(hello.capabilities & ROUNDS, ROUNDS);
+        let welcome = Welcome {
+            capabilities,
+            ..welcome(false)
+        };
+        raw.say(&mut world, id, &welcome);
+        let mut seen = 0;
+        for step in 0..99 {
+            if step % 9 == 0 {
+                raw.say(&mut world, 1000 + step, &Ping {});
+            }
+            for (id, _) in raw.all::<Ping>(&mut world) {
+                seen += 1;
+                raw.say(&mut world, id, &Pong {});
+            }
+            world.pass(Duration::from_secs(10));
+        }
+        assert_eq!(seen, pings);
+        // It still notices that the node is gone.
+        world.pass(Duration::from_secs(135));
+        let stop = world.device_stop(raw.line);
+        assert!(matches!(stop, Some(Stop::Lost(_))), "{stop:?}");
+    }
 }
 
 #[test]

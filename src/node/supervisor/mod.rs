@@ -205,7 +205,9 @@ impl Supervisor {
     /// When to ask next: together with other timers, where that is not late.
     fn next_round(&self) -> Instant {
         let pace = if saver::is_on() {
-            self.seldom
+            // This round has begun a little after its half minute: a minute from now
+            // would be the half minute after the next but one.
+            self.seldom.saturating_sub(Duration::from_secs(1))
         } else {
             self.every
         };

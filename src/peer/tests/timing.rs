@@ -103,6 +103,35 @@ fn a_quiet_link_costs_a_question_now_and_then_and_no_more() {
 }
 
 #[test]
+fn a_node_that_saves_power_asks_those_that_would_ask_it_and_not_those_that_may_save_too() {
+    for serves in [true, false] {
+        let (mut world, net) = Net::of(2, terms());
+        let serving = &net.hub(0).serving;
+        serving.store(serves, std::sync::atomic::Ordering::Relaxed);
+        net.hub(1).board.set_saving(true);
+        net.hub(0).pool().keep(
+            vec![Wanted {
+                id: net.address(1),
+                host: "127.0.0.2".into(),
+                port: 51_055,
+            }],
+            world.now(),
+        );
+        net.link(&mut world, 0, 1).unwrap();
+        world.pass(second(1));
+        let said = |net: &Net| {
+            let nodes = net.lock();
+            (nodes.lines[0].up.carried, nodes.lines[0].down.carried)
+        };
+        let before = said(&net);
+        world.pass(second(62));
+        let after = said(&net);
+        // Both ways: a question and its answer.
+        assert_eq!(after.0 > before.0 && after.1 > before.1, serves);
+    }
+}
+
+#[test]
 fn a_node_that_has_gone_without_a_word_is_noticed() {
     for dialler_goes in [true, false] {
         let (mut world, net) = Net::of(2, terms());
