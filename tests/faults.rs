@@ -169,6 +169,74 @@ fn a_folder_that_vanishes_while_the_node_runs_ends_nothing() {
     assert_eq!(again.id(), id);
 }
 
+/// These words of a shell, where the node is.
+fn where_it_mounts(node: &Node, script: &str) {
+    let mut enter = Command::new("nsenter");
+    if !nix::unistd::geteuid().is_root() {
+        enter.args(["--preserve-credentials", "-U"]);
+    }
+    enter.args(["-m", "-t", &node.program.child.id().to_string()]);
+    let ran = run(enter.args(["sh", "-ec", script]), SOON);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+}
+
+#[test]
+fn a_drive_that_is_unmounted_is_told_without_a_write_and_used_again_when_it_is_back() {
+    let home = tempfile::tempdir().unwrap();
+    let [place, drive] = ["store", "drive"].map(|name| home.path().join(name));
+    for folder in [&place, &drive] {
+        fs::create_dir(folder).unwrap();
+    }
+    let (place, drive) = (place.display(), drive.display());
+    let mount = format!("mount --bind {drive} {place}");
+    let Some(command) = node_behind(&mount) else {
+        return;
+    };
+    let node = Node::start_command(command, home.path(), &[]);
+    assert_eq!(health(&node)["status"], "ok");
+    let says = |what: &str| {
+        until(SOON, what, || {
+            let said = health(&node);
+            assert_ne!(said["status"], "failing", "{said}");
+            said.to_string().contains(what).then_some(())
+        });
+    };
+    let well = || {
+        until(SOON, "all is well again", || {
+            (health(&node)["status"] == "ok").then_some(())
+        });
+    };
+    // Nobody has written anything since the start.
+    where_it_mounts(&node, &format!("umount -l {place}"));
+    says("is away");
+    // The folder below is as empty as it was.
+    assert_eq!(fs::read_dir(home.path().join("store")).unwrap().count(), 0);
+    where_it_mounts(&node, &mount);
+    well();
+    // Another drive comes with a copy of the store.
+    let copy = format!(
+        "umount -l {place}\nmount -t tmpfs -o size=4m none {place}\ncp {drive}/data.mdb {place}/"
+    );
+    where_it_mounts(&node, &copy);
+    until(SOON, "the store is opened anew", || {
+        let said = node.program.stderr();
+        said.contains("another file is in its place").then_some(())
+    });
+    well();
+    let route = Route::tcp(home.path(), &node.address(), echo_server());
+    assert_echo(route.listen, &noise(1, 100_000));
+    well();
+    drop(route);
+    let said = stop(node);
+    for told in [
+        "is away",
+        "its file is back",
+        "another file is in its place",
+    ] {
+        assert_eq!(said.matches(told).count(), 1, "{told}: {said}");
+    }
+}
+
 /// How `unshare` makes a network of the test's own, without even loopback. None
 /// where that cannot be done, which is printed.
 fn own_network() -> Option<&'static str> {

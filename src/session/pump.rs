@@ -63,6 +63,11 @@ pub trait Protocol: Send + Unpin {
     /// Port payload is about to leave.
     fn sent(&mut self, bytes: usize);
 
+    /// The turn's output has left. True: another turn is wanted at once.
+    fn left(&mut self, _now: Moment) -> bool {
+        false
+    }
+
     /// Called in every turn: deadlines, answers of other rooms. Returns when it
     /// wants to be called again even if nothing happens.
     ///
@@ -146,6 +151,7 @@ impl Pump {
         let mut again = self.read(cx, scratch, now)?;
         self.keep_time(cx, now)?;
         again |= self.write(cx, scratch, now)?;
+        again |= self.protocol.left(now);
         Ok(again)
     }
 

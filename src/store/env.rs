@@ -114,8 +114,11 @@ struct State {
 
 impl State {
     fn open_again(&mut self, folder: &Folder) -> Result<(), StoreError> {
+        // In the empty folder below a drive that is gone LMDB would begin anew.
+        folder.at_hand()?;
         self.opened = None;
         self.opened = Some(Opened::open(folder, self.map_size)?);
+        folder.opened();
         Ok(())
     }
 }
@@ -264,8 +267,8 @@ impl Environment {
     /// pages that its transactions made dirty, and those that it read stay mapped.
     pub(super) fn give_back(&self) -> Result<(), StoreError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        // One that is closed stays closed.
-        if state.opened.is_some() {
+        // One that is closed stays closed, and one whose file is away stays open.
+        if state.opened.is_some() && self.at_hand().is_ok() {
             state.open_again(&self.folder)?;
         }
         Ok(())
@@ -318,7 +321,7 @@ impl Environment {
     /// Whether its data file can still be found where it was opened.
     ///
     /// # Errors
-    /// [`StoreError::Away`]
+    /// [`StoreError::Away`] and [`StoreError::Replaced`]
     pub(super) fn at_hand(&self) -> Result<(), StoreError> {
         self.folder.at_hand()
     }

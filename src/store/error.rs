@@ -24,6 +24,11 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// While it is in use, another drive has come to its place, with another store.
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
     /// The operating system forbids it.
     Permission {
         /// The folder or file.
@@ -135,6 +140,11 @@ impl fmt::Display for StoreError {
                 "{} is away, and nothing is kept: put its folder or drive back, or restart the node",
                 path.display()
             ),
+            StoreError::Replaced { path } => write!(
+                f,
+                "{} is another file on another drive by now: the node opens it anew",
+                path.display()
+            ),
             StoreError::Permission { path } => write!(
                 f,
                 "no permission to write {}: give it to the user that runs this program (chown, chmod u+rwx) or choose another storage.data_dir (--data-dir)",
@@ -204,12 +214,18 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {}
 
 impl StoreError {
+    /// Whether the file that is in use is not at its place any more.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, StoreError::Away { .. } | StoreError::Replaced { .. })
+    }
+
     /// Whether it may go away without a restart, by somebody's hand or by
     /// itself: a program can go on without the store and try again.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
             StoreError::Away { .. }
+            | StoreError::Replaced { .. }
             | StoreError::Permission { .. }
             | StoreError::ReadOnly { .. }
             | StoreError::DiskFull { .. }

@@ -8,9 +8,9 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -29,6 +29,8 @@ pub(super) struct Folder {
     path: PathBuf,
     /// None once it was given up.
     lock: Mutex<Option<Flock<File>>>,
+    /// The device that the data file was on when it was first opened.
+    device: OnceLock<u64>,
 }
 
 impl Folder {
@@ -70,6 +72,7 @@ impl Folder {
         Ok(Folder {
             path: path.to_path_buf(),
             lock: Mutex::new(Some(lock)),
+            device: OnceLock::new(),
         })
     }
 
@@ -101,16 +104,29 @@ impl Folder {
         self.path.join("data.mdb")
     }
 
+    /// The data file is open from now on: which one it is.
+    pub(super) fn opened(&self) {
+        if let Ok(data) = self.data_path().symlink_metadata() {
+            self.device.get_or_init(|| data.dev());
+        }
+    }
+
     /// Whether the data file that is in use has no name here any more: LMDB would go
-    /// on with it, and nobody would find what it writes. Names alone are compared:
-    /// numbers of files change on some file systems while they are open.
+    /// on with it, and nobody would find what it writes. Or its name leads to another
+    /// drive by now. Numbers of files are not compared: they change on some file
+    /// systems while the files are open; those of devices do not. Always true of one
+    /// that was not opened yet.
     ///
     /// # Errors
-    /// [`StoreError::Away`]
+    /// [`StoreError::Away`] and [`StoreError::Replaced`]
     pub(super) fn at_hand(&self) -> Result<(), StoreError> {
+        let Some(device) = self.device.get() else {
+            return Ok(());
+        };
         let path = self.data_path();
         match path.symlink_metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::Away { path }),
+            Ok(data) if data.dev() != *device => Err(StoreError::Replaced { path }),
             _ => Ok(()),
         }
     }

@@ -314,6 +314,14 @@ impl Store {
         }
     }
 
+    /// Looks whether the file is where it was opened, and keeps for
+    /// [`Store::health`] what it saw. A system call. True: another one has come to
+    /// its place, and the store should be opened anew.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        matches!(self.0.writer.look(), Some(StoreError::Replaced { .. }))
+    }
+
     /// Gives memory back that LMDB and the writer's thread keep, if it may be much:
     /// replaces the thread, closes the environment and opens it again, which
     /// writes nothing. Blocks for as long as a commit that is running takes;

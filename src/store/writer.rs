@@ -266,6 +266,14 @@ impl Writer {
         }
     }
 
+    /// Looks whether the file is where it was opened, and keeps what it saw for
+    /// health: without a row to write nobody else would notice.
+    pub(super) fn look(&self) -> Option<StoreError> {
+        let seen = self.env.at_hand().err();
+        self.shared.written().looked(seen.as_ref());
+        seen
+    }
+
     pub(super) fn count_waiting(&self) -> usize {
         self.shared.queue().lazy.len()
     }
@@ -449,7 +457,7 @@ fn run(env: &Environment, shared: &Shared) {
             let durable = taken.0.iter().any(|batch| !batch.lazy);
             let lazy = taken.0.iter().any(|batch| batch.lazy);
             shared.take_back(&mut taken.0);
-            if durable && lazy && !matches!(error, StoreError::Away { .. }) {
+            if durable && lazy && !error.is_gone() {
                 // Rows that may be lost must not keep others from the disk, nor
                 // those that make room from making it.
                 result = commit(env, &taken.0);

@@ -105,6 +105,22 @@ impl Written {
         }
     }
 
+    /// The file was looked for, and was not there for this reason.
+    pub(super) fn looked(&mut self, seen: Option<&StoreError>) {
+        let known = self.error.as_ref();
+        match seen {
+            Some(error) if known != Some(error) => {
+                log::error!("store: {error}");
+                self.error = Some(error.clone());
+            }
+            None if known.is_some_and(StoreError::is_gone) => {
+                log::info!("store: its file is back");
+                self.error = None;
+            }
+            _ => {}
+        }
+    }
+
     /// One transaction failed; so many bytes of it were written nevertheless.
     pub(super) fn failed(&mut self, error: &StoreError, bytes: Option<u64>) {
         self.begun = None;

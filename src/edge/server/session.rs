@@ -142,6 +142,18 @@ impl Protocol for ServerSession {
         }
     }
 
+    /// The next turn may be minutes away, and what left is to be charged before.
+    fn left(&mut self, now: Moment) -> bool {
+        let Phase::Serving(serving) = &mut self.core.phase else {
+            return false;
+        };
+        let look = serving.sent > 0 && serving.settle();
+        if look {
+            serving.look_at = now;
+        }
+        look
+    }
+
     fn tick(&mut self, cx: &mut Context<'_>, now: Moment) -> Result<Option<Moment>, Stop> {
         self.core.tick(cx, now)
     }

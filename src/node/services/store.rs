@@ -114,7 +114,15 @@ impl Service for StoreService {
                         store.break_writer();
                         End::Failed(store.ended().await.to_string())
                     });
-                    return future::or(ended, super::turn(beat)).await;
+                    let replaced = async {
+                        loop {
+                            beat.asked().await;
+                            if store.is_replaced() {
+                                return End::Renew("another file is in its place".into());
+                            }
+                        }
+                    };
+                    return future::or(ended, replaced).await;
                 }
                 loop {
                     beat.asked().await;
