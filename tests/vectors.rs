@@ -649,7 +649,7 @@ fn the_examples_in_the_protocol_s_document_are_what_the_program_sends() {
         );
         seen += 1;
     }
-    assert_eq!(seen, 25, "23 structs, a data frame, a local_address");
+    assert_eq!(seen, 26, "24 structs, a data frame, a local_address");
 }
 
 #[test]
