@@ -321,13 +321,29 @@ pub fn refresh() {
     let (_home, first) = at(2, &[serve, often]);
     let seed = first.seed();
     let (_home2, second) = at(3, &[serve, ("SEED_LIST", &seed)]);
-    let lookups = |node: &Node| node.ask("network_stats")["dht"]["lookups"].as_u64();
-    let joined = until(SOON, "both have joined", || {
-        (contacts(&first) == 1 && contacts(&second) == 1).then(|| lookups(&second))
+    let requests = |node: &Node| {
+        let text =
+            node.http("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("chr_dht_requests_total "));
+        line.unwrap().parse::<f64>().unwrap() as u64
+    };
+    let both = || (requests(&first), requests(&second));
+    until(SOON, "both have joined", || {
+        (contacts(&first) == 1 && contacts(&second) == 1).then_some(())
     });
-    let before = lookups(&first);
-    until(Duration::from_secs(50), "it has looked again", || {
-        (lookups(&first) > before).then_some(())
+    // What joining brings about is over when nothing was asked for five seconds.
+    let mut seen = (both(), std::time::Instant::now());
+    until(SOON, "they have joined", || {
+        let now = both();
+        if now != seen.0 {
+            seen = (now, std::time::Instant::now());
+        }
+        (seen.1.elapsed() > Duration::from_secs(5)).then_some(())
     });
-    assert_eq!(lookups(&second), joined, "a minute is not over");
+    until(Duration::from_secs(50), "it looks again", || {
+        (requests(&first) > seen.0 .0).then_some(())
+    });
+    assert_eq!(requests(&second), seen.0 .1, "a minute is not over");
 }

@@ -3,6 +3,8 @@
 use super::node_with;
 use crate::common::tools::*;
 use crate::common::*;
+use chr_node::node::statistics::NodeStats;
+use chr_node::store::{Store, StoreOptions};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -118,15 +120,8 @@ fn with_statistics(home: &Path) {
 /// Rows by the minute and by the hour that a node has left once it has looked
 /// after its house.
 fn kept(settings: &[(&str, &str)]) -> (u64, u64) {
-    use chr_node::node::statistics::NodeStats;
-    use chr_node::store::{Store, StoreOptions};
     let home = tempfile::tempdir().unwrap();
     with_statistics(home.path());
-    let count = |prefix: &[u8], home: &Path| {
-        let store = Store::open(&home.join("store"), StoreOptions::default()).unwrap();
-        let rows: Vec<NodeStats> = store.scan_prefix(prefix, usize::MAX).unwrap();
-        rows.len() as u64
-    };
     let mut node = Node::start_with(home.path(), settings);
     // It looks after its house every ten seconds; what it removes waits for a commit.
     until(SOON, "old rows are about to be removed", || {
@@ -135,7 +130,17 @@ fn kept(settings: &[(&str, &str)]) -> (u64, u64) {
     });
     node.program.signal("-TERM");
     assert!(node.program.wait(SOON).success());
-    (count(b"m", home.path()), count(b"h", home.path()))
+    rows(home.path())
+}
+
+/// Rows of minutes and of hours.
+fn rows(home: &Path) -> (u64, u64) {
+    let store = Store::open(&home.join("store"), StoreOptions::default()).unwrap();
+    let count = |prefix: &[u8]| {
+        let rows: Vec<NodeStats> = store.scan_prefix(prefix, usize::MAX).unwrap();
+        rows.len() as u64
+    };
+    (count(b"m"), count(b"h"))
 }
 
 pub fn keep_minutes() {
@@ -143,10 +148,18 @@ pub fn keep_minutes() {
     let (minutes, hours) = kept(&[("CHR_STORAGE__KEEP_MINUTES", "45h")]);
     assert!((2_698..2_704).contains(&minutes), "{minutes}");
     assert!((240..243).contains(&hours), "{hours}");
-    // None is written of those in which it runs, and what there was is removed.
-    let (minutes, hours) = kept(&[("CHR_STORAGE__KEEP_MINUTES", "off")]);
-    assert_eq!(minutes, 0);
-    assert!((240..243).contains(&hours), "{hours}");
+    // Of the minute in which it runs the end writes a row, unless none is wanted.
+    let written = |kept: &str| {
+        let home = tempfile::tempdir().unwrap();
+        let settings = [("CHR_STORAGE__KEEP_MINUTES", kept)];
+        let mut node = Node::start_with(home.path(), &settings);
+        node.program.signal("-TERM");
+        assert!(node.program.wait(SOON).success());
+        rows(home.path())
+    };
+    assert!(written("1h").0 > 0);
+    let (minutes, hours) = written("off");
+    assert!(minutes == 0 && hours > 0, "{minutes} and {hours}");
 }
 
 pub fn keep_hours() {
