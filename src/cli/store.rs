@@ -15,6 +15,7 @@ use super::{print, Failure};
 use crate::config::{Key, Request};
 use crate::store::StoreError;
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 /// Where the store is.
@@ -38,7 +39,11 @@ fn find(
         args.settings.file.as_deref(),
         environment,
     )
-    .load()?;
+    .load_for("storage")?;
+    for mistake in &loaded.passed_over {
+        // Nobody may read it.
+        let _ = writeln!(std::io::stderr(), "warning: not needed here: {mistake}");
+    }
     Ok(loaded.settings.storage.store())
 }
 
@@ -95,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_bad_setting_elsewhere_does_not_hide_the_store() {
-        let args = StoreArgs {
+        let mut args = StoreArgs {
             action: StoreAction::Check,
             settings: SettingsArgs::default(),
             json: false,
@@ -103,5 +108,26 @@ mod tests {
         let environment = [("RPC_PORT", "x"), ("DATA_DIR", "/d")];
         let environment = environment.map(|(k, v)| (k.into(), v.into()));
         assert_eq!(find(&args, environment).unwrap(), PathBuf::from("/d/store"));
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("f.toml");
+        args.settings.file = Some(file.clone());
+        let mut find_with = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            find(&args, [])
+        };
+        let found = find_with(
+            "[network]\nedge_ports = 70000\nrcp_port = 1\n[attic]\na = 1\n[storage]\ndata_dir = \"/d\"\n",
+        );
+        assert_eq!(found.unwrap(), PathBuf::from("/d/store"));
+        // Another store than the one that is meant would be worse than none.
+        for text in [
+            "[storage]\ndata_dirr = \"/d\"\n",
+            "[storag]\ndata_dir = \"/d\"\n",
+            "[storage]\nmap_size = \"much\"\n",
+            "[storage]\ndata_dir = \"/d\"\ndata_dir = \"/e\"\n",
+            "[storage\n",
+        ] {
+            assert!(find_with(text).is_err(), "{text}");
+        }
     }
 }

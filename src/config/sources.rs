@@ -9,7 +9,7 @@
 //! for first.
 
 use super::error::sections;
-use super::file::{self, Content, Fault};
+use super::file::{self, Content, Entry, Fault};
 use super::fit::fit;
 use super::slip::nearest;
 use super::value::shown;
@@ -97,8 +97,12 @@ pub struct Loaded {
     pub settings: Settings,
     /// What the operator should hear once, a sentence each.
     pub warnings: Vec<String>,
+    /// What is wrong with settings of the file that nobody here needs.
+    pub passed_over: Vec<String>,
     /// Why its profile was chosen, when nobody asked for one.
     pub chosen: Option<String>,
+    /// How the keys begin that are needed.
+    needs: &'static str,
     /// One a key that was set; a table of three dozen rows needs no tree.
     origins: Vec<(&'static str, Source)>,
 }
@@ -183,6 +187,25 @@ impl Loaded {
         }
     }
 
+    /// A mistake at `key`, unless nobody here needs what it says, nor what is likely
+    /// to be meant by it.
+    fn pass_over(&mut self, key: &str, mistake: ConfigError) -> Result<(), ConfigError> {
+        let meant = match &mistake {
+            ConfigError::UnknownKey { similar, .. } => similar.as_deref(),
+            ConfigError::UnknownSection { similar, .. } => similar.as_deref(),
+            _ => None,
+        };
+        if [Some(key), meant]
+            .into_iter()
+            .flatten()
+            .any(|key| key.starts_with(self.needs))
+        {
+            return Err(mistake);
+        }
+        self.passed_over.push(mistake.to_string());
+        Ok(())
+    }
+
     /// Takes over what a file says.
     fn take_file(
         &mut self,
@@ -192,45 +215,58 @@ impl Loaded {
         let known = sections();
         for (n, section) in content.sections.iter().enumerate() {
             if !known.contains(&section.name.as_str()) {
-                return Err(ConfigError::UnknownSection {
+                let mistake = ConfigError::UnknownSection {
                     similar: nearest(&section.name, known.iter().copied()),
                     section: section.name.clone(),
                     source: source(section.line),
-                });
+                };
+                self.pass_over(&section.name, mistake)?;
+                continue;
             }
             // All before it are known and single, so they are few.
             let before = content.sections.iter().take(n);
             if let Some(first) = before.into_iter().find(|s| s.name == section.name) {
-                return Err(ConfigError::Twice {
+                let mistake = ConfigError::Twice {
                     what: format!("[{}]", section.name),
                     source: source(section.line),
                     first: first.line,
-                });
+                };
+                self.pass_over(&section.name, mistake)?;
             }
         }
         for (n, entry) in content.entries.iter().enumerate() {
-            let source = source(entry.line);
-            let key = find(&entry.key, &source)?;
-            let before = content.entries.iter().take(n);
-            if let Some(first) = before.into_iter().find(|e| e.key == entry.key) {
-                return Err(ConfigError::Twice {
-                    what: entry.key.clone(),
-                    source,
-                    first: first.line,
-                });
+            let before = content.entries.get(..n).unwrap_or_default();
+            if let Err(mistake) = self.take_entry(entry, before, source(entry.line)) {
+                self.pass_over(&entry.key, mistake)?;
             }
-            if !key.takes.takes(entry.kind) {
-                return Err(ConfigError::BadValue {
-                    key: key.name,
-                    value: entry.text.clone(),
-                    source,
-                    problem: format!("{} does not belong here", entry.kind.words()),
-                    allowed: key.allowed,
-                });
-            }
-            self.assign(key, entry.text.clone(), source)?;
         }
         Ok(())
+    }
+
+    fn take_entry(
+        &mut self,
+        entry: &Entry,
+        before: &[Entry],
+        source: Source,
+    ) -> Result<(), ConfigError> {
+        let key = find(&entry.key, &source)?;
+        if let Some(first) = before.iter().find(|e| e.key == entry.key) {
+            return Err(ConfigError::Twice {
+                what: entry.key.clone(),
+                source,
+                first: first.line,
+            });
+        }
+        if !key.takes.takes(entry.kind) {
+            return Err(ConfigError::BadValue {
+                key: key.name,
+                value: entry.text.clone(),
+                source,
+                problem: format!("{} does not belong here", entry.kind.words()),
+                allowed: key.allowed,
+            });
+        }
+        self.assign(key, entry.text.clone(), source)
     }
 }
 
@@ -259,15 +295,23 @@ impl Request {
         }
     }
 
+    /// As [`Request::load`] for who needs nothing but the settings whose keys begin so:
+    /// other mistakes in the file are [`Loaded::passed_over`].
+    ///
+    /// # Errors
+    /// As [`Request::load`].
+    pub fn load_for(&self, needs: &'static str) -> Result<Loaded, ConfigError> {
+        let termux = self.environment.iter().any(|(name, _)| name == TERMUX);
+        self.load_needed(&Device::read(termux), needs)
+    }
+
     /// Puts the sources on top of each other.
     ///
     /// # Errors
     /// A file that cannot be read, or the first unknown key or bad value, also
     /// where a higher source would hide it.
     pub fn load(&self) -> Result<Loaded, ConfigError> {
-        self.load_on(&Device::read(
-            self.environment.iter().any(|(name, _)| name == TERMUX),
-        ))
+        self.load_for("")
     }
 
     /// The same for a device that is not this one.
@@ -275,12 +319,19 @@ impl Request {
     /// # Errors
     /// As [`Request::load`].
     pub fn load_on(&self, device: &Device) -> Result<Loaded, ConfigError> {
+        self.load_needed(device, "")
+    }
+
+    fn load_needed(&self, device: &Device, needs: &'static str) -> Result<Loaded, ConfigError> {
         let content = match &self.file {
             Some(path) => Some((path, read(path)?)),
             None => None,
         };
         // Once without a profile, to learn which one is wanted.
-        let mut upper = Loaded::default();
+        let mut upper = Loaded {
+            needs,
+            ..Loaded::default()
+        };
         self.take_upper(&mut upper, content.as_ref())?;
         let (profile, auto) = match upper.settings.node.profile_wanted {
             Some(profile) => (profile, None),
@@ -294,6 +345,7 @@ impl Request {
         };
         let mut loaded = Loaded {
             chosen: auto.map(|(why, _)| why.clone()),
+            needs,
             ..Loaded::default()
         };
         loaded.take_file(&parse(profile)?, |_| Source::Profile(profile))?;

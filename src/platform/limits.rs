@@ -1,7 +1,8 @@
 //! Descriptors, and how many connections they and the memory allow.
 
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
-use std::fmt;
+use std::path::Path;
+use std::{fmt, fs};
 
 /// Descriptors above this are not asked for: every connection costs one, and a
 /// million connections need more memory than this program is made for. (Some
@@ -125,6 +126,15 @@ pub fn connection_cap(setting: usize, descriptors: u64, memory_budget: u64) -> C
         connections: usize::try_from(least.max(1)).unwrap_or(usize::MAX),
         bound,
     }
+}
+
+/// The limit of this name ("Max open files") that holds for another process; None
+/// without one, or where it may not be read.
+#[must_use]
+pub fn limit_of(root: &Path, pid: u32, name: &str) -> Option<u64> {
+    let limits = fs::read_to_string(root.join(format!("proc/{pid}/limits"))).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A container's or a service's limit (cgroup v2 or v1) is what the kernel
 //! kills by, so it counts as much as the memory of the machine.
 
+use super::limits::limit_of;
 use super::{crew, sys};
 use nix::sys::resource::{getrlimit, Resource, RLIM_INFINITY};
 use std::fs;
@@ -51,6 +52,33 @@ pub struct Memory {
     pub limit: Option<u64>,
 }
 
+/// Where systemd keeps the processes of the package's service.
+const UNIT: &str = "system.slice/chr-node.service";
+
+/// Whose limits count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// This process's.
+    Ours,
+    /// Those of the process of this number.
+    Node(u32),
+    /// Those of `chr-node.service`, which runs.
+    Service,
+}
+
+impl Whose {
+    /// Those of the process `node` if there is one, else of the service if that runs.
+    #[must_use]
+    pub fn find(root: &Path, node: Option<u32>) -> Whose {
+        let groups = ["sys/fs/cgroup", "sys/fs/cgroup/memory"];
+        match node {
+            Some(pid) => Whose::Node(pid),
+            None if groups.iter().any(|at| root.join(at).join(UNIT).is_dir()) => Whose::Service,
+            None => Whose::Ours,
+        }
+    }
+}
+
 impl Memory {
     /// Reads `/proc/meminfo` and the limits of this process's cgroups.
     #[must_use]
@@ -59,9 +87,24 @@ impl Memory {
     }
 
     pub(super) fn read_below(root: &Path) -> Self {
-        let limits = [cgroup_limit(root), process_limit()];
+        Self::read_of(root, Whose::Ours)
+    }
+
+    /// The same with the limits of another process or of a service.
+    #[must_use]
+    pub fn read_of(root: &Path, whose: Whose) -> Self {
+        let groups = |of: &str| fs::read_to_string(root.join("proc").join(of).join("cgroup"));
+        let (groups, own) = match whose {
+            Whose::Ours => (groups("self").ok(), process_limit()),
+            Whose::Node(pid) => (
+                groups(&pid.to_string()).ok(),
+                limit_of(root, pid, "Max data size"),
+            ),
+            Whose::Service => (Some(format!("0::/{UNIT}\n1:memory:/{UNIT}\n")), None),
+        };
+        let group = groups.and_then(|groups| cgroup_limit(root, &groups));
         Self {
-            limit: limits.into_iter().flatten().min(),
+            limit: [group, own].into_iter().flatten().min(),
             ..Self::of_machine(root)
         }
     }
@@ -186,9 +229,9 @@ fn process_limit() -> Option<u64> {
     (soft != RLIM_INFINITY).then(|| soft.into())
 }
 
-/// The smallest memory limit on the way from this process's cgroups to the root.
-fn cgroup_limit(root: &Path) -> Option<u64> {
-    let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
+/// The smallest memory limit on the way from these cgroups, as `/proc/PID/cgroup` has
+/// them, to the root.
+fn cgroup_limit(root: &Path, groups: &str) -> Option<u64> {
     let mut least: Option<u64> = None;
     for line in groups.lines() {
         // `ID:CONTROLLERS:PATH`, where version 2 has ID 0 and no controllers.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::commit::transact;
 use super::env::{Environment, StoreOptions};
 use super::folder::Folder;
+use super::glance::glance;
 use super::meta::{Schema, SCHEMA_VERSION};
 use super::migrate::{self, Renewed};
 use super::pages::{self, Mode};
@@ -75,6 +76,18 @@ pub fn dump(
         }
         Err(other) => return Err(other),
     };
+    let newer = |version| {
+        if version > SCHEMA_VERSION {
+            return Err(StoreError::Newer {
+                path: dir.to_path_buf(),
+                found: version,
+                known: SCHEMA_VERSION,
+            });
+        }
+        Ok(())
+    };
+    // Other tables come before the one that says so, and half a backup is none.
+    newer(glance(dir)?.and_then(|seen| seen.schema).unwrap_or(0))?;
     let mut take = |table: &[u8], key: &[u8], value: Option<&[u8]>| {
         let table = Table::named(table);
         let sound = value.and_then(|value| record::check(key, value).ok());
@@ -84,11 +97,7 @@ pub fn dump(
         };
         if table == Table::Meta && key == Schema::KEY {
             return match value.map(|value| record::decode::<Schema>(key, value)) {
-                Some(Ok(schema)) if schema.version > SCHEMA_VERSION => Err(StoreError::Newer {
-                    path: dir.to_path_buf(),
-                    found: schema.version,
-                    known: SCHEMA_VERSION,
-                }),
+                Some(Ok(schema)) => newer(schema.version),
                 _ => Ok(()),
             };
         }

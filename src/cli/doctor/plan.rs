@@ -15,7 +15,7 @@ use crate::platform::checks::power::Bounds;
 use crate::platform::checks::{self, Finding, Job, Report, State};
 use crate::platform::device::Device;
 use crate::platform::limits::raise_descriptors;
-use crate::platform::memory::Memory;
+use crate::platform::memory::{Memory, Whose};
 use crate::platform::{clock, resolver};
 use crate::store::{StoreError, StoreOptions};
 use std::ffi::OsString;
@@ -195,8 +195,9 @@ pub(super) fn jobs(loaded: &Loaded, around: &Around) -> Vec<Job> {
         Box::new(move || checks::ports::ports(root(), &ports, own.as_ref())),
     );
     let (files, cap) = (raise_descriptors(), settings.performance.max_connections);
+    let whose = Whose::find(root(), node);
     let machine = Machine {
-        memory: Memory::read(),
+        memory: Memory::read_of(root(), whose),
         descriptors: files,
     };
     let fits = Key::find("performance.max_connections").and_then(|key| here(key, loaded, &machine));
@@ -236,7 +237,7 @@ pub(super) fn jobs(loaded: &Loaded, around: &Around) -> Vec<Job> {
     add(
         "memory",
         SLOW,
-        Box::new(move || checks::memory::memory(root(), budget, set, map)),
+        Box::new(move || checks::memory::memory(root(), whose, budget, set, map)),
     );
     let bounds = bounds(settings);
     add(

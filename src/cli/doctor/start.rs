@@ -6,7 +6,7 @@ use super::{kept, plan};
 use crate::cli::run::NODE_KEY;
 use crate::config::Settings;
 use crate::platform::checks::{self, machine::Machine, State};
-use crate::platform::memory::Memory;
+use crate::platform::memory::{Memory, Whose};
 use std::path::Path;
 
 /// Writes a line to the log for each thing that is not as it should be. `keeps`:
@@ -18,6 +18,7 @@ pub fn at_start(settings: &Settings, keeps: bool) {
     let mut found = checks::machine::machine(root, &Machine::read());
     found.extend(checks::memory::memory(
         root,
+        Whose::Ours,
         budget,
         set,
         plan::map_size(settings),

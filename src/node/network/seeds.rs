@@ -87,8 +87,9 @@ impl Seeds {
 
     /// Whether this node takes part in the network.
     pub fn set_joined(&self, joined: bool) {
-        self.joined.store(joined, Ordering::Relaxed);
-        if !joined {
+        // At the start it does not take part, and everybody is asked for anyway.
+        let joined_before = self.joined.swap(joined, Ordering::Relaxed);
+        if joined_before && !joined {
             let _ = self.changed.0.try_send(());
         }
     }
@@ -189,6 +190,12 @@ mod tests {
         assert_eq!((list.len(), list[0].id), (2, None));
         assert_eq!(list[1].id, Some(id.parse().unwrap()));
         assert_eq!(seeds.names(), format!("a.example:7, {id}@b.example:8"));
+        // Nor is what was so before.
+        seeds.set_joined(false);
+        assert!(seeds.changed.1.is_empty());
+        seeds.set_joined(true);
+        seeds.set_joined(false);
+        assert!(seeds.changed.1.try_recv().is_ok());
         // The same settings once more are no reason to ask again.
         seeds.change(&settings);
         assert!(seeds.changed.1.is_empty());

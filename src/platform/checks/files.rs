@@ -1,7 +1,7 @@
 //! Descriptors: one for each connection, and some for the program itself.
 
-use super::{text, Finding, Report};
-use crate::platform::limits::{Descriptors, RESERVED_FILES, RESERVED_HTTP};
+use super::{Finding, Report};
+use crate::platform::limits::{limit_of, Descriptors, RESERVED_FILES, RESERVED_HTTP};
 use std::path::Path;
 
 /// What to do where there are too few.
@@ -20,7 +20,7 @@ pub fn files(
     (cap, wanted): (usize, usize),
 ) -> Vec<Finding> {
     let mut report = Report::new("files");
-    let theirs = node.and_then(|pid| limit_of(root, pid));
+    let theirs = node.and_then(|pid| limit_of(root, pid, "Max open files"));
     let now = theirs.unwrap_or(ours.now);
     let whose = match theirs {
         Some(_) => "the running node may open",
@@ -44,15 +44,6 @@ pub fn files(
     report.fact(&found);
     report.fact(&format_args!("{cap} connections"));
     report.done()
-}
-
-/// The limit that holds for another process.
-fn limit_of(root: &Path, pid: u32) -> Option<u64> {
-    let limits = text(root, &format!("proc/{pid}/limits"));
-    let line = limits
-        .lines()
-        .find_map(|l| l.strip_prefix("Max open files"))?;
-    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]

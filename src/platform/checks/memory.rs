@@ -1,7 +1,8 @@
 //! Memory, and what the service or container may have of it.
 
 use super::{size, text, Finding, Report};
-use crate::platform::memory::{kilobytes, Memory, MIN_BUDGET};
+use crate::platform::limits::limit_of;
+use crate::platform::memory::{kilobytes, Memory, Whose, MIN_BUDGET};
 use nix::sys::resource::{getrlimit, Resource, RLIM_INFINITY};
 use std::path::Path;
 
@@ -13,11 +14,17 @@ const SCARCE: u64 = 12 << 20;
 /// Addresses that a program needs besides the store's map.
 const ADDRESSES: u64 = 128 << 20;
 
-/// Whether there is enough for a node with this budget, whose store maps so much.
+/// Whether there is enough for a node with this budget, whose store maps so much, and
+/// with these limits.
 #[must_use]
-pub fn memory(root: &Path, budget: u64, set: bool, map: u64) -> Vec<Finding> {
+pub fn memory(root: &Path, whose: Whose, budget: u64, set: bool, map: u64) -> Vec<Finding> {
     let mut report = Report::new("memory");
-    let memory = Memory::read_below(root);
+    let memory = Memory::read_of(root, whose);
+    let owner = match whose {
+        Whose::Ours => "this service or container".to_owned(),
+        Whose::Node(pid) => format!("the running node (process {pid})"),
+        Whose::Service => "chr-node.service".to_owned(),
+    };
     let free = memory
         .available
         .map(|bytes| format!("{} free", size(bytes)));
@@ -29,10 +36,7 @@ pub fn memory(root: &Path, budget: u64, set: bool, map: u64) -> Vec<Finding> {
             .unwrap_or_else(|| "the device does not say".to_owned()),
     });
     if let Some(limit) = memory.limit {
-        report.fact(&format_args!(
-            "{} for this service or container",
-            size(limit)
-        ));
+        report.fact(&format_args!("{} for {owner}", size(limit)));
     }
     let swap = kilobytes(&text(root, "proc/meminfo"), "SwapTotal:").unwrap_or(0);
     report.fact(&match swap {
@@ -70,10 +74,15 @@ pub fn memory(root: &Path, budget: u64, set: bool, map: u64) -> Vec<Finding> {
             "end other programs, add swap (zram), or lower node.memory_limit",
         );
     }
-    if let Some(most) = addresses().filter(|most| *most < map.saturating_add(ADDRESSES)) {
+    if let Some(most) = addresses(root, whose).filter(|most| *most < map.saturating_add(ADDRESSES))
+    {
         report.fail(
             &format_args!(
-                "this user's programs may have {} of addresses (ulimit -v), and the store maps {}",
+                "{} may have {} of addresses (ulimit -v), and the store maps {}",
+                match whose {
+                    Whose::Node(_) => &owner,
+                    _ => "this user's programs",
+                },
                 size(most),
                 size(map)
             ),
@@ -83,12 +92,18 @@ pub fn memory(root: &Path, budget: u64, set: bool, map: u64) -> Vec<Finding> {
     report.done()
 }
 
-/// The most addresses that this process may map.
-fn addresses() -> Option<u64> {
-    let (soft, _) = getrlimit(Resource::RLIMIT_AS).ok()?;
-    // Narrower on some 32-bit systems.
-    #[allow(clippy::useless_conversion)]
-    (soft != RLIM_INFINITY).then(|| u64::from(soft))
+/// The most addresses that may be mapped; a service's are known of its processes alone.
+fn addresses(root: &Path, whose: Whose) -> Option<u64> {
+    match whose {
+        Whose::Node(pid) => limit_of(root, pid, "Max address space"),
+        Whose::Service => None,
+        Whose::Ours => {
+            let (soft, _) = getrlimit(Resource::RLIMIT_AS).ok()?;
+            // Narrower on some 32-bit systems.
+            #[allow(clippy::useless_conversion)]
+            (soft != RLIM_INFINITY).then(|| u64::from(soft))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -105,7 +120,7 @@ mod tests {
             ("proc/self/cgroup", "0::/\n"),
             ("sys/fs/cgroup/memory.max", limit),
         ]);
-        only(memory(root.path(), budget, set, 0))
+        only(memory(root.path(), Whose::Ours, budget, set, 0))
     }
 
     const ROUTER: &str = "MemTotal: 61440 kB\nMemAvailable: 30720 kB\nSwapTotal: 0 kB\n";
@@ -131,5 +146,42 @@ mod tests {
             small.state == State::Warning && small.remedy.contains("MemoryMax"),
             "{small:?}"
         );
+    }
+
+    #[test]
+    fn the_limits_of_the_node_are_judged_and_not_those_of_whoever_asks() {
+        let files = [
+            ("proc/meminfo", ROUTER),
+            ("proc/self/cgroup", "0::/user.slice\n"),
+            ("sys/fs/cgroup/user.slice/memory.max", "8388608\n"),
+            ("proc/7/cgroup", "0::/system.slice/my.service\n"),
+            ("sys/fs/cgroup/system.slice/my.service/memory.max", "16777216\n"),
+            ("proc/7/limits", "Max data size  12582912  12582912  bytes\nMax address space  1048576  1048576  bytes\n"),
+            ("proc/8/cgroup", "0::/\n"),
+        ];
+        let root = device(&files);
+        let told = |node, map| {
+            let whose = Whose::find(root.path(), node);
+            memory(root.path(), whose, 8 * MB, false, map)
+        };
+        let limited = told(Some(7), 0);
+        let limited = limited.first().unwrap();
+        assert!(limited.found.contains("12 MB in all"), "{limited:?}");
+        assert!(limited.remedy.contains("MemoryMax"), "{limited:?}");
+        assert!(told(Some(7), MB).iter().any(|f| f.state == State::Failure));
+        assert_eq!(only(told(Some(8), 0)).state, State::Ok);
+        assert_eq!(Whose::find(root.path(), None), Whose::Ours);
+        let unit = "sys/fs/cgroup/system.slice/chr-node.service";
+        for (path, limit) in [("memory.max", "33554432\n"), ("cgroup.procs", "")] {
+            let file = root.path().join(unit).join(path);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, limit).unwrap();
+        }
+        let service = only(told(None, 0));
+        assert!(
+            service.found.contains("32 MB for chr-node.service"),
+            "{service:?}"
+        );
+        assert_eq!(service.state, State::Ok);
     }
 }
