@@ -111,7 +111,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("f.toml");
         args.settings.file = Some(file.clone());
-        let mut find_with = |text: &str| {
+        let find_with = |text: &str| {
             std::fs::write(&file, text).unwrap();
             find(&args, [])
         };

@@ -108,6 +108,7 @@ fn addresses(root: &Path, whose: Whose) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
     use super::super::tests::{device, only};
     use super::super::State;
     use super::*;
