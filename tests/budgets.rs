@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 /// The stripped release build, in bytes. The aim is 4,280,000, which docs/sizes.md says
 /// what is in the way of.
-const BINARY: u64 = 4_390_000;
+const BINARY: u64 = 4_395_000;
 /// The same for aarch64, glibc or static, with all parts and `chain-https`.
 const AARCH64: u64 = 3_900_000;
 /// The build for routers (armv7, static): flash of 8 MB has some 3 MB to spare,
