@@ -86,7 +86,12 @@ fn installing_upgrading_removing_and_purging_lose_no_identity_but_when_told() {
     let output = Command::new(root().join("scripts/package-test"))
         // What is installed matters here; its licences are tests/release.rs's, and the
         // standard library's source is not on every machine.
-        .args([machine, "--binary", env!("CARGO_BIN_EXE_chr-node"), "--without-std"])
+        .args([
+            machine,
+            "--binary",
+            env!("CARGO_BIN_EXE_chr-node"),
+            "--without-std",
+        ])
         .output()
         .unwrap();
     let said = words(&output);
