@@ -25,17 +25,17 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The stripped release build, in bytes. The aim is 4,280,000, which docs/sizes.md says
-/// what is in the way of.
-const BINARY: u64 = 4_395_000;
+/// The stripped release build, in bytes: what it had before battery, reachability and
+/// the doctor came, and 200,000 for these.
+const BINARY: u64 = 4_280_000;
 /// The same for aarch64, glibc or static, with all parts and `chain-https`.
 const AARCH64: u64 = 3_900_000;
-/// The build for routers (armv7, static): flash of 8 MB has some 3 MB to spare,
-/// uncompressed on /tmp while it is installed.
-const ROUTER: u64 = 1_900_000;
+/// The build for routers (armv7, static). Flash of 8 MB has some 3 MB to spare; this is
+/// what it had before battery, reachability and the doctor came, of which it has no part.
+const ROUTER: u64 = 1_476_000;
 /// That one compressed by gzip -9. The aim is 930,000, so that a package has at most
 /// 950,000 bytes: docs/sizes.md tells what is in the way.
-const ROUTER_PACKED: u64 = 1_030_000;
+const ROUTER_PACKED: u64 = 990_000;
 /// Crates in the tree of the default build, this one not counted.
 const CRATES: usize = 160;
 /// Resident bytes of an idle, authenticated session with its ticket: the target

@@ -460,7 +460,7 @@ fn a_store_that_a_newer_version_has_written_is_told_and_not_touched() {
     let store = home.path().join("store");
     fs::create_dir(&store).unwrap();
     let mut value = vec![1, 99];
-    let sum = crc32c::crc32c_append(crc32c::crc32c(b"schema"), &value);
+    let sum = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(&[&b"schema"[..], &value].concat());
     value.extend(sum.to_le_bytes());
     let here = Machine {
         word: std::mem::size_of::<usize>(),

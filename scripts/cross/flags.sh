@@ -11,9 +11,12 @@ flags_for() {
     [ "$profile" = release ] || add -Cforce-unwind-tables=no
     # What follows is for a standard library from source.
     [ "$CROSS_COMPILER" = debian ] || return 0
-    [ "$profile" != release ] || return 0
     # Of std's features not `backtrace`: in a stripped program it prints addresses
     # without names, and what would look for the names is 100 KB.
+    if [ "$profile" = release ]; then
+        export CARGO_UNSTABLE_BUILD_STD_FEATURES=panic-unwind
+        return 0
+    fi
     export CARGO_UNSTABLE_BUILD_STD_FEATURES=optimize_for_size
     # A panic ends the process at once, without a word, and errors of libraries are
     # told without what only `{:?}` writes.

@@ -13,8 +13,9 @@ use crate::platform::readings::Sensors;
 use crate::platform::{saver, termux};
 use crate::task;
 use crate::time::Clock;
-use std::future::pending;
+use std::future::{pending, Future};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,11 +39,17 @@ pub fn wish() -> Result<SaverWish, Failure> {
 }
 
 /// Looks at the battery now and then; does not come back.
-pub async fn mind<T>(wish: SaverWish) -> T {
-    saver::set(POWER.built && wish == SaverWish::On);
+pub fn mind<T: Send + 'static>(wish: SaverWish) -> Pin<Box<dyn Future<Output = T> + Send>> {
+    // Outside of `watch`, so that a build without the part has nothing of it.
     if !POWER.built || wish != SaverWish::Auto {
-        return pending().await;
+        saver::set(POWER.built && wish == SaverWish::On);
+        return Box::pin(pending());
     }
+    Box::pin(watch())
+}
+
+async fn watch<T: Send>() -> T {
+    saver::set(false);
     let settings = Settings::default();
     let (timer, mut power) = (BootTimer::new(), Power::default());
     let (clock, mut heard, mut has_one) = (BootClock::new(), Heard::default(), false);

@@ -147,7 +147,7 @@ impl Folder {
         if file.metadata().map_err(named)?.len() < READER_TABLE as u64 {
             // Nobody else can have it mapped: the flock is ours. What a
             // process left there is worthless.
-            file.write_all(&[0; READER_TABLE]).map_err(named)?;
+            file.write_all(&vec![0; READER_TABLE]).map_err(named)?;
         }
         Ok(())
     }
