@@ -46,7 +46,7 @@ impl fmt::Display for NodeError {
         match self {
             NodeError::Folder(dir, e) => write!(
                 f,
-                "cannot make the data folder {}: {e}; choose another with --data-dir DIR",
+                "cannot make the data folder {}: {e}; choose another with --data-dir DIR, or run with --ephemeral (an identity for this run only)",
                 dir.display()
             ),
             NodeError::Key(KeyFileError::InUse { path }) => write!(
