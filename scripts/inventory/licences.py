@@ -108,7 +108,9 @@ def _files(part):
     found = []
     for folder, folders, names in os.walk(part.folder):
         folders[:] = sorted(f for f in folders if f not in ("lmdb", "tests", "benches", "examples"))
-        found += [pathlib.Path(folder) / n for n in sorted(names) if FILE.search(n)]
+        # The folder is REUSE's, with files named after their licences.
+        named = pathlib.Path(folder).name == "LICENSES"
+        found += [pathlib.Path(folder) / n for n in sorted(names) if named or FILE.search(n)]
     # Code may have such a word in its name, too.
     return [f for f in found if f.suffix not in (".rs", ".py", ".go", ".toml", ".json", ".sh")]
 
