@@ -208,16 +208,16 @@ fn memory_of_sessions_that_have_left_is_back_before_long() {
         // The first ones bring in code and tables that stay.
         drop(devices(&address, 20, &executor).await);
         empty(&node).await;
-        let before = node.program.rss();
+        let before = node.program.own_memory();
         for wave in 1..=2 {
             let crowd = devices(&address, CROWD, &executor).await;
-            let full = node.program.rss();
+            let full = node.program.own_memory();
             assert!(full > before + 2 * GIVEN_BACK, "{before} and {full} bytes");
             drop(crowd);
             // The node looks after its house every ten seconds.
             let end = Instant::now() + 2 * SOON;
-            while node.program.rss() > before + GIVEN_BACK {
-                let left = node.program.rss();
+            while node.program.own_memory() > before + GIVEN_BACK {
+                let left = node.program.own_memory();
                 let text = format!("wave {wave}: {before} bytes before, {full} with, {left} after");
                 assert!(Instant::now() < end, "{text}");
                 smol::Timer::after(Duration::from_millis(100)).await;

@@ -107,12 +107,7 @@ impl Drop for Group {
 fn own_memory(data: &Path) -> u64 {
     let run = fs::read_to_string(data.join("run.json")).unwrap();
     let run: serde_json::Value = serde_json::from_str(&run).unwrap();
-    let status = fs::read_to_string(format!("/proc/{}/status", run["pid"])).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"));
-    let number = line.unwrap().split_whitespace().next();
-    number.unwrap().parse::<u64>().unwrap() << 10
+    memory(run["pid"].as_u64().unwrap() as u32, "RssAnon:")
 }
 
 /// A connection from one of many addresses of this machine.

@@ -85,14 +85,12 @@ impl Program {
 
     /// Resident memory in bytes.
     pub fn rss(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
-        line.split_whitespace()
-            .nth(1)
-            .unwrap()
-            .parse::<u64>()
-            .unwrap()
-            * 1024
+        memory(self.child.id(), "VmRSS:")
+    }
+
+    /// The same without pages of files: the program's code comes in as it is used.
+    pub fn own_memory(&self) -> u64 {
+        memory(self.child.id(), "RssAnon:")
     }
 }
 
@@ -104,6 +102,14 @@ impl Drop for Program {
             eprintln!("--- {} said:\n{}", self.child.id(), self.stderr());
         }
     }
+}
+
+/// Bytes of a kind of memory of a process, as /proc names it.
+pub fn memory(pid: u32, kind: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(kind));
+    let number = line.unwrap().split_whitespace().next();
+    number.unwrap().parse::<u64>().unwrap() << 10
 }
 
 fn collect(mut from: ChildStderr, into: Arc<Mutex<String>>) -> JoinHandle<()> {
