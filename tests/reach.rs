@@ -1,6 +1,6 @@
 //! A node behind a home router: three network namespaces, the router with Debian's
-//! miniupnpd, which gives ports by PCP, NAT-PMP and UPnP. What others outside see is
-//! looked at from outside.
+//! miniupnpd, which gives ports by PCP, NAT-PMP and UPnP and opens its firewall for
+//! IPv6. What others outside see is looked at from outside.
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
@@ -38,7 +38,7 @@ table inet filter {
   chain postrouting {
     type nat hook postrouting priority 100;
     jump postrouting_miniupnpd
-    oifname "wan" masquerade
+    meta nfproto ipv4 oifname "wan" masquerade
   }
 }
 "#;
@@ -81,7 +81,8 @@ fn run_words(words: &str) -> Result<(), String> {
     }
 }
 
-/// `home` (192.168.50.2) - router (192.168.50.1, outside `wan`) - world (20.N.0.1).
+/// `home` (192.168.50.2, 2600:50::2) - router (192.168.50.1, fe80::1, outside `wan`) -
+/// world (20.N.0.1, 2600:N::1). For IPv6 there is no NAT.
 struct Lab {
     tag: String,
     folder: TempDir,
@@ -121,17 +122,28 @@ impl Lab {
             format!("ip -n {w} link set sw up"),
             format!("ip -n {w} addr add 20.1.0.1/8 dev sw"),
             format!("ip -n {w} addr add 20.2.0.1/8 dev sw"),
+            format!("ip -n {w} addr add 2600:1::1/32 dev sw nodad"),
+            format!("ip -n {w} addr add 2600:1::2/32 dev sw nodad"),
             format!("ip -n {g} link add wan type veth peer name port netns {w}"),
             format!("ip -n {w} link set port master sw up"),
             format!("ip -n {g} addr add {wan} dev wan"),
+            format!("ip -n {g} addr add 2600:1::9/32 dev wan nodad"),
             format!("ip -n {g} link set wan up"),
             format!("ip -n {h} link add eth0 type veth peer name lan netns {g}"),
             format!("ip -n {g} addr add 192.168.50.1/24 dev lan"),
+            // One address of the link, as routers have it.
+            format!("ip -n {g} link set lan addrgenmode none"),
+            format!("ip -n {g} addr add fe80::1/64 dev lan nodad"),
+            format!("ip -n {g} addr add 2600:50::1/64 dev lan nodad"),
             format!("ip -n {g} link set lan up"),
             format!("ip -n {h} addr add 192.168.50.2/24 dev eth0"),
+            format!("ip -n {h} addr add 2600:50::2/64 dev eth0 nodad"),
             format!("ip -n {h} link set eth0 up"),
             format!("ip -n {h} route add default via 192.168.50.1"),
+            format!("ip -n {h} -6 route add default via fe80::1 dev eth0"),
+            format!("ip -n {w} -6 route add 2600:50::/64 via 2600:1::9"),
             format!("ip netns exec {g} sysctl -qw net.ipv4.ip_forward=1"),
+            format!("ip netns exec {g} sysctl -qw net.ipv6.conf.all.forwarding=1"),
         ] {
             run_words(&line)?;
         }
@@ -205,14 +217,27 @@ impl Lab {
         until(SOON, &what, || (self.mapped() == ports).then_some(()));
     }
 
+    /// How many ports of the node at home the router's firewall lets in by IPv6.
+    fn holes(&self) -> usize {
+        let mut nft = self.on("router", "nft");
+        nft.args(["list", "chain", "inet", "filter", "miniupnpd"]);
+        let text = String::from_utf8(nft.output().unwrap().stdout).unwrap();
+        text.matches("0x26000050000000000000000000000002").count()
+    }
+
     /// A node with the ports that nodes have.
     fn node(&self, host: &str, ip: &str, seeds: &str) -> Node {
+        self.node_at(host, ip, ip, seeds)
+    }
+
+    /// The same with several addresses.
+    fn node_at(&self, host: &str, bind: &str, ip: &str, seeds: &str) -> Node {
         let data: PathBuf = self.folder.path().join(format!("node-{ip}"));
         std::fs::create_dir_all(&data).unwrap();
         let mut command = self.on(host, env!("CARGO_BIN_EXE_chr-node"));
         command.arg("run");
         let settings = [
-            ("CHR_NETWORK__BIND", ip),
+            ("CHR_NETWORK__BIND", bind),
             ("CHR_NETWORK__RPC_BIND", ip),
             ("EDGE2_PORT", "41046,443"),
             ("PEER2_PORT", "51055"),
@@ -421,4 +446,71 @@ fn a_second_nat_is_named_in_health_and_its_address_is_not_told() {
             .stderr()
             .contains(&format!("others see this node at {address}")));
     }
+}
+
+#[test]
+fn behind_cgnat_and_a_firewall_devices_come_in_by_ipv6_through_holes_that_close_at_the_end() {
+    if find_or_skip("python3").is_none() {
+        return;
+    }
+    let Some(lab) = Lab::new("r6", "100.64.0.9/8") else {
+        return;
+    };
+    let mut daemon = lab.daemon("enable_natpmp=yes");
+    let first = lab.node("world", "2600:1::1", "none");
+    let seed = format!("{}@[2600:1::1]:51055", first.id());
+    let _second = lab.node("world", "2600:1::2", &seed);
+    let both = "192.168.50.2,2600:50::2";
+    let mut home = lab.node_at("home", both, "192.168.50.2", &seed);
+    let given = "the router lets in by IPv6: PCP at fe80::1: 2600:50::2, UDP 51055, TCP 51055";
+    says(&home, given);
+    until(SOON, "four holes", || (lab.holes() == 4).then_some(()));
+
+    let pages = tempfile::tempdir().unwrap();
+    let _web = lab.web(pages.path());
+    let inside = format!("{}@[2600:50::2]:41046", home.id());
+    let publisher = lab.device("home", "p", &["publish", "8000:public", "--node", &inside]);
+    let device = publisher.expect("ready")["device"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    // A device outside that knows a node of the world alone: the two nodes have to
+    // find and reach one another.
+    let at_first = format!("{}@[2600:1::1]:41046", first.id());
+    let (listen, target) = ("18000", format!("{device}:8000"));
+    let _found = lab.device(
+        "world",
+        "f",
+        &["forward", listen, &target, "--node", &at_first],
+    );
+    until(SOON, "a page by what the node announces", || {
+        lab.fetch(18000).then_some(())
+    });
+    // And one that connects to the node itself.
+    let (listen, target) = ("18001", format!("{device}:8000"));
+    let _direct = lab.device(
+        "world",
+        "d",
+        &["forward", listen, &target, "--node", &inside],
+    );
+    until(SOON, "a page through the firewall", || {
+        lab.fetch(18001).then_some(())
+    });
+    // CGNAT hurts nobody here.
+    until(SOON, "a healthy network", || {
+        (lab.network_health()["state"] == "ok").then_some(())
+    });
+
+    // The router is restarted, and has forgotten.
+    daemon.signal("-KILL");
+    daemon.wait(SOON);
+    lab.nft(FORGET).unwrap();
+    assert_eq!(lab.holes(), 0);
+    drop(daemon);
+    let daemon = lab.daemon("enable_natpmp=yes");
+    until(SOON, "the holes again", || (lab.holes() == 4).then_some(()));
+
+    home.program.signal("-TERM");
+    home.program.wait(SOON);
+    assert_eq!(lab.holes(), 0, "the router: {}", daemon.stderr());
 }

@@ -196,6 +196,9 @@ pub fn shared(address: SocketAddr) -> io::Result<UdpSocket> {
     };
     let fd = socket(family, SockType::Datagram, super::listen::cloexec(), None)?;
     setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    if address.is_ipv6() {
+        setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
+    }
     nix::sys::socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
     let socket = UdpSocket::from(fd);
     socket.set_nonblocking(true)?;

@@ -9,7 +9,7 @@ use super::{natpmp, pcp, Failure, Granted, Mapping, Want, Way, LEASE, WANTS_MAX}
 use crate::identity::sha256;
 use crate::time::Moment;
 use async_io::Async;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 /// Other ports that are tried where another device has the one that is wished.
@@ -18,10 +18,10 @@ const OTHERS_MAX: u16 = 3;
 /// Who asks whom for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asker {
-    /// The gateway.
-    pub gateway: Ipv4Addr,
-    /// This node's address towards it.
-    pub own: Ipv4Addr,
+    /// The gateway, where it takes PCP and NAT-PMP.
+    pub gateway: SocketAddr,
+    /// This node's address, which ports lead to.
+    pub own: IpAddr,
     /// Ports, the most important first; those of one number are kept together.
     pub wants: Vec<Want>,
     /// Secret of this node, the same after a restart: names of its mappings follow
@@ -37,7 +37,7 @@ pub struct Held {
     /// How it was asked.
     pub way: Way,
     /// What it calls its address outside.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// The ports that lead here.
     pub mappings: Vec<Mapping>,
     /// Ports that it did not give, and its word.
@@ -49,7 +49,7 @@ pub struct Held {
 impl Held {
     /// Without clock and service.
     #[must_use]
-    pub fn new(way: Way, address: Ipv4Addr, mappings: Vec<Mapping>) -> Held {
+    pub fn new(way: Way, address: IpAddr, mappings: Vec<Mapping>) -> Held {
         Held {
             way,
             address,
@@ -81,7 +81,7 @@ impl Held {
 struct Got {
     mappings: Vec<Mapping>,
     refused: Vec<(Want, Failure)>,
-    address: Option<Ipv4Addr>,
+    address: Option<IpAddr>,
     epoch: Option<u32>,
 }
 
@@ -129,11 +129,15 @@ impl Asker {
     /// The most telling of their answers.
     pub async fn search(&self, now: Moment) -> Result<Held, Failure> {
         let mut worst = Failure::Silent;
-        for way in [Way::Pcp, Way::NatPmp, Way::Upnp] {
+        let ways: &[Way] = match self.own {
+            IpAddr::V4(_) => &[Way::Pcp, Way::NatPmp, Way::Upnp],
+            IpAddr::V6(_) => &[Way::Pcp],
+        };
+        for way in ways.iter().copied() {
             match self.by(way, None, now).await {
                 Ok(held) => return Ok(held),
                 Err(failure) => {
-                    log::debug!("ports by {way} at {}: {failure}", self.gateway);
+                    log::debug!("ports by {way} at {}: {failure}", self.gateway.ip());
                     if rank(&failure) > rank(&worst) {
                         worst = failure;
                     }
@@ -170,15 +174,17 @@ impl Asker {
     }
 
     fn socket(&self) -> Result<Async<UdpSocket>, Failure> {
-        let to = SocketAddr::from((self.gateway, pcp::PORT));
-        towards(self.own, to).map_err(|_| Failure::Silent)
+        towards(self.own, self.gateway).map_err(|_| Failure::Silent)
     }
 
     fn pcp(&self, want: Want, wish: u16, lease: Duration) -> pcp::Map {
         let mut nonce = [0; 12];
         let port = want.port.to_be_bytes();
-        let place = self.gateway.octets();
-        let hash = sha256(&[&self.secret, &place, &[want.transport.number()], &port]);
+        let place: &[u8] = match self.gateway {
+            SocketAddr::V4(at) => &at.ip().octets(),
+            SocketAddr::V6(at) => &at.ip().octets(),
+        };
+        let hash = sha256(&[&self.secret, place, &[want.transport.number()], &port]);
         nonce.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
         pcp::Map {
             client: self.own,
@@ -206,7 +212,7 @@ impl Asker {
         let socket = self.socket()?;
         let (address, epoch) = nat_pmp_address(&socket).await?;
         let mut got = Got {
-            address: Some(address),
+            address: Some(address.into()),
             epoch: Some(epoch),
             ..Got::default()
         };
@@ -228,7 +234,10 @@ impl Asker {
         if let Some(service) = before.and_then(|held| held.service.clone()) {
             return self.at_service(service, before, now).await;
         }
-        let place = discover(self.own, self.gateway).await;
+        let (IpAddr::V4(own), IpAddr::V4(gateway)) = (self.own, self.gateway.ip()) else {
+            return Err(Failure::Silent);
+        };
+        let place = discover(own, gateway).await;
         let place = place.ok_or(Failure::Silent)?;
         let description = fetch(&place, &place.get()).await?;
         let mut last = Failure::Garbled("no service that maps ports");
@@ -248,7 +257,7 @@ impl Asker {
         now: Moment,
     ) -> Result<Held, Failure> {
         let mut got = Got {
-            address: Some(upnp_address(&service).await?),
+            address: Some(upnp_address(&service).await?.into()),
             ..Got::default()
         };
         for want in self.wants.iter().take(WANTS_MAX) {
@@ -303,7 +312,7 @@ impl Asker {
             Way::NatPmp => match self.socket() {
                 Ok(socket) => nat_pmp_address(&socket)
                     .await
-                    .map(|(ip, epoch)| (ip, Some(epoch), true)),
+                    .map(|(ip, epoch)| (ip.into(), Some(epoch), true)),
                 Err(failure) => Err(failure),
             },
             Way::Upnp => look_by_upnp(held, first).await,
@@ -324,7 +333,7 @@ impl Asker {
         }
     }
 
-    async fn look_by_pcp(&self, first: &Mapping) -> Result<(Ipv4Addr, Option<u32>, bool), Failure> {
+    async fn look_by_pcp(&self, first: &Mapping) -> Result<(IpAddr, Option<u32>, bool), Failure> {
         let socket = self.socket()?;
         let map = self.pcp(first.want, first.external, LEASE);
         let answer = granted(&socket, &map.encode(), &|bytes| map.answer(bytes)).await?;
@@ -450,7 +459,7 @@ async fn upnp_address(service: &Service) -> Result<Ipv4Addr, Failure> {
 async fn look_by_upnp(
     held: &Held,
     first: &Mapping,
-) -> Result<(Ipv4Addr, Option<u32>, bool), Failure> {
+) -> Result<(IpAddr, Option<u32>, bool), Failure> {
     let service = held.service.as_ref().ok_or(Failure::Silent)?;
     let address = upnp_address(service).await?;
     let asked = soap::look(service, first.external, first.want);
@@ -459,5 +468,5 @@ async fn look_by_upnp(
         // Boxes that do not know the question have other virtues.
         _ => true,
     };
-    Ok((address, None, there))
+    Ok((address.into(), None, there))
 }

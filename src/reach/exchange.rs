@@ -11,7 +11,7 @@ use async_io::{Async, Timer};
 use smol::future;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 /// How long each of a question's datagrams is waited for. RFC 6886 begins with 250 ms
@@ -47,7 +47,7 @@ pub(super) async fn within<T>(
 ///
 /// # Errors
 /// There is no way to it.
-pub(super) fn towards(own: Ipv4Addr, to: SocketAddr) -> io::Result<Async<UdpSocket>> {
+pub(super) fn towards(own: IpAddr, to: SocketAddr) -> io::Result<Async<UdpSocket>> {
     let socket = UdpSocket::bind((own, 0))?;
     socket.connect(to)?;
     Async::new(socket)
@@ -55,14 +55,14 @@ pub(super) fn towards(own: Ipv4Addr, to: SocketAddr) -> io::Result<Async<UdpSock
 
 /// The address from which datagrams to `to` leave; nothing is sent.
 #[must_use]
-pub fn source(bound: Option<Ipv4Addr>, to: Ipv4Addr) -> Option<Ipv4Addr> {
-    let own = bound.unwrap_or(Ipv4Addr::UNSPECIFIED);
+pub fn source(bound: Option<IpAddr>, to: IpAddr) -> Option<IpAddr> {
+    let own = bound.unwrap_or(match to {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    });
     let socket = UdpSocket::bind((own, 0)).ok()?;
     socket.connect((to, super::pcp::PORT)).ok()?;
-    match socket.local_addr().ok()?.ip() {
-        std::net::IpAddr::V4(ip) => Some(ip),
-        std::net::IpAddr::V6(_) => None,
-    }
+    Some(socket.local_addr().ok()?.ip())
 }
 
 /// Sends `question` until `hear` says that a datagram was the answer.
@@ -189,7 +189,7 @@ mod tests {
     fn what_comes_from_another_one_than_the_gateway_is_no_answer() {
         let gateway = UdpSocket::bind((HOME, 0)).unwrap();
         let liar = UdpSocket::bind((HOME, 0)).unwrap();
-        let socket = towards(HOME, gateway.local_addr().unwrap()).unwrap();
+        let socket = towards(HOME.into(), gateway.local_addr().unwrap()).unwrap();
         let own = socket.get_ref().local_addr().unwrap();
         let answering = thread::spawn(move || {
             let mut buffer = [0; 64];
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn a_gateway_that_nobody_is_at_does_not_hold_us_up() {
         let free = UdpSocket::bind((HOME, 0)).unwrap().local_addr().unwrap();
-        let socket = towards(HOME, free).unwrap();
+        let socket = towards(HOME.into(), free).unwrap();
         let mut hear = |_: &[u8]| true;
         let asked = ask(&socket, b"question", &mut hear);
         assert_eq!(smol::block_on(asked), Err(Failure::Silent));

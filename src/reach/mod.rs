@@ -1,4 +1,5 @@
-//! The router's ports: how others reach a node that stands behind a NAT.
+//! The router's ports: how others reach a node that stands behind a NAT, or behind
+//! a firewall for IPv6.
 //!
 //! The way in, in the order in which it happens:
 //!
@@ -12,6 +13,9 @@
 //!    up; it has neither clock nor sockets. [`client`] carries it out.
 //! 4. [`outside`] judges the address that the gateway gave: a private one means a
 //!    second NAT, a shared one the provider's.
+//!
+//! For IPv6 there is PCP alone: what it maps there are holes in the firewall, with
+//! the node's own address outside.
 //!
 //! Everything that comes from the gateway is a stranger's word: bounded in bytes,
 //! items and time, and read by machines that are tested with any bytes at all.
@@ -30,7 +34,7 @@ pub mod ssdp;
 pub mod xml;
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long a mapping is asked for: as long as RFC 6886 (section 3.3) recommends.
@@ -40,6 +44,15 @@ pub const LEASE: Duration = Duration::from_secs(3600 * 2);
 pub const LEASE_MIN: Duration = Duration::from_secs(120);
 /// Ports that are asked for at most: eight device ports and the peer port twice.
 pub const WANTS_MAX: usize = 10;
+
+/// A family of addresses: each has a gateway of its own, and ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Behind a NAT.
+    V4,
+    /// Behind a firewall.
+    V6,
+}
 
 /// What the port takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,7 +156,7 @@ pub struct Granted {
     /// For how long.
     pub lease: Duration,
     /// The gateway's address outside, where the answer has it.
-    pub address: Option<Ipv4Addr>,
+    pub address: Option<IpAddr>,
     /// The gateway's clock, where it has one.
     pub epoch: Option<u32>,
 }

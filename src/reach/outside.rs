@@ -1,13 +1,13 @@
 //! What the address that a gateway calls its own outside is worth.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// See the module's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outside {
     /// Others can reach it.
     Public,
-    /// A private one (RFC 1918): the gateway stands behind another one.
+    /// A private one (RFC 1918, RFC 4193): the gateway stands behind another one.
     Private,
     /// One that the provider shares among customers (RFC 6598): CGNAT.
     Shared,
@@ -18,7 +18,16 @@ pub enum Outside {
 impl Outside {
     /// Judges an address.
     #[must_use]
-    pub fn of(ip: Ipv4Addr) -> Outside {
+    pub fn of(ip: IpAddr) -> Outside {
+        let ip = match ip {
+            IpAddr::V4(ip) => ip,
+            // What is handed out (RFC 4291, section 2.4), and what anybody may take.
+            IpAddr::V6(ip) => match ip.octets() {
+                [0x20..=0x3F, ..] => return Outside::Public,
+                [0xFC..=0xFD, ..] => return Outside::Private,
+                _ => return Outside::Nonsense,
+            },
+        };
         let [a, b, ..] = ip.octets();
         if ip.is_private() {
             Outside::Private
@@ -41,6 +50,7 @@ pub fn is_at_home(ip: Ipv4Addr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -58,6 +68,17 @@ mod tests {
             ([255, 255, 255, 255], Outside::Nonsense),
         ] {
             assert_eq!(Outside::of(text.into()), kind, "{text:?}");
+        }
+        for (text, kind) in [
+            ("2001:db8::1", Outside::Public),
+            ("fd00::1", Outside::Private),
+            ("fe80::1", Outside::Nonsense),
+            ("::", Outside::Nonsense),
+            ("::1", Outside::Nonsense),
+            ("ff02::1", Outside::Nonsense),
+        ] {
+            let ip: IpAddr = text.parse().unwrap();
+            assert_eq!(Outside::of(ip), kind, "{text}");
         }
         assert!(!is_at_home([100, 64, 0, 1].into()));
     }

@@ -1,4 +1,4 @@
-//! The Port Control Protocol (RFC 6887), opcode MAP, for IPv4.
+//! The Port Control Protocol (RFC 6887), opcode MAP.
 //!
 //! ```text
 //! request    2 | op | 0 0 | lifetime:32 | client's address:128
@@ -11,7 +11,7 @@
 //! asked: who cannot read the question cannot answer it.
 
 use super::{Failure, Granted, Want};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 /// The gateway's port, of NAT-PMP as well.
@@ -31,7 +31,7 @@ pub type Nonce = [u8; 12];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Map {
     /// Who asks: has to be the datagram's source.
-    pub client: Ipv4Addr,
+    pub client: IpAddr,
     /// Names the mapping.
     pub nonce: Nonce,
     /// The port here.
@@ -42,8 +42,11 @@ pub struct Map {
     pub lease: Duration,
 }
 
-fn mapped(ip: Ipv4Addr) -> [u8; 16] {
-    ip.to_ipv6_mapped().octets()
+fn wide(ip: IpAddr) -> [u8; 16] {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
+    }
 }
 
 impl Map {
@@ -54,12 +57,16 @@ impl Map {
         let seconds = u32::try_from(self.lease.as_secs()).unwrap_or(u32::MAX);
         out.extend([VERSION, OP_MAP, 0, 0]);
         out.extend(seconds.to_be_bytes());
-        out.extend(mapped(self.client));
+        out.extend(wide(self.client));
         out.extend(self.nonce);
         out.extend([self.want.transport.number(), 0, 0, 0]);
         out.extend(self.want.port.to_be_bytes());
         out.extend(self.wish.to_be_bytes());
-        out.extend(mapped(Ipv4Addr::UNSPECIFIED));
+        // No address is wished, one of the client's family (section 11.1).
+        out.extend(wide(match self.client {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        }));
         out
     }
 
@@ -100,11 +107,12 @@ impl Map {
         if external == 0 && !self.lease.is_zero() {
             return Some(Err(Failure::Garbled("port 0")));
         }
-        let address = address.to_ipv4_mapped().filter(|ip| !ip.is_unspecified());
+        let address = address.to_canonical();
+        let fits = address.is_ipv4() == self.client.is_ipv4() && !address.is_unspecified();
         Some(Ok(Granted {
             external,
             lease: Duration::from_secs(lifetime.into()),
-            address,
+            address: fits.then_some(address),
             epoch: Some(epoch),
         }))
     }
@@ -157,7 +165,7 @@ mod tests {
 
     fn map() -> Map {
         Map {
-            client: Ipv4Addr::new(192, 168, 1, 7),
+            client: [192, 168, 1, 7].into(),
             nonce: [9; 12],
             want: Want {
                 transport: Transport::Udp,
@@ -169,14 +177,14 @@ mod tests {
     }
 
     /// As a gateway writes it.
-    fn grant(map: &Map, code: u8, lease: u32, epoch: u32, external: u16, ip: [u8; 4]) -> Vec<u8> {
+    fn grant(map: &Map, code: u8, lease: u32, epoch: u32, external: u16, ip: &str) -> Vec<u8> {
         let mut out = vec![2, 0x81, 0, code];
         out.extend(lease.to_be_bytes());
         out.extend(epoch.to_be_bytes());
         out.extend([0; 12]);
         out.extend(&map.encode()[24..42]);
         out.extend(external.to_be_bytes());
-        out.extend(mapped(ip.into()));
+        out.extend(wide(ip.parse().unwrap()));
         out
     }
 
@@ -192,24 +200,41 @@ mod tests {
     #[test]
     fn only_the_answer_to_this_question_counts() {
         let map = map();
-        let good = grant(&map, 0, 3600, 77, 50_000, [203, 0, 113, 9]);
+        let good = grant(&map, 0, 3600, 77, 50_000, "203.0.113.9");
         let granted = map.answer(&good).unwrap().unwrap();
         assert_eq!(granted.external, 50_000);
         assert_eq!(granted.lease, Duration::from_secs(3600));
-        assert_eq!(granted.address, Some(Ipv4Addr::new(203, 0, 113, 9)));
+        assert_eq!(granted.address, "203.0.113.9".parse().ok());
         assert_eq!(granted.epoch, Some(77));
         for place in [24, 36, 41] {
             let mut wrong = good.clone();
             wrong[place] ^= 1;
             assert_eq!(map.answer(&wrong), None, "byte {place}");
         }
-        let port_0 = grant(&map, 0, 3600, 77, 0, [203, 0, 113, 9]);
+        let port_0 = grant(&map, 0, 3600, 77, 0, "203.0.113.9");
         assert!(map.answer(&port_0).unwrap().is_err());
-        let down = grant(&map, 7, 30, 77, 0, [0; 4]);
+        let down = grant(&map, 7, 30, 77, 0, "0.0.0.0");
         assert_eq!(map.answer(&down), Some(Err(Failure::NoAddress)));
         // A gateway that knows NAT-PMP alone.
         let old = [0, 0x81, 0, 1, 0, 0, 0, 9];
         assert_eq!(map.answer(&old), Some(Err(Failure::Silent)));
+    }
+
+    #[test]
+    fn a_hole_in_the_firewall_for_ipv6_has_an_address_of_ipv6() {
+        let mut map = map();
+        map.client = "2001:db8::7".parse().unwrap();
+        let bytes = map.encode();
+        assert_eq!(bytes[8..12], [0x20, 0x01, 0x0d, 0xb8]);
+        assert_eq!(bytes[44..], [0; 16], "no address is wished");
+        let hole = grant(&map, 0, 3600, 77, 51055, "2001:db8::7");
+        let granted = map.answer(&hole).unwrap().unwrap();
+        assert_eq!(granted.address, Some(map.client));
+        // The other family's address is none that this request could have got.
+        for other in ["203.0.113.9", "::"] {
+            let wrong = grant(&map, 0, 3600, 77, 51055, other);
+            assert_eq!(map.answer(&wrong).unwrap().unwrap().address, None);
+        }
     }
 
     #[test]
@@ -229,7 +254,7 @@ mod tests {
             header in any::<bool>(),
         ) {
             if header && bytes.len() >= MAP_LENGTH {
-                let good = grant(&map(), 0, 1, 1, 1, [1, 2, 3, 4]);
+                let good = grant(&map(), 0, 1, 1, 1, "1.2.3.4");
                 bytes[..42].copy_from_slice(&good[..42]);
             }
             if let Some(Ok(granted)) = map().answer(&bytes) {
@@ -240,7 +265,7 @@ mod tests {
 
         #[test]
         fn an_answer_that_is_cut_off_is_none(cut in 0usize..60) {
-            let good = grant(&map(), 0, 3600, 77, 50_000, [203, 0, 113, 9]);
+            let good = grant(&map(), 0, 3600, 77, 50_000, "203.0.113.9");
             prop_assert_eq!(map().answer(&good[..cut]), None);
         }
     }

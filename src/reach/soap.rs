@@ -6,7 +6,7 @@ use super::igd::Service;
 use super::xml::{element, escape};
 use super::{Failure, Want};
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Another one has the port.
@@ -73,7 +73,7 @@ pub fn add(
     any: bool,
     external: u16,
     want: Want,
-    client: Ipv4Addr,
+    client: IpAddr,
     lease: Duration,
     name: &str,
 ) -> Ask {
@@ -166,7 +166,7 @@ mod tests {
         Service {
             kind: "urn:schemas-upnp-org:service:WANIPConnection:1".to_owned(),
             control: Place {
-                ip: Ipv4Addr::new(10, 0, 0, 1),
+                ip: [10, 0, 0, 1].into(),
                 port: 5000,
                 path: "/ctl".to_owned(),
             },
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_request_is_complete_and_its_length_is_right() {
-        let client = Ipv4Addr::new(10, 0, 0, 7);
+        let client = [10, 0, 0, 7].into();
         let lease = Duration::from_secs(7200);
         let asked = add(&service(), false, 443, WANT, client, lease, "<me>");
         let text = asked.request();

@@ -299,7 +299,7 @@ pub(super) const PLACES: &[Key] = &[
         takes: Takes::Text,
         live: true,
         env: None,
-        doc: "Whether the router is asked (PCP, NAT-PMP, UPnP) to let others through to the device ports and the peer port; auto does where the node's own address is a private one, not on mobile data, and not with network.serve = no.",
+        doc: "Whether the router is asked (PCP, NAT-PMP, UPnP) to let others through to the device ports and the peer port; auto does where the node's own address is a private one and for IPv6 (PCP), not on mobile data, and not with network.serve = no.",
         allowed: "auto or off",
         set: set!(network.port_mapping, text => choice(text, PORT_MAPPING)),
         get: |s| word(&s.network.port_mapping, PORT_MAPPING),

@@ -126,6 +126,10 @@ impl Side {
             _ => {}
         }
         if let Some(at) = mapped {
+            if self.reachable == Some(false) {
+                // Strangers failed while the router let nobody in.
+                self.reachable = None;
+            }
             // Others may have seen it before.
             self.confirmed = self.votes.iter().any(|(_, seen)| seen.ip() == at.ip());
             if self.confirmed {
@@ -407,10 +411,12 @@ impl Reach {
         self.forget(now);
     }
 
-    /// The router says where the peer port leads from outside, or does not any more.
-    pub(super) fn set_mapped(&mut self, mapped: Option<SocketAddr>, now: Moment) {
-        let [v4, _] = &mut self.sides;
-        v4.set_mapped(mapped.filter(|at| is_v4(at.ip())), now);
+    /// The routers say where the peer port leads from outside, by IPv4 and by IPv6, or
+    /// does not any more.
+    pub(super) fn set_mapped(&mut self, mapped: [Option<SocketAddr>; 2], now: Moment) {
+        for (side, mapped) in self.sides.iter_mut().zip(mapped) {
+            side.set_mapped(mapped, now);
+        }
     }
 
     /// The network may be another one: what was seen and proven does not count.

@@ -77,9 +77,9 @@ impl Engine {
         self.wake(now);
     }
 
-    /// The router says where the peer port leads from outside; none: it does not any
-    /// more.
-    pub fn set_mapped(&mut self, now: Moment, mapped: Option<SocketAddr>) {
+    /// The routers say where the peer port leads from outside, by IPv4 and by IPv6;
+    /// none: it does not any more.
+    pub fn set_mapped(&mut self, now: Moment, mapped: [Option<SocketAddr>; 2]) {
         self.reach.set_mapped(mapped, now);
         self.tell_changes();
     }

@@ -348,9 +348,9 @@ impl Handle {
         self.0.wake();
     }
 
-    /// The router says where the peer port leads from outside; none: it does not any
-    /// more.
-    pub fn set_mapped(&self, mapped: Option<SocketAddr>) {
+    /// The routers say where the peer port leads from outside, by IPv4 and by IPv6;
+    /// none: it does not any more.
+    pub fn set_mapped(&self, mapped: [Option<SocketAddr>; 2]) {
         self.0.with(|engine, now, _| engine.set_mapped(now, mapped));
         self.0.wake();
     }

@@ -1,11 +1,10 @@
-//! What the router has given, and what it is worth: for this node's record, for
+//! What the routers have given, and what it is worth: for this node's record, for
 //! health and for whoever asks.
 
-use crate::platform::routes::Route;
 use crate::reach::client::{Asker, Held};
 use crate::reach::outside::Outside;
-use crate::reach::{Failure, Transport, Want};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use crate::reach::{Failure, Family, Transport, Want};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Where things stand.
@@ -17,55 +16,63 @@ pub enum State {
     /// It is being asked for the first time.
     Asking,
     /// It gives nothing.
-    Nothing(Route<Ipv4Addr>, Failure),
+    Nothing(IpAddr, Failure),
     /// It has given something.
-    Held(Asker, Held),
+    Held(Box<Asker>, Box<Held>),
 }
 
-/// See the module's text.
+/// See the module's text. By IPv4 and by IPv6.
 #[derive(Default)]
-pub struct Mapped(Mutex<State>);
+pub struct Mapped([Mutex<State>; 2]);
 
 impl Mapped {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self, family: Family) -> MutexGuard<'_, State> {
+        let [v4, v6] = &self.0;
+        let side = match family {
+            Family::V4 => v4,
+            Family::V6 => v6,
+        };
+        side.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts another state in its place.
-    pub fn set(&self, state: State) {
-        *self.lock() = state;
+    pub fn set(&self, family: Family, state: State) {
+        *self.lock(family) = state;
     }
 
     /// How it is.
     #[must_use]
-    pub fn get(&self) -> State {
-        self.lock().clone()
+    pub fn get(&self, family: Family) -> State {
+        self.lock(family).clone()
     }
 
     /// Where others reach the peer port, if the router's address can be reached and
     /// UDP and TCP have one number.
     #[must_use]
-    pub fn peer(&self, port: Option<u16>) -> Option<SocketAddr> {
-        let State::Held(_, held) = &*self.lock() else {
-            return None;
-        };
-        if Outside::of(held.address) != Outside::Public {
-            return None;
-        }
-        let of = |transport| {
-            let port = port?;
-            held.external(Want { transport, port })
-        };
-        let external = of(Transport::Udp)?;
-        let both = of(Transport::Tcp) == Some(external);
-        both.then(|| SocketAddr::new(IpAddr::V4(held.address), external))
+    pub fn peer(&self, port: Option<u16>) -> [Option<SocketAddr>; 2] {
+        [Family::V4, Family::V6].map(|family| {
+            let State::Held(_, held) = &*self.lock(family) else {
+                return None;
+            };
+            if Outside::of(held.address) != Outside::Public {
+                return None;
+            }
+            let of = |transport| {
+                let port = port?;
+                held.external(Want { transport, port })
+            };
+            let external = of(Transport::Udp)?;
+            let both = of(Transport::Tcp) == Some(external);
+            both.then(|| SocketAddr::new(held.address, external))
+        })
     }
 
-    /// Ports for devices as others reach them, the router's first.
+    /// Ports for devices as others reach them, the router's first. A firewall for
+    /// IPv6 leaves their numbers as they are.
     #[must_use]
     pub fn edge_ports(&self, own: &[u16]) -> Vec<u16> {
         let mut ports = Vec::new();
-        if let State::Held(_, held) = &*self.lock() {
+        if let State::Held(_, held) = &*self.lock(Family::V4) {
             let outside = own.iter().filter_map(|port| {
                 held.external(Want {
                     transport: Transport::Tcp,
@@ -85,14 +92,25 @@ impl Mapped {
     /// What an operator is told of it, in a line; none while it does not matter.
     #[must_use]
     pub fn describe(&self) -> Option<String> {
-        match &*self.lock() {
+        let v4 = match &*self.lock(Family::V4) {
             State::Idle => None,
             State::Asking => Some("the router is being asked".to_owned()),
-            State::Nothing(route, failure) => Some(format!(
-                "the router at {} maps no port: {failure}",
-                route.gateway
+            State::Nothing(gateway, failure) => {
+                Some(format!("the router at {gateway} maps no port: {failure}"))
+            }
+            State::Held(asker, held) => Some(describe(asker, held)),
+        };
+        let v6 = match &*self.lock(Family::V6) {
+            // Few are asked about IPv6 with an answer.
+            State::Idle | State::Asking | State::Nothing(_, Failure::Silent) => None,
+            State::Nothing(gateway, failure) => Some(format!(
+                "the router at {gateway} lets nothing in by IPv6: {failure}"
             )),
             State::Held(asker, held) => Some(describe(asker, held)),
+        };
+        match (v4, v6) {
+            (Some(v4), Some(v6)) => Some(v4 + "; " + &v6),
+            (v4, v6) => v4.or(v6),
         }
     }
 }
@@ -100,7 +118,7 @@ impl Mapped {
 /// `PCP at 192.168.1.1: 203.0.113.9, UDP 51055, TCP 51055, TCP 443 -> 41046`
 #[must_use]
 pub fn describe(asker: &Asker, held: &Held) -> String {
-    let mut text = format!("{} at {}: {}", held.way, asker.gateway, held.address);
+    let mut text = format!("{} at {}: {}", held.way, asker.gateway.ip(), held.address);
     for mapping in &held.mappings {
         let (name, here) = (mapping.want.transport.name(), mapping.want.port);
         if mapping.external == here {
@@ -112,19 +130,18 @@ pub fn describe(asker: &Asker, held: &Held) -> String {
     text
 }
 
-/// What is wrong with the router's address, and what to do; none: nothing is, or
-/// nobody can know yet. `seen` is where other nodes see this one.
+/// What is wrong with the router's address of IPv4, and what to do; none: nothing is,
+/// or nobody can know yet. `seen` is where other nodes see this one.
 #[must_use]
-pub fn trouble(state: &State, seen: Option<Ipv4Addr>) -> Option<(String, &'static str)> {
+pub fn trouble(state: &State, seen: Option<IpAddr>) -> Option<(String, &'static str)> {
     const SECOND: &str = "put the inner router into bridge mode, or map the ports on the outer one to it (docs/reachability.md)";
     const EITHER: &str = "look at its address on its own page: none is a line that is down, 10., 172.16. to 172.31. or 192.168. another router, 100.64. to 100.127. the provider (docs/reachability.md)";
     const PROVIDER: &str = "ask the provider for a public address, use IPv6, or let devices meet at another node (docs/reachability.md)";
     match state {
         State::Idle | State::Asking => None,
-        State::Nothing(route, Failure::NoAddress) => Some((
+        State::Nothing(gateway, Failure::NoAddress) => Some((
             format!(
-                "the router at {} has no public address itself: its line is down, or it stands behind another NAT (double NAT, or the provider's: CGNAT)",
-                route.gateway
+                "the router at {gateway} has no public address itself: its line is down, or it stands behind another NAT (double NAT, or the provider's: CGNAT)"
             ),
             EITHER,
         )),
@@ -133,21 +150,21 @@ pub fn trouble(state: &State, seen: Option<Ipv4Addr>) -> Option<(String, &'stati
             (Outside::Shared, _) => Some((
                 format!(
                     "the provider shares addresses (CGNAT): the router at {} has {} outside, which nobody can dial",
-                    asker.gateway, held.address
+                    asker.gateway.ip(), held.address
                 ),
                 PROVIDER,
             )),
             (Outside::Private | Outside::Nonsense, _) => Some((
                 format!(
                     "double NAT: the router at {} has {} outside, so it stands behind another router",
-                    asker.gateway, held.address
+                    asker.gateway.ip(), held.address
                 ),
                 SECOND,
             )),
             (Outside::Public, Some(seen)) if seen != held.address && Outside::of(seen) == Outside::Public => Some((
                 format!(
                     "the router at {} says that it has {} outside, and others see {seen}: there is another NAT behind it",
-                    asker.gateway, held.address
+                    asker.gateway.ip(), held.address
                 ),
                 SECOND,
             )),
@@ -182,26 +199,27 @@ mod tests {
             lease: LEASE,
         });
         let asker = Asker {
-            gateway: Ipv4Addr::new(192, 168, 1, 1),
-            own: Ipv4Addr::new(192, 168, 1, 7),
+            gateway: ([192, 168, 1, 1], 5351).into(),
+            own: [192, 168, 1, 7].into(),
             wants: vec![UDP, TCP, EDGE],
             secret: [1; 32],
             name: "test".to_owned(),
         };
         let held = Held::new(Way::NatPmp, address.into(), mappings.collect());
-        State::Held(asker, held)
+        State::Held(Box::new(asker), Box::new(held))
     }
 
     #[test]
     fn only_a_public_address_with_one_number_for_both_is_told() {
         let mapped = Mapped::default();
-        assert_eq!(mapped.peer(Some(51055)), None);
+        assert_eq!(mapped.peer(Some(51055)), [None; 2]);
         assert_eq!(mapped.edge_ports(&[41046]), [41046]);
-        mapped.set(held(
-            [203, 0, 113, 9],
-            &[(UDP, 6000), (TCP, 6000), (EDGE, 443)],
-        ));
-        let at = mapped.peer(Some(51055)).unwrap();
+        mapped.set(
+            Family::V4,
+            held([203, 0, 113, 9], &[(UDP, 6000), (TCP, 6000), (EDGE, 443)]),
+        );
+        let [at, _] = mapped.peer(Some(51055));
+        let at = at.unwrap();
         assert_eq!(at.to_string(), "203.0.113.9:6000");
         assert_eq!(mapped.edge_ports(&[41046, 41047]), [443, 41046, 41047]);
         let text = mapped.describe().unwrap();
@@ -215,15 +233,46 @@ mod tests {
             held([10, 0, 0, 9], &[(UDP, 6000), (TCP, 6000)]),
             held([100, 64, 0, 9], &[(UDP, 6000), (TCP, 6000)]),
         ] {
-            mapped.set(state);
-            assert_eq!(mapped.peer(Some(51055)), None);
+            mapped.set(Family::V4, state);
+            assert_eq!(mapped.peer(Some(51055)), [None; 2]);
         }
+    }
+
+    #[test]
+    fn a_hole_in_the_firewall_is_told_beside_the_nat() {
+        let mapped = Mapped::default();
+        let asker = Asker {
+            gateway: "[fe80::1%3]:5351".parse().unwrap(),
+            own: "2001:db8::7".parse().unwrap(),
+            wants: vec![UDP, TCP],
+            secret: [1; 32],
+            name: "test".to_owned(),
+        };
+        let ports = [(UDP, 51055), (TCP, 51055)];
+        let mappings = ports.map(|(want, external)| Mapping {
+            want,
+            external,
+            lease: LEASE,
+        });
+        let held = Held::new(Way::Pcp, asker.own, mappings.to_vec());
+        let held = State::Held(Box::new(asker), Box::new(held));
+        mapped.set(Family::V6, held);
+        let hole: SocketAddr = "[2001:db8::7]:51055".parse().unwrap();
+        assert_eq!(mapped.peer(Some(51055)), [None, Some(hole)]);
+        let alone = "PCP at fe80::1: 2001:db8::7, UDP 51055, TCP 51055";
+        assert_eq!(mapped.describe().unwrap(), alone);
+        let gateway = [192, 168, 1, 1].into();
+        mapped.set(Family::V4, State::Nothing(gateway, Failure::Silent));
+        assert_eq!(
+            mapped.describe().unwrap(),
+            format!("the router at 192.168.1.1 maps no port: it does not answer; {alone}")
+        );
     }
 
     #[test]
     fn each_second_nat_is_named_and_a_good_router_is_not_blamed() {
         let named = |address, seen: Option<[u8; 4]>| {
-            let seen = seen.map(Ipv4Addr::from);
+            let seen = seen.map(IpAddr::from);
             trouble(&held(address, &[(UDP, 1)]), seen).map(|(reason, _)| reason)
         };
         assert_eq!(named([203, 0, 113, 9], None), None);

@@ -1,4 +1,5 @@
-//! Asks the router for the ports of this node, keeps them, gives them back.
+//! Asks the routers for the ports of this node, keeps them, gives them back: the one
+//! that does NAT for IPv4, and the one that has a firewall for IPv6.
 //!
 //! It has no timer of its own: the supervisor's question, every ten seconds, is when
 //! it looks at the default route and at what is due. What the router tells by itself
@@ -16,26 +17,31 @@ use crate::platform::saver;
 use crate::platform::udp::shared;
 use crate::reach::client::{Asker, Held};
 use crate::reach::exchange::source;
-use crate::reach::outside::is_at_home;
+use crate::reach::outside::{is_at_home, Outside};
 use crate::reach::plan::{Plan, Seen, Step};
-use crate::reach::{natpmp, pcp, Failure, Transport, Want, Way, WANTS_MAX};
+use crate::reach::{natpmp, pcp, Failure, Family, Transport, Want, Way, WANTS_MAX};
 use crate::sorted;
 use crate::time::Clock;
 use async_io::{Async, Timer};
+use nix::net::if_::if_nametoindex;
 use smol::future::{self, FutureExt};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long giving back may take when the node stops.
 const FAREWELL: Duration = Duration::from_millis(1_500);
-/// Where gateways tell everybody that they have changed (RFC 6886, section 3.2.1).
-const NEWS: (Ipv4Addr, u16) = (Ipv4Addr::UNSPECIFIED, 5350);
+/// Where gateways tell everybody that they have changed (RFC 6886, section 3.2.1; RFC
+/// 6887, section 14.1.1): groups that every host is in.
+const NEWS: u16 = 5350;
 /// After news all of a gateway's repetitions of it are waited for: it sends ten.
 const SETTLE: Duration = Duration::from_millis(300);
 /// Longest datagram of news that is looked at.
 const NEWS_MAX: usize = 1100;
+/// Some address of IPv6 out there, to which nothing is sent: with which of its own
+/// ones a machine leaves depends on where to.
+const FAR: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 1);
 
 /// See the module's text.
 pub struct Reach(pub Arc<House>);
@@ -50,10 +56,13 @@ impl Service for Reach {
     }
 
     fn start<'a>(&'a self, beats: &'a mut Beats) -> Later<'a, Result<Running, NodeError>> {
-        let beat = beats.one_more();
+        let keep = [Family::V4, Family::V6].map(|family| {
+            let keeper = Keeper::new(self.0.clone(), family);
+            keeper.keep(beats.one_more()).boxed()
+        });
         async move {
-            let keeper = Keeper::new(self.0.clone());
-            Ok(keeper.keep(beat).boxed())
+            let [v4, v6] = keep;
+            Ok(future::or(v4, v6).boxed())
         }
         .boxed()
     }
@@ -61,13 +70,17 @@ impl Service for Reach {
     /// Others shall not be sent to a node that is gone.
     fn stop(&self) -> Later<'_, ()> {
         async move {
-            let network = &self.0.network;
-            let state = network.mapped.get();
-            network.mapped.set(State::Idle);
-            if let State::Held(asker, held) = state {
-                asker.remove(&held, FAREWELL).await;
-                log::info!("the router's ports are given back");
-            }
+            let mapped = &self.0.network.mapped;
+            let [v4, v6] = [Family::V4, Family::V6].map(|family| async move {
+                let state = mapped.get(family);
+                mapped.set(family, State::Idle);
+                if let State::Held(asker, held) = state {
+                    asker.remove(&held, FAREWELL).await;
+                    let gateway = asker.gateway.ip();
+                    log::info!("the ports of the router at {gateway} are given back");
+                }
+            });
+            future::zip(v4, v6).await;
         }
         .boxed()
     }
@@ -75,11 +88,12 @@ impl Service for Reach {
 
 struct Keeper {
     house: Arc<House>,
+    family: Family,
     plan: Plan,
     /// Whom it asks, and for what; none: nobody.
-    asker: Option<(Route<Ipv4Addr>, Asker)>,
+    asker: Option<Asker>,
     held: Option<Held>,
-    news: Option<Async<UdpSocket>>,
+    ears: Vec<Ear>,
     /// What the operator was told last.
     told: String,
     /// See [`Asker::secret`].
@@ -99,15 +113,16 @@ enum Woken {
 }
 
 impl Keeper {
-    fn new(house: Arc<House>) -> Keeper {
+    fn new(house: Arc<House>, family: Family) -> Keeper {
         let signed = house.sign(&keccak256(&[b"chr-node names of port mappings/1"]));
         Keeper {
             secret: keccak256(&[&signed.to_compact()]),
             plan: Plan::new(house.clock.now()),
             house,
+            family,
             asker: None,
             held: None,
-            news: None,
+            ears: Vec::new(),
             told: String::new(),
         }
     }
@@ -124,12 +139,10 @@ impl Keeper {
                 beat.asked().await;
                 Woken::Tick
             };
-            let (asker, news) = (&self.asker, &self.news);
+            let mut ears = self.ears.iter();
+            let (one, other) = (ears.next(), ears.next());
             let heard = async {
-                match (asker, news) {
-                    (Some((route, _)), Some(socket)) => hear(socket, route.gateway).await,
-                    _ => future::pending().await,
-                }
+                future::or(hear(one), hear(other)).await;
                 Woken::News
             };
             if let Woken::News = future::or(tick, heard).await {
@@ -141,23 +154,20 @@ impl Keeper {
 
     /// Whom to ask, anew: another gateway or another address is another network.
     async fn look_around(&mut self) {
-        let found = site(&self.house, Path::new("/"), self.secret);
+        let found = site(&self.house, Path::new("/"), self.family, self.secret);
         if found == self.asker {
             return;
         }
         let before = std::mem::replace(&mut self.asker, found);
-        if let (Some((_, asker)), Some(held)) = (before, self.held.take()) {
+        if let (Some(asker), Some(held)) = (before, self.held.take()) {
             asker.remove(&held, FAREWELL).await;
         }
         self.plan.start_over(self.house.clock.now());
-        self.news = None;
+        self.ears.clear();
         let state = match &self.asker {
-            Some((route, asker)) => {
-                log::debug!(
-                    "asking the router at {} for {:?}",
-                    route.gateway,
-                    asker.wants
-                );
+            Some(asker) => {
+                let gateway = asker.gateway.ip();
+                log::debug!("asking the router at {gateway} for {:?}", asker.wants);
                 State::Asking
             }
             None => State::Idle,
@@ -168,7 +178,7 @@ impl Keeper {
 
     /// Does what is due.
     async fn work(&mut self) {
-        let Some((route, asker)) = self.asker.clone() else {
+        let Some(asker) = self.asker.clone() else {
             return;
         };
         // A look may show that something else is due at once, and so may that.
@@ -181,32 +191,33 @@ impl Keeper {
                     let now = self.house.clock.now();
                     self.plan.looked(now, seen, saver::is_on());
                     if seen == Seen::Changed {
-                        log::debug!("the router at {} has forgotten or moved", route.gateway);
+                        let gateway = asker.gateway.ip();
+                        log::debug!("the router at {gateway} has forgotten or moved");
                     }
                     continue;
                 }
                 (Step::Renew, Some(held)) => asker.renew(held, now).await,
                 _ => asker.search(now).await,
             };
-            self.take(&route, &asker, outcome);
+            self.take(&asker, outcome);
         }
     }
 
-    fn take(&mut self, route: &Route<Ipv4Addr>, asker: &Asker, outcome: Result<Held, Failure>) {
+    fn take(&mut self, asker: &Asker, outcome: Result<Held, Failure>) {
         let now = self.house.clock.now();
         match outcome {
             Ok(held) => {
                 self.plan.granted(now, held.lease(), saver::is_on());
                 let tells = matches!(held.way, Way::Pcp | Way::NatPmp);
-                if tells && self.news.is_none() {
-                    self.news = listen();
+                if tells && self.ears.is_empty() {
+                    self.ears = listen(asker.gateway.ip());
                 }
                 for (want, failure) in &held.refused {
                     let (name, port) = (want.transport.name(), want.port);
                     log::debug!("the router does not map {name} {port}: {failure}");
                 }
                 self.held = Some(held.clone());
-                self.show(State::Held(asker.clone(), held));
+                self.show(State::Held(Box::new(asker.clone()), Box::new(held)));
             }
             Err(failure) => {
                 let lost = match failure {
@@ -218,7 +229,7 @@ impl Keeper {
                 };
                 if lost {
                     self.held = None;
-                    self.show(State::Nothing(route.clone(), failure));
+                    self.show(State::Nothing(asker.gateway.ip(), failure));
                 }
             }
         }
@@ -227,40 +238,63 @@ impl Keeper {
     /// Leaves the state where others look, and says in one line what is new.
     fn show(&mut self, state: State) {
         let network = &self.house.network;
-        let line = match &state {
-            State::Idle | State::Asking => String::new(),
-            State::Nothing(route, failure) => format!(
-                "the router at {} maps no port: {failure}; open the ports there by hand (docs/reachability.md), or others reach this node only over links that it dials",
-                route.gateway
+        let line = match (&state, self.family) {
+            (State::Idle | State::Asking, _) => String::new(),
+            (State::Nothing(gateway, failure), Family::V4) => format!(
+                "the router at {gateway} maps no port: {failure}; open the ports there by hand (docs/reachability.md), or others reach this node only over links that it dials"
             ),
-            State::Held(asker, held) => format!("the router maps ports: {}", describe(asker, held)),
+            // Most do not know of it, and whoever is reached by IPv4 needs nothing.
+            (State::Nothing(_, Failure::Silent), Family::V6) => String::new(),
+            (State::Nothing(gateway, failure), Family::V6) => format!(
+                "the router at {gateway} lets nothing in by IPv6: {failure}; let the ports in there by hand (docs/reachability.md)"
+            ),
+            (State::Held(asker, held), Family::V4) => {
+                format!("the router maps ports: {}", describe(asker, held))
+            }
+            (State::Held(asker, held), Family::V6) => {
+                format!("the router lets in by IPv6: {}", describe(asker, held))
+            }
         };
-        if line != self.told {
+        if line != self.told && !line.is_empty() {
+            // Who comes in by IPv6 does not need the other.
+            let by_v6 = matches!(network.mapped.get(Family::V6), State::Held(..));
             match &state {
                 State::Held(..) => log::info!("{line}"),
                 // Most routers of providers say nothing, and most nodes need nothing.
                 State::Nothing(_, Failure::Silent) => log::info!("{line}"),
+                State::Nothing(..) if by_v6 => log::info!("{line}"),
                 State::Nothing(..) => log::warn!("{line}"),
                 State::Idle | State::Asking => {}
             }
-            if let Some((reason, remedy)) = trouble(&state, None) {
+            let of_v4 = self.family == Family::V4 && !by_v6;
+            let trouble = of_v4.then(|| trouble(&state, None));
+            if let Some((reason, remedy)) = trouble.flatten() {
                 log::warn!("{reason}: {remedy}");
             }
-            self.told = line;
         }
-        network.mapped.set(state);
+        self.told = line;
+        network.mapped.set(self.family, state);
         if let Some(dht) = network.dht.get() {
             dht.set_mapped(network.mapped.peer(network.sockets.port()));
         }
     }
 }
 
+/// Where a gateway is heard.
+struct Ear {
+    socket: Async<UdpSocket>,
+    gateway: IpAddr,
+}
+
 /// Waits for news of the gateway's.
-async fn hear(socket: &Async<UdpSocket>, gateway: Ipv4Addr) {
+async fn hear(ear: Option<&Ear>) {
+    let Some(Ear { socket, gateway }) = ear else {
+        return future::pending().await;
+    };
     let mut buffer = [0; NEWS_MAX];
     loop {
         match socket.recv_from(&mut buffer).await {
-            Ok((length, from)) if from.ip() == gateway => {
+            Ok((length, from)) if from.ip() == *gateway => {
                 let bytes = buffer.get(..length).unwrap_or_default();
                 if natpmp::address(bytes).is_some() || pcp::announced(bytes).is_some() {
                     return;
@@ -275,75 +309,105 @@ async fn hear(socket: &Async<UdpSocket>, gateway: Ipv4Addr) {
     }
 }
 
-/// A socket for news; none where another program keeps it for itself: what the
-/// gateway forgets is then noticed by the next look.
-fn listen() -> Option<Async<UdpSocket>> {
-    match shared(SocketAddr::from(NEWS)).and_then(Async::new) {
-        Ok(socket) => Some(socket),
-        Err(e) => {
-            log::debug!("port 5350 for the router's news: {e}");
-            None
+/// Ears for a gateway's news; none where another program keeps the port for itself:
+/// what the gateway forgets is then noticed by the next look. Of IPv6 many tell
+/// nothing, while the same box tells of IPv4.
+fn listen(gateway: IpAddr) -> Vec<Ear> {
+    let v4 = routes::default_v4(Path::new("/")).map(|route| IpAddr::V4(route.gateway));
+    let v6 = Some(gateway).filter(IpAddr::is_ipv6);
+    let gateways = v4.into_iter().chain(v6);
+    let ears = gateways.filter_map(|gateway| {
+        let everybody: IpAddr = match gateway {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        match shared((everybody, NEWS).into()).and_then(Async::new) {
+            Ok(socket) => Some(Ear { socket, gateway }),
+            Err(e) => {
+                log::debug!("port {NEWS} for the router's news: {e}");
+                None
+            }
+        }
+    });
+    ears.collect()
+}
+
+/// The gateway of a family, and this node's address that its ports lead to; none
+/// where nobody is to be asked. `bound`: the one address that the node listens on.
+fn way(root: &Path, family: Family, bound: Option<IpAddr>) -> Option<(SocketAddr, IpAddr)> {
+    let v4 = routes::default_v4(root);
+    match family {
+        Family::V4 => {
+            let route = v4.filter(|route| !route.is_mobile() && is_at_home(route.gateway))?;
+            let own = source(bound, route.gateway.into())?;
+            is_home(own).then_some(((route.gateway, pcp::PORT).into(), own))
+        }
+        Family::V6 => {
+            let Route { interface, gateway } =
+                routes::default_v6(root).filter(|route| !route.is_mobile())?;
+            // A machine with a public address of IPv4 stands in no house.
+            let elsewhere = |route: Route<Ipv4Addr>| {
+                source(None, route.gateway.into())
+                    .is_some_and(|ip| Outside::of(ip) == Outside::Public)
+            };
+            if v4.is_some_and(elsewhere) {
+                return None;
+            }
+            let own = source(bound, FAR.into())?;
+            let scope = match gateway.is_unicast_link_local() {
+                true => if_nametoindex(interface.as_str()).ok()?,
+                false => 0,
+            };
+            let gateway = SocketAddrV6::new(gateway, pcp::PORT, 0, scope);
+            (Outside::of(own) == Outside::Public).then_some((gateway.into(), own))
         }
     }
 }
 
+/// Whether it is an address of a house of one's own.
+fn is_home(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => is_at_home(ip),
+        IpAddr::V6(_) => Outside::of(ip) == Outside::Public,
+    }
+}
+
 /// Whom to ask for what; none where nobody is to be asked.
-fn site(house: &House, root: &Path, secret: [u8; 32]) -> Option<(Route<Ipv4Addr>, Asker)> {
+fn site(house: &House, root: &Path, family: Family, secret: [u8; 32]) -> Option<Asker> {
     let settings = house.settings();
     if !settings.network.port_mapping || settings.network.serve == Serve::No {
         return None;
     }
-    let route = routes::default_v4(root)?;
-    if route.is_mobile() || !is_at_home(route.gateway) {
-        return None;
-    }
-    let places: Vec<SocketAddr> = {
-        let peer = house.network.sockets.places.iter();
-        peer.chain(&house.edge.places).copied().collect()
-    };
-    let v4 = |place: &SocketAddr| match place.ip() {
-        IpAddr::V4(ip) => Some(ip),
-        IpAddr::V6(_) => None,
-    };
+    let of_family = |place: &&SocketAddr| place.is_ipv4() == (family == Family::V4);
+    let peer = house.network.sockets.places.iter().filter(of_family);
+    let edge = house.edge.places.iter().filter(of_family);
     // Bound to one address, it is that one that others must be led to.
-    let bound = match places.iter().filter_map(v4).find(|ip| ip.is_unspecified()) {
-        Some(_) => None,
-        None => Some(places.iter().filter_map(v4).find(|ip| is_at_home(*ip))?),
+    let mut bound = peer.clone().chain(edge.clone()).map(SocketAddr::ip);
+    let bound = match bound.clone().any(|ip| ip.is_unspecified()) {
+        true => None,
+        false => Some(bound.find(|ip| is_home(*ip))?),
     };
-    let own = source(bound, route.gateway)?;
-    if !is_at_home(own) {
-        return None;
-    }
-    let serves = |place: &&SocketAddr| v4(place).is_some_and(|ip| ip.is_unspecified() || ip == own);
+    let (gateway, own) = way(root, family, bound)?;
+    let serves = |place: &&SocketAddr| place.ip().is_unspecified() || place.ip() == own;
     let mut wants = Vec::new();
-    if let Some(place) = house.network.sockets.places.iter().find(serves) {
+    if let Some(place) = peer.clone().find(serves) {
         for transport in [Transport::Udp, Transport::Tcp] {
             let port = place.port();
             wants.push(Want { transport, port });
         }
     }
-    let mut ports: Vec<u16> = house
-        .edge
-        .places
-        .iter()
-        .filter(serves)
-        .map(SocketAddr::port)
-        .collect();
+    let mut ports: Vec<u16> = edge.filter(serves).map(SocketAddr::port).collect();
     sorted::sort_and_dedup(&mut ports);
     wants.extend(ports.into_iter().map(|port| Want {
         transport: Transport::Tcp,
         port,
     }));
     wants.truncate(WANTS_MAX);
-    if wants.is_empty() {
-        return None;
-    }
-    let asker = Asker {
-        gateway: route.gateway,
+    (!wants.is_empty()).then(|| Asker {
+        gateway,
         own,
         wants,
         secret,
         name: "chr-node".to_owned(),
-    };
-    Some((route, asker))
+    })
 }

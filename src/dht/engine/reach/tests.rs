@@ -130,7 +130,7 @@ fn the_filter_forgets_and_mixes_up_few() {
 fn what_the_router_says_is_told_when_others_see_it_and_until_strangers_fail() {
     let mut reach = behind_nat();
     let mapped = at("203.0.113.5:7001");
-    reach.set_mapped(Some(mapped), seconds(0));
+    reach.set_mapped([Some(mapped), None], seconds(0));
     let place = |reach: &Reach| reach.places()[0].unwrap();
     assert_eq!(place(&reach).at, mapped);
     assert!(!place(&reach).confirmed && !place(&reach).own);
@@ -152,14 +152,41 @@ fn what_the_router_says_is_told_when_others_see_it_and_until_strangers_fail() {
         assert!(now < seconds(200), "never given up");
     }
     assert_eq!(reach.reachable(), Some(false));
-    reach.set_mapped(None, now);
+    reach.set_mapped([None, None], now);
     assert_eq!(reach.outside(), None, "the mapping is gone");
+}
+
+#[test]
+fn who_failed_before_the_firewall_was_opened_does_not_count_after() {
+    let own = at("[2001:db8:1::7]:51055");
+    let mut reach = Reach::new(None, vec![own.ip()], seconds(0));
+    reach.seen(seconds(0), ip("2001:db8:2::1"), own, true);
+    let mut numbers = Numbers::new(b"test", 1);
+    let mut now = seconds(1);
+    while reach.reachable() != Some(false) {
+        if reach.check(now, &mut numbers).is_some() {
+            reach.promised(now, ip("2001:db8:2::1"), true);
+        }
+        now = now + Duration::from_secs(1);
+        assert!(now < seconds(200), "never given up");
+    }
+    reach.set_mapped([None, Some(own)], now);
+    let [_, place] = reach.places();
+    assert_eq!(place.unwrap().reachable, None);
+    assert!(place.unwrap().confirmed, "it was seen there");
+    // It is looked at again at once, and not in an hour.
+    assert_eq!(reach.check(now, &mut numbers), Some(own));
+    reach.asked(now, ip("2001:db8:3::1"), false);
+    assert_eq!(reach.reachable(), Some(true));
+    // Said again, it changes nothing.
+    reach.set_mapped([None, Some(own)], now);
+    assert_eq!(reach.reachable(), Some(true));
 }
 
 #[test]
 fn a_router_that_is_wrong_about_its_address_is_outvoted() {
     let mut reach = behind_nat();
-    reach.set_mapped(Some(at("203.0.113.5:7001")), seconds(0));
+    reach.set_mapped([Some(at("203.0.113.5:7001")), None], seconds(0));
     let seen = at("198.18.0.9:7000");
     for n in [1, 2, 3] {
         let from = ip(&format!("198.51.{n}.1"));

@@ -5,8 +5,8 @@ use crate::config::value::Serve;
 use crate::node::house::House;
 use crate::node::network::mapped::trouble;
 use crate::parts::PORT_MAPPING;
+use crate::reach::Family;
 use crate::time::Moment;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// A node that starts has asked its seeds twice by then.
@@ -29,12 +29,13 @@ impl House {
         let dht = self.network.dht.get();
         let reached = dht.as_ref().and_then(|dht| dht.reachable());
         if PORT_MAPPING.built && reached != Some(true) && self.settings().network.host.is_none() {
-            let [v4, _] = dht.map_or([None; 2], |dht| dht.places());
-            let seen = v4.and_then(|seen| match seen.at.ip().to_canonical() {
-                IpAddr::V4(ip) => Some(ip),
-                IpAddr::V6(_) => None,
-            });
-            if let Some((reason, remedy)) = trouble(&self.network.mapped.get(), seen) {
+            let [outside, v6] = dht.map_or([None; 2], |dht| dht.places());
+            let seen = outside.map(|seen| seen.at.ip().to_canonical());
+            // In a small network everybody is an acquaintance, and nobody can tell
+            // whether strangers get in; the router says that they do.
+            let by_v6 = v6.is_some_and(|seen| seen.confirmed && seen.reachable != Some(false));
+            let v4 = self.network.mapped.get(Family::V4);
+            if let Some((reason, remedy)) = trouble(&v4, seen).filter(|_| !by_v6) {
                 found.degraded(reason, remedy);
             }
         }
