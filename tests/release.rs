@@ -619,6 +619,7 @@ fn the_table_of_sizes_has_what_was_measured_and_says_what_was_not() {
     add(&format!("{}-musl-router", other[1]), &vec![7; 1_899_499]);
     add(&format!("{}-musl", other[2]), b"x");
     add(&format!("{}-musl.tar.gz", other[2]), b"x");
+    add("chr-node-3.1.4-rc.1-docker-amd64.tar", b"x");
     add(&format!("{}-musl.cdx.json", other[2]), b"x");
     let memory = folder.path().join("memory");
     fs::write(

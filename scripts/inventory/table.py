@@ -46,7 +46,7 @@ def units(folder):
         raise Wrong(f"{folder}/BUILD.txt does not begin with chr-node VERSION and commit COMMIT")
     head, found = f"chr-node-{first[1]}-", {}
     for file in sorted(folder.iterdir()):
-        if file.name.startswith(head) and file.suffix not in (".gz", ".json"):
+        if file.name.startswith(head) and file.suffix not in (".gz", ".json", ".tar"):
             found[re.sub(r"-router$", ":router", file.name[len(head) :])] = file
     if not found:
         raise Wrong(f"{folder} has no programs {head}TARGET")
@@ -61,7 +61,11 @@ def runs_here(unit):
 def measure(file, settle):
     """Starts a node that knows nobody, and reads its memory when it has settled."""
     folder = tempfile.mkdtemp(prefix="chr-node-idle-")
-    ports = [f"network.{p}=0" for p in ("edge_ports", "peer_port", "rpc_port", "rpcs_port")]
+    names = ["edge_ports", "peer_port", "rpc_port"]
+    if not file.name.endswith("-router"):
+        # A build for routers has no HTTPS.
+        names.append("rpcs_port")
+    ports = [f"network.{name}=0" for name in names]
     words = [str(file.resolve()), "run", "--data-dir", folder + "/data"]
     for port in [*ports, "network.bind=127.0.0.1"]:
         words += ["--set", port]

@@ -181,8 +181,11 @@ impl Loaded {
                 key: key.name,
                 value,
                 source,
+                allowed: match problem == part.absent {
+                    true => "only its default (leave it out)",
+                    false => key.allowed,
+                },
                 problem,
-                allowed: key.allowed,
             }),
         }
     }
