@@ -167,11 +167,18 @@ fn temperature(root: &Path) -> Option<i64> {
 }
 
 fn battery(root: &Path) -> Option<(u8, bool)> {
+    let mut mains = false;
     let supplies = entries(root, "sys/class/power_supply", "").into_iter();
     let batteries = supplies.filter_map(|supply| {
         let says = |file: &str| word(&supply.join(file));
-        // `Device`: that of a mouse or a headset.
-        if says("type")? != "Battery" || says("scope").is_some_and(|scope| scope == "Device") {
+        let is = |file: &str, wanted: &str| says(file).is_some_and(|word| word == wanted);
+        if says("type")? != "Battery" {
+            mains |= is("online", "1");
+            return None;
+        }
+        // `Device`: that of a mouse or a headset. A place for a battery that is empty
+        // has no charge, and boards with one run on mains for years.
+        if is("scope", "Device") || is("present", "0") {
             return None;
         }
         let percent = says("capacity")?.parse::<u8>().ok().filter(|n| *n <= 100)?;
@@ -191,7 +198,8 @@ fn battery(root: &Path) -> Option<(u8, bool)> {
         };
         (most.max(percent), fed)
     });
-    all.map(|(percent, fed)| (percent, fed.unwrap_or(false)))
+    // Gauges without a charger behind them know nothing of the mains.
+    all.map(|(percent, fed)| (percent, fed.unwrap_or(mains)))
 }
 
 /// The folders in `folder` whose names begin with `start`.
@@ -315,6 +323,30 @@ mod tests {
             let battery = Sensors::read_below(root.path()).battery;
             assert_eq!(battery, Some(told), "{one:?} {other:?}");
         }
+    }
+
+    #[test]
+    fn a_board_on_mains_with_an_empty_place_for_a_battery_does_not_save_power() {
+        let root = device(&[
+            ("sys/class/power_supply/gauge/type", "Battery"),
+            ("sys/class/power_supply/gauge/present", "0"),
+            ("sys/class/power_supply/gauge/capacity", "0"),
+            ("sys/class/power_supply/gauge/status", "Unknown"),
+            ("sys/class/power_supply/ac/type", "Mains"),
+            ("sys/class/power_supply/ac/online", "1"),
+        ]);
+        assert_eq!(Sensors::read_below(root.path()).battery, None);
+        // One that is put in, and whose gauge does not know what feeds it.
+        let file = |name: &str| root.path().join("sys/class/power_supply").join(name);
+        fs::write(file("gauge/present"), "1").unwrap();
+        fs::write(file("gauge/capacity"), "15").unwrap();
+        assert_eq!(Sensors::read_below(root.path()).battery, Some((15, true)));
+        fs::write(file("ac/online"), "0").unwrap();
+        assert_eq!(Sensors::read_below(root.path()).battery, Some((15, false)));
+        // What a gauge knows counts more.
+        fs::write(file("ac/online"), "1").unwrap();
+        fs::write(file("gauge/status"), "Discharging").unwrap();
+        assert_eq!(Sensors::read_below(root.path()).battery, Some((15, false)));
     }
 
     #[test]
