@@ -91,6 +91,9 @@ pub struct Power {
     pub saving: bool,
     /// New relays are refused.
     pub refusal: Option<Refusal>,
+    /// Each bound for itself: what is refused for one may go on for the other.
+    low: bool,
+    hot: bool,
 }
 
 impl Power {
@@ -109,24 +112,25 @@ impl Power {
             SaverWish::Off => false,
             SaverWish::Auto => below(settings.saver_below, self.saving).is_some(),
         };
-        let (low, hot) = match self.refusal {
-            Some(Refusal::Charge(..)) => (true, false),
-            Some(Refusal::Heat(..)) => (false, true),
-            None => (false, false),
-        };
         let charge = (settings.refuse_below > 0)
-            .then(|| below(settings.refuse_below, low))
+            .then(|| below(settings.refuse_below, self.low))
             .flatten()
             .map(|left| Refusal::Charge(left, settings.refuse_below));
         let heat = settings.refuse_above.and_then(|bound| {
             let degrees = sensed.temperature? / 1000;
-            let least = i64::from(bound) - if hot { COOLED } else { 0 };
+            let least = i64::from(bound) - if self.hot { COOLED } else { 0 };
             (degrees > least).then_some(Refusal::Heat(degrees, bound))
         });
+        let (low, hot) = (charge.is_some(), heat.is_some());
         let refusal = charge.or(heat);
         let kind = |refusal: Option<Refusal>| refusal.map(|r| std::mem::discriminant(&r));
         let changed = saving != self.saving || kind(refusal) != kind(self.refusal);
-        *self = Power { saving, refusal };
+        *self = Power {
+            saving,
+            refusal,
+            low,
+            hot,
+        };
         changed
     }
 }
@@ -203,6 +207,22 @@ mod tests {
         assert!(!power.look(heat(76), &settings()));
         assert!(power.look(heat(75), &settings()));
         assert_eq!(power.refusal, None);
+    }
+
+    #[test]
+    fn a_hot_device_whose_empty_battery_is_fed_again_still_has_to_cool_down() {
+        let mut power = Power::default();
+        let both = |percent, fed, degrees: i64| Sensed {
+            battery: Some((percent, fed)),
+            temperature: Some(degrees * 1000),
+        };
+        power.look(both(50, false, 85), &settings());
+        power.look(both(5, false, 85), &settings());
+        assert_eq!(power.refusal, Some(Refusal::Charge(5, 10)));
+        assert!(power.look(both(5, true, 78), &settings()));
+        assert_eq!(power.refusal, Some(Refusal::Heat(78, 80)));
+        assert!(power.look(both(5, true, 75), &settings()));
+        assert_eq!(power, Power::default());
     }
 
     #[test]
