@@ -1,6 +1,6 @@
 //! What the address that a gateway calls its own outside is worth.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 /// See the module's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +41,15 @@ impl Outside {
     }
 }
 
-/// Whether a node at this address stands behind a NAT of its own house, whose
-/// gateway may be asked: not on a public address, not behind the provider's NAT.
+/// Whether a node at this address may stand behind a gateway of its own house, that
+/// may be asked. By IPv4 it has a NAT: not a public address, not one behind the
+/// provider's NAT. By IPv6 it may have a firewall before any public address.
 #[must_use]
-pub fn is_at_home(ip: Ipv4Addr) -> bool {
-    ip.is_private() || ip.is_link_local()
+pub fn is_at_home(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(_) => Outside::of(ip) == Outside::Public,
+    }
 }
 
 #[cfg(test)]
@@ -80,6 +84,15 @@ mod tests {
             let ip: IpAddr = text.parse().unwrap();
             assert_eq!(Outside::of(ip), kind, "{text}");
         }
-        assert!(!is_at_home([100, 64, 0, 1].into()));
+        for (text, home) in [
+            ("192.168.1.7", true),
+            ("100.64.0.1", false),
+            ("203.0.113.9", false),
+            ("2001:db8::7", true),
+            ("fe80::7", false),
+            ("fd00::7", false),
+        ] {
+            assert_eq!(is_at_home(text.parse().unwrap()), home, "{text}");
+        }
     }
 }

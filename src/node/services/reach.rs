@@ -338,9 +338,10 @@ fn way(root: &Path, family: Family, bound: Option<IpAddr>) -> Option<(SocketAddr
     let v4 = routes::default_v4(root);
     match family {
         Family::V4 => {
-            let route = v4.filter(|route| !route.is_mobile() && is_at_home(route.gateway))?;
+            let route =
+                v4.filter(|route| !route.is_mobile() && is_at_home(route.gateway.into()))?;
             let own = source(bound, route.gateway.into())?;
-            is_home(own).then_some(((route.gateway, pcp::PORT).into(), own))
+            is_at_home(own).then_some(((route.gateway, pcp::PORT).into(), own))
         }
         Family::V6 => {
             let Route { interface, gateway } =
@@ -359,16 +360,8 @@ fn way(root: &Path, family: Family, bound: Option<IpAddr>) -> Option<(SocketAddr
                 false => 0,
             };
             let gateway = SocketAddrV6::new(gateway, pcp::PORT, 0, scope);
-            (Outside::of(own) == Outside::Public).then_some((gateway.into(), own))
+            is_at_home(own).then_some((gateway.into(), own))
         }
-    }
-}
-
-/// Whether it is an address of a house of one's own.
-fn is_home(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => is_at_home(ip),
-        IpAddr::V6(_) => Outside::of(ip) == Outside::Public,
     }
 }
 
@@ -385,7 +378,7 @@ fn site(house: &House, root: &Path, family: Family, secret: [u8; 32]) -> Option<
     let mut bound = peer.clone().chain(edge.clone()).map(SocketAddr::ip);
     let bound = match bound.clone().any(|ip| ip.is_unspecified()) {
         true => None,
-        false => Some(bound.find(|ip| is_home(*ip))?),
+        false => Some(bound.find(|ip| is_at_home(*ip))?),
     };
     let (gateway, own) = way(root, family, bound)?;
     let serves = |place: &&SocketAddr| place.ip().is_unspecified() || place.ip() == own;
